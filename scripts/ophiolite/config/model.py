@@ -1,0 +1,135 @@
+"""The whole config file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from ophiolite.config.products import Mesh, Positive, Pyramid, Section, Skeleton
+
+NAME = r"^[a-z0-9_]+$"
+Name = Annotated[str, Field(pattern=NAME)]
+Resolution = tuple[
+    Annotated[float, Field(gt=0)],
+    Annotated[float, Field(gt=0)],
+    Annotated[float, Field(gt=0)],
+]
+
+
+class VolumeSource(Section):
+    """What image and segmentation layers have in common: where the voxels come from."""
+
+    source: str = Field(description="`file:path-inside` | folder | glob | file | URL; relative to where snakemake runs")
+    format: Literal["hdf5", "tiff", "slices", "npy", "nrrd", "precomputed", "zarr", "n5"] | None = Field(
+        None, description="kind of the source; detected where left out"
+    )
+    resolution_nm: Resolution | None = Field(
+        None, description="voxel size x, y, z; needed only where the source does not say, or to correct it"
+    )
+    voxel_offset_vx: tuple[int, int, int] | None = Field(
+        None, description="coordinate of the first voxel; replaces what the source says"
+    )
+    pad_vx: tuple[
+        Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]
+    ] = Field((0, 0, 0), description="voxels of background added on both sides of each axis")
+    pyramid: Pyramid = Field(default_factory=lambda: Pyramid())
+
+
+class ImageLayer(VolumeSource):
+    """A grey or colour image, 1-4 channels."""
+
+    type: Literal["image"] = Field(description="kind of layer")
+
+
+class SegmentationLayer(VolumeSource):
+    """Labels, and what is made of them."""
+
+    type: Literal["segmentation"] = Field(description="kind of layer")
+    mesh: Mesh | None = Field(None, description="meshes; leave out for none")
+    skeleton: Skeleton | None = Field(None, description="skeletons; leave out for none")
+    properties: bool = Field(True, description="write segment properties for the viewer")
+    max_inline_labels: Positive = Field(
+        1_000_000, description="segment properties keep so many labels, the largest ones"
+    )
+
+
+class AnnotationLayer(Section):
+    """Points, lines, boxes, ellipsoids from a table, or the synapses of a CREMI file."""
+
+    type: Literal["annotations"] = Field(description="kind of layer")
+    source: str = Field(description="`file.h5:/annotations` in the CREMI layout, or a .csv or .parquet table")
+    kind: Literal["point", "line", "box", "ellipsoid"] | None = Field(
+        None, description="geometry of a table; CREMI synapses are always lines from pre to post"
+    )
+    segmentation: Name | None = Field(
+        None, description="segmentation layer of this dataset in which pre and post partners are looked up"
+    )
+    label_columns: list[str] = Field(
+        default_factory=list, description="table columns that hold labels; they become relationships"
+    )
+    limit: Positive = Field(1000, description="annotations per cell of the spatial index at most, on average")
+
+
+Layer = Annotated[ImageLayer | SegmentationLayer | AnnotationLayer, Field(discriminator="type")]
+
+
+class Download(Section):
+    """A file to fetch before planning, with its pinned checksum."""
+
+    url: str = Field(description="public address")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="checksum of the file")
+
+
+class Dataset(Section):
+    """Layers that share one space."""
+
+    downloads: dict[str, Download] = Field(
+        default_factory=dict, description="files fetched into `data/`, by name; use the name as a layer's source"
+    )
+    mirror: str | None = Field(None, description="local folder searched for the downloads first")
+    layers: dict[Name, Layer] = Field(min_length=1, description="by name: [a-z0-9_]+")
+
+    @model_validator(mode="after")
+    def _known_segmentations(self) -> Dataset:
+        labels = [name for name, layer in self.layers.items() if layer.type == "segmentation"]
+        for name, layer in self.layers.items():
+            if layer.type == "annotations" and layer.segmentation not in (None, *labels):
+                raise ValueError(
+                    f"layer {name!r}: segmentation {layer.segmentation!r} is no segmentation layer of this dataset"
+                    f" (there are: {', '.join(labels) or 'none'})"
+                )
+        return self
+
+
+class Jobs(Section):
+    """How the work is cut into jobs."""
+
+    minutes: Annotated[float, Field(gt=0)] = Field(10.0, description="wanted length of one job")
+    min_blocks: Positive = Field(4, description="cut every stage into at least so many jobs where tasks allow")
+    max_jobs: Positive = Field(5000, description="jobs of one stage at most; binds before `minutes`")
+    memory_mb: Annotated[int, Field(ge=500)] = Field(2000, description="memory one job may use")
+    threads: Positive = Field(1, description="threads per job")
+
+
+class Report(Section):
+    """The report page."""
+
+    objects: Annotated[int, Field(ge=0, le=24)] = Field(6, description="largest objects rendered with mesh and skeleton")
+
+
+class Config(Section):
+    """One project: everything lands in `<store>/<project>/`."""
+
+    project: Name = Field(description="name of the project: [a-z0-9_]+")
+    store: str = Field("results", description="folder that holds the results of all projects")
+    datasets: dict[Name, Dataset] = Field(min_length=1, description="by name: [a-z0-9_]+")
+    jobs: Jobs = Field(default_factory=lambda: Jobs())
+    report: Report = Field(default_factory=lambda: Report())
+
+    @field_validator("store")
+    @classmethod
+    def _store_is_a_folder(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("object stores are not supported yet; give a folder")
+        return value

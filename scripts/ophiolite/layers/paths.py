@@ -1,0 +1,53 @@
+"""Where everything of a project lies, relative to `<store>/<project>/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LayerPaths:
+    """Paths of one layer of one dataset; `item` is a block, merge job or part."""
+
+    dataset: str
+    layer: str
+
+    @property
+    def layer_folder(self) -> str:
+        """The Precomputed layer itself."""
+        return f"{self.dataset}/layers/{self.layer}"
+
+    @property
+    def receipts(self) -> str:
+        """Receipts of all jobs of this layer."""
+        return f"{self.dataset}/receipts/{self.layer}"
+
+    @property
+    def work(self) -> str:
+        """Intermediate files of this layer."""
+        return f"{self.dataset}/work/{self.layer}"
+
+    @property
+    def objects(self) -> str:
+        """The object tables of this layer."""
+        return f"{self.dataset}/objects/{self.layer}"
+
+    def receipt(self, rule: str, item: str) -> str:
+        """The receipt of one job; rules without items have one receipt."""
+        return f"{self.receipts}/{rule}/{item}.json" if item else f"{self.receipts}/{rule}.json"
+
+    def timing(self, rule: str, item: str) -> str:
+        """What one job took."""
+        return f"{self.dataset}/timings/{rule}/{self.layer}{'.' if item else ''}{item}.json"
+
+    def fragments(self, product: str, block: str) -> str:
+        """The fragment file of one block."""
+        return f"{self.work}/{product}_fragments/{block}.frags"
+
+    def carry(self, round_number: int, block: str) -> str:
+        """What a block of a round hands to the next round."""
+        return f"{self.work}/carry/r{round_number}/{block}.npy"
+
+    def statistics(self, block: str) -> str:
+        """Label statistics of one block of the first round."""
+        return f"{self.work}/statistics/{block}.npy"

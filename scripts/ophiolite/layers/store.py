@@ -1,0 +1,123 @@
+"""The store: where bytes lie. Writes are atomic: temporary name, fsync, rename."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ophiolite.errors import StoreError, explain
+from ophiolite.layers.stop import write_point
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a write left behind: path relative to the store, size and sha256."""
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+    def to_json(self) -> dict[str, str | int]:
+        """The entry of a receipt."""
+        return {"path": self.path, "bytes": self.size_bytes, "sha256": self.sha256}
+
+
+@dataclass(frozen=True)
+class Store:
+    """Files under one local folder, named by relative paths with `/`."""
+
+    root: Path
+
+    def local(self, path: str) -> Path:
+        """The file's place on this machine."""
+        return self.root / path
+
+    def exists(self, path: str) -> bool:
+        """True where a finished file lies there."""
+        return self.local(path).is_file()
+
+    def read(self, path: str) -> bytes:
+        """All bytes of a file; raises StoreError where it cannot be read."""
+        try:
+            return self.local(path).read_bytes()
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+
+    def read_range(self, path: str, offset: int, size: int) -> bytes:
+        """`size` bytes from `offset` on; raises StoreError where the file is shorter."""
+        try:
+            with open(self.local(path), "rb") as file:
+                file.seek(offset)
+                data = file.read(size)
+        except OSError as error:
+            raise self._unreadable(path, error) from None
+        if len(data) != size:
+            raise StoreError(
+                explain(
+                    str(self.local(path)),
+                    f"ends inside the range at {offset}",
+                    expected=f"{size} bytes",
+                    got=f"{len(data)}",
+                    do="The file is truncated: delete its receipt and run again",
+                )
+            )
+        return data
+
+    def write(self, path: str, data: bytes | Iterable[bytes]) -> Written:
+        """Write a file atomically; raises StoreError where the disk is full or forbids it, leaving nothing behind."""
+        target = self.local(path)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        digest, size = hashlib.sha256(), 0
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with open(partial, "wb") as file:
+                    for part in (data,) if isinstance(data, bytes) else data:
+                        file.write(part)
+                        digest.update(part)
+                        size += len(part)
+                    file.flush()
+                    write_point("fsync", path)
+                    os.fsync(file.fileno())
+                write_point("rename", path)
+                os.replace(partial, target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StoreError(self._unwritable(target, error)) from None
+        return Written(path, size, digest.hexdigest())
+
+    def delete(self, path: str) -> None:
+        """Remove a file that may be absent."""
+        self.local(path).unlink(missing_ok=True)
+
+    def list(self, folder: str) -> Iterator[str]:
+        """Paths of all finished files below a folder, sorted."""
+        base = self.local(folder)
+        for file in sorted(base.rglob("*")):
+            if file.is_file() and not file.name.endswith(".partial"):
+                yield file.relative_to(self.root).as_posix()
+
+    def sweep(self, folder: str) -> None:
+        """Remove what killed writers left below a folder."""
+        for file in self.local(folder).rglob(".*.partial"):
+            file.unlink(missing_ok=True)
+
+    def _unreadable(self, path: str, error: OSError) -> StoreError:
+        do = "Run the workflow again: it remakes what is missing" if error.errno == errno.ENOENT else "Check the disk"
+        return StoreError(explain(str(self.local(path)), f"cannot be read ({error.strerror})", do=do))
+
+    @staticmethod
+    def _unwritable(target: Path, error: OSError) -> str:
+        advice = {
+            errno.ENOSPC: "Free some space or set another `store:`, then run again: finished work is kept",
+            errno.EACCES: "Give this user write permission or set another `store:`",
+            errno.EROFS: "The disk is read-only; set another `store:`",
+        }
+        do = advice.get(error.errno or 0, "Check the disk, then run again")
+        return explain(str(target), f"cannot be written ({error.strerror})", do=do)

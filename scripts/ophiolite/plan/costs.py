@@ -1,0 +1,24 @@
+"""What jobs take: measured seconds per million voxels, and memory; corrected by the timings of earlier runs.
+
+The constants were measured on one 2-core machine by `make benchmark` and only shape blocks and estimates; memory and
+run time asked of a cluster grow with each attempt.
+"""
+
+from __future__ import annotations
+
+SECONDS_PER_MVX = {
+    "pyramid_blocks.image": 0.06,
+    "pyramid_blocks.segmentation": 0.12,
+    "mesh_fragments": 3.0,
+    "skeleton_fragments": 3.0,
+}
+SECONDS_PER_LABEL = {"mesh_shards": 0.05, "skeleton_shards": 0.005}
+START_SECONDS = 1.5
+
+BASE_MEMORY_MB = 300
+MEMORY_BYTES_PER_VX = {"mesh_fragments": 60, "skeleton_fragments": 90}
+
+
+def task_memory_mb(rule: str, task_voxels: int) -> int:
+    """Memory of a fragment job in MB: what Python and its libraries hold, plus one task."""
+    return BASE_MEMORY_MB + task_voxels * MEMORY_BYTES_PER_VX[rule] // 10**6

@@ -1,0 +1,78 @@
+"""Digests that decide reruns: of settings, and of the code a command reaches.
+
+A command's code is the file of its module and of every module it imports, transitively, wherever the import stands;
+comments, formatting and docstrings do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def settings_digest(*values: Any) -> str:
+    """Digest of JSON-like values, whatever the order of their keys."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def code_digest(module: str) -> str:
+    """Digest of the code that a module of this package reaches, e.g. `commands.pyramid_blocks`."""
+    seen: dict[str, str] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        if name in seen:
+            continue
+        tree = _parse(name)
+        if tree is None:
+            continue
+        todo.extend(_imports(tree))
+        seen[name] = ast.dump(_without_docstrings(tree))
+    return settings_digest(seen)
+
+
+def _file(module: str) -> Path | None:
+    base = PACKAGE.joinpath(*module.split("."))
+    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _parse(module: str) -> ast.Module | None:
+    file = _file(module)
+    return ast.parse(file.read_text()) if file else None
+
+
+def _imports(tree: ast.Module) -> list[str]:
+    """Modules of this package that a tree names in its imports, with the packages above them."""
+    names: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [a.name for a in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names += [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+    own = [n.removeprefix("ophiolite.") for n in names if n.startswith("ophiolite.")]
+    return own + [parent for n in own for parent in _parents(n)]
+
+
+def _parents(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:i]) for i in range(1, len(parts))]
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                node.body = node.body[1:] or [ast.Pass()]
+    return tree

@@ -1,0 +1,65 @@
+"""One digest per rule: its own slice of the plan, the code of its stage, the settings of its upstream products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ophiolite.config.model import Config
+from ophiolite.plan.digest import code_digest, settings_digest
+from ophiolite.plan.model import AnnotationPlan, DatasetPlan, FragmentPlan, VolumePlan
+
+
+def volume_digests(plan: VolumePlan) -> dict[str, str]:
+    """The digest of every rule that runs for an image or segmentation layer."""
+    voxels = plan.model_dump(include={"kind", "source", "data_type", "method", "sparse", "sharded", "scales", "rounds"})
+    out: dict[str, str] = {}
+
+    def add(rule: str, *values: Any) -> str:
+        out[rule] = settings_digest(code_digest(f"commands.{rule}"), *values)
+        return out[rule]
+
+    products = sorted(name for name, _ in plan.products())
+    add("layer_info", voxels, products, plan.properties)
+    blocks = add("pyramid_blocks", voxels)
+    stats = add("label_stats", blocks, plan.stats_parts) if plan.kind == "segmentation" else ""
+    add("layer_done", blocks, stats)
+    upstream = [stats]
+    for name, product in plan.products():
+        upstream.append(_product_digests(out, name, product, blocks, stats))
+    if plan.kind == "segmentation":
+        objects = add("objects", upstream)
+        add("segment_properties", objects, plan.properties, plan.max_inline_labels)
+    return out
+
+
+def _product_digests(out: dict[str, str], name: str, product: FragmentPlan, blocks: str, stats: str) -> str:
+    """Digests of the three rules of a product; returns that of the last."""
+    data = product.model_dump()
+    options = data.pop("options")
+    made_from = {key: value for key, value in options.items() if key != "shards"}
+    above = blocks if not product.options["dust_vx"] else (blocks, stats)
+    fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
+    out[fragments] = settings_digest(code_digest(f"commands.{fragments}"), data, made_from, above)
+    out[index] = settings_digest(code_digest(f"commands.{index}"), out[fragments])
+    out[shards] = settings_digest(code_digest(f"commands.{shards}"), options["shards"], out[index])
+    out[f"{name}_done"] = settings_digest(code_digest(f"commands.{name}_done"), out[shards])
+    return out[f"{name}_done"]
+
+
+def annotation_digests(plan: AnnotationPlan, file: Any, upstream: Any) -> dict[str, str]:
+    """The digest of the one rule of an annotation layer; `file` and `upstream` stand for what it reads."""
+    settings = plan.model_dump(exclude={"costs", "digests", "warnings"})
+    return {"annotations": settings_digest(code_digest("commands.annotations"), settings, file, upstream)}
+
+
+def project_digests(config: Config, datasets: dict[str, DatasetPlan]) -> dict[str, str]:
+    """Digests of the rules that serve the whole project."""
+    layers = {
+        f"{dataset}/{name}": getattr(layer, "digests", None)
+        for dataset, plan in datasets.items()
+        for name, layer in plan.layers.items()
+    }
+    return {
+        rule: settings_digest(code_digest(f"commands.{rule}"), layers, config.model_dump(mode="json"))
+        for rule in ("tables", "timings", "figures", "report")
+    }

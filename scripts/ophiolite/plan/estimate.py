@@ -1,0 +1,122 @@
+"""Estimates of time, memory, bytes and files of every rule; they never shape the geometry."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ophiolite.config.model import Jobs
+from ophiolite.geometry.box import ceildiv, low, prod
+from ophiolite.plan.costs import (
+    BASE_MEMORY_MB,
+    SECONDS_PER_LABEL,
+    SECONDS_PER_MVX,
+    START_SECONDS,
+    task_memory_mb,
+)
+from ophiolite.plan.model import Cost, FragmentPlan, VolumePlan
+from ophiolite.plan.pyramid import MEMORY_PER_TASK_BYTE
+
+COMPRESSION = {"raw": 1.5, "png": 1.9, "jpeg": 6.0, "jxl": 7.0, "compressed_segmentation": 60.0, "compresso": 150.0, "crackle": 200.0}
+MESH_MB_PER_MVX = 0.6
+SKELETON_MB_PER_MVX = 0.02
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Seconds per unit of work of each rule, as earlier runs of this project measured them; empty before the first."""
+
+    seconds_per_unit: dict[str, float] = field(default_factory=dict)
+
+    def of(self, rule: str, default: float) -> float:
+        """Seconds per unit of work of a rule."""
+        return self.seconds_per_unit.get(rule, default)
+
+
+def load_speeds(project: Path) -> Speeds:
+    """Read the timings of earlier runs below a project folder; medians per rule."""
+    found: dict[str, list[float]] = {}
+    for file in sorted(project.glob("*/timings/*/*.json")):
+        try:
+            data = json.loads(file.read_text())
+            if data["work"] > 0:
+                found.setdefault(data["speed_key"], []).append(data["seconds"] / data["work"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return Speeds({rule: statistics.median(values) for rule, values in sorted(found.items())})
+
+
+def volume_costs(plan: VolumePlan, jobs: Jobs, speeds: Speeds) -> tuple[tuple[Cost, ...], tuple[str, ...]]:
+    """What every rule of a volume takes, and warnings about jobs that are longer than wanted."""
+    costs = [_pyramid_cost(plan, speeds)]
+    if plan.kind == "segmentation":
+        costs.append(Cost(rule="label_stats", jobs=plan.stats_parts, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB + 300, output_mb=0.1, files=plan.stats_parts))
+    for name, product in plan.products():
+        costs += _product_costs(plan, name, product, speeds)
+    warnings = [
+        f"{cost.rule}: jobs of about {cost.seconds / 60:.0f} minutes, since jobs.max_jobs = {jobs.max_jobs} binds"
+        for cost in costs
+        if cost.seconds > 2 * jobs.minutes * 60 and cost.jobs * 2 > jobs.max_jobs
+    ]
+    return tuple(costs), tuple(warnings)
+
+
+def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
+    key = f"pyramid_blocks.{plan.kind}"
+    first = plan.rounds[0]
+    count = sum(len(r.blocks) for r in plan.rounds)
+    mvx = plan.scales[0].box.volume / 1e6
+    itemsize = _itemsize(plan.data_type)
+    voxels = sum(s.box.volume for s in plan.scales)
+    size = sum(s.box.volume * itemsize * plan.source.channels / COMPRESSION[s.encoding.name] for s in plan.scales)
+    shards = sum(
+        prod(ceildiv(s.chunks.shape, s.shard_chunks)) if s.sharding else len(s.chunks) for s in plan.scales
+    )
+    task_bytes = prod(low(first.task_vx, plan.scales[0].size_vx)) * itemsize * plan.source.channels
+    seconds = START_SECONDS + mvx * speeds.of(key, SECONDS_PER_MVX[key]) * voxels / plan.scales[0].box.volume / count
+    return Cost(
+        rule="pyramid_blocks",
+        jobs=count,
+        seconds=round(seconds, 1),
+        memory_mb=BASE_MEMORY_MB + task_bytes * MEMORY_PER_TASK_BYTE // 10**6,
+        output_mb=round(size / 1e6, 1),
+        files=shards,
+    )
+
+
+def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, speeds: Speeds) -> list[Cost]:
+    fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
+    mvx = plan.scales[product.mip].box.volume / 1e6
+    blocks = len(product.blocks)
+    size = mvx * (MESH_MB_PER_MVX if name == "mesh" else SKELETON_MB_PER_MVX)
+    labels = product.expected_labels
+    return [
+        Cost(
+            rule=fragments,
+            jobs=blocks,
+            seconds=round(START_SECONDS + mvx * speeds.of(fragments, SECONDS_PER_MVX[fragments]) / blocks, 1),
+            memory_mb=task_memory_mb(fragments, prod(product.task_vx)),
+            output_mb=round(size, 1),
+            files=blocks,
+        ),
+        Cost(rule=index, jobs=1, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB, output_mb=0.1, files=1),
+        Cost(
+            rule=shards,
+            jobs=product.merge_jobs,
+            seconds=round(START_SECONDS + labels * speeds.of(shards, SECONDS_PER_LABEL[shards]) / product.merge_jobs, 1),
+            memory_mb=BASE_MEMORY_MB + 500,
+            output_mb=round(size, 1),
+            files=1 << int(product.sharding["shard_bits"]),
+        ),
+    ]
+
+
+def annotation_costs() -> tuple[Cost, ...]:
+    """What the one rule of an annotation layer takes."""
+    return (Cost(rule="annotations", jobs=1, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB + 500, output_mb=1, files=10),)
+
+
+def _itemsize(data_type: str) -> int:
+    return int(data_type.lstrip("abcdefghijklmnopqrstuvwxyz")) // 8

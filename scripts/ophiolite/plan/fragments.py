@@ -1,0 +1,124 @@
+"""How meshes and skeletons are cut into tasks, blocks, merge jobs and shards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.config.model import Jobs
+from ophiolite.config.products import Mesh, Skeleton
+from ophiolite.errors import PlanError, explain
+from ophiolite.geometry import Box, Grid, Vec
+from ophiolite.geometry.box import ceildiv, low, prod
+from ophiolite.plan.costs import SECONDS_PER_MVX
+from ophiolite.plan.model import FragmentPlan, ScalePlan
+from ophiolite.plan.pyramid import block_shape
+from ophiolite.precomputed.sharding import ShardingSpec, hashed_sharding
+
+LABELS_PER_JOB = 2000
+LABELS_WORTH_A_JOB = 50
+LABELS_PER_SHARD = 1000
+SAMPLE_BOXES = 8
+SAMPLE_SIDE_VX = 128
+SEED = 1863
+
+FRAGMENT_OPTIONS = {
+    "mesh": ("simplify", "max_error_nm", "reduction", "fill_holes", "open_edges"),
+    "skeleton": (
+        "scale", "const_nm", "soma_detect_nm", "soma_accept_nm", "soma_scale", "soma_const_nm", "max_paths",
+        "fix_branching", "fix_borders", "fix_avocados", "fill_holes",
+    ),
+}  # fmt: skip
+SHARD_OPTIONS = {
+    "mesh": ("lods", "quantization_bits", "draco_level", "max_error_nm"),
+    "skeleton": ("min_cable_nm", "max_cable_nm", "tick_nm"),
+}
+FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
+
+
+def plan_fragments(
+    product: str, config: Mesh | Skeleton, scales: Sequence[ScalePlan], jobs: Jobs, labels: Callable[[], int], where: str
+) -> FragmentPlan:
+    """Tasks, blocks, shards and merge jobs of one product; raises PlanError for a mip that does not exist."""
+    scale = scales[product_mip(config.mip, scales, where)]
+    task = low(config.task_vx, scale.size_vx)
+    tasks = ceildiv(scale.size_vx, task)
+    seconds = prod(task) / 1e6 * SECONDS_PER_MVX[f"{product}_fragments"]
+    expected = labels() if config.expected_labels == "auto" else config.expected_labels
+    merge_jobs = _merge_jobs(expected, jobs)
+    spec = _sharding(product, expected, merge_jobs)
+    return FragmentPlan(
+        task_vx=task,
+        tasks=tasks,
+        block_tasks=block_shape(tasks, seconds, jobs),
+        mip=scale.mip,
+        folder=FOLDERS[product],
+        expected_labels=expected,
+        sharding=spec.to_json(),
+        merge_jobs=merge_jobs,
+        options=_options(product, config),
+    )
+
+
+def product_mip(mip: int | str, scales: Sequence[ScalePlan], where: str) -> int:
+    """The mip a product is made at; `auto` is the finest whose voxels are at most twice as long as wide."""
+    if isinstance(mip, int):
+        if mip >= len(scales):
+            raise PlanError(
+                explain(f"{where}.mip", "does not exist", expected=f"0 to {len(scales) - 1}", got=mip, do="Choose one of them, or add pyramid factors")
+            )
+        return mip
+    for scale in scales:
+        if max(scale.resolution_nm) <= 2 * min(scale.resolution_nm):
+            return scale.mip
+    return len(scales) - 1
+
+
+def _merge_jobs(labels: int, jobs: Jobs) -> int:
+    wanted = max(labels // LABELS_PER_JOB, min(jobs.min_blocks, labels // LABELS_WORTH_A_JOB), 1)
+    return 1 << min((wanted - 1).bit_length(), jobs.max_jobs.bit_length() - 1)
+
+
+def _sharding(product: str, labels: int, merge_jobs: int) -> ShardingSpec:
+    return hashed_sharding(
+        labels,
+        min_shards=merge_jobs,
+        max_labels_per_shard=LABELS_PER_SHARD,
+        data_encoding="raw" if product == "mesh" else "gzip",
+    )
+
+
+def _options(product: str, config: Mesh | Skeleton) -> dict[str, Any]:
+    data = config.model_dump()
+    return {
+        "fragments": {key: data[key] for key in FRAGMENT_OPTIONS[product]},
+        "shards": {key: data[key] for key in SHARD_OPTIONS[product]},
+        "dust_vx": config.dust_vx,
+        "labels": sorted({str(int(v)) for v in config.labels}, key=int),
+        "exclude_labels": sorted({str(int(v)) for v in config.exclude_labels}, key=int),
+    }
+
+
+def estimate_labels(bounds: Box, alignment: Vec, read: Callable[[Box], NDArray[Any]]) -> int:
+    """Estimate how many labels a volume holds from a few seeded boxes (exact where they cover it).
+
+    Labels seen in boxes of known volume are scaled up by the volume; big objects are counted once too often, so the
+    estimate is an upper one.
+    """
+    side = tuple(-(-SAMPLE_SIDE_VX // a) * a for a in alignment)
+    grid = Grid(bounds, (side[0], side[1], side[2]))
+    cells = list(range(len(grid)))
+    if len(cells) > SAMPLE_BOXES:
+        cells = sorted(np.random.default_rng(SEED).choice(len(cells), SAMPLE_BOXES, replace=False).tolist())
+    nx, ny, _ = grid.shape
+    seen: set[int] = set()
+    voxels = 0
+    for cell in cells:
+        box = grid.cell((cell % nx, cell // nx % ny, cell // (nx * ny)))
+        found = np.unique(read(box))
+        seen.update(found[found > 0].tolist())
+        voxels += box.volume
+    return max(1, round(len(seen) * bounds.volume / voxels))

@@ -1,0 +1,211 @@
+"""From the config and the headers of the sources to the plan; one layer that cannot be planned spoils no other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ophiolite.config.model import AnnotationLayer, Config, Dataset, ImageLayer, Layer, SegmentationLayer
+from ophiolite.errors import OphioliteError, PlanError, explain
+from ophiolite.geometry import Vec
+from ophiolite.plan.costs import SECONDS_PER_MVX
+from ophiolite.plan.digests import annotation_digests, project_digests, volume_digests
+from ophiolite.plan.estimate import Speeds, annotation_costs, volume_costs
+from ophiolite.plan.fragments import estimate_labels, plan_fragments
+from ophiolite.plan.model import (
+    VERSION,
+    AnnotationPlan,
+    DatasetPlan,
+    FragmentPlan,
+    JobsPlan,
+    LayerPlan,
+    ProjectPlan,
+    Refused,
+    ResolutionNm,
+    SourcePlan,
+    VolumePlan,
+)
+from ophiolite.plan.pyramid import Volume, plan_pyramid
+from ophiolite.precomputed.encoding import ChunkEncoding, check_encoding, unreadable_by
+from ophiolite.sources import open_source
+from ophiolite.sources.placed import PlacedSource
+from ophiolite.sources.source import Source
+
+LABEL_TYPE = "uint64"
+LABELS_PER_PART = 1_000_000
+
+
+def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
+    """The plan of a project; `base` is the folder that relative sources start from."""
+    datasets = {
+        name: DatasetPlan(
+            layers={key: _plan_layer(config, f"datasets.{name}", dataset, key, base, speeds) for key in sorted(dataset.layers)}
+        )
+        for name, dataset in sorted(config.datasets.items())
+    }
+    return ProjectPlan(
+        version=VERSION,
+        project=config.project,
+        store=config.store,
+        config=config.model_dump(mode="json"),
+        jobs=JobsPlan(threads=config.jobs.threads, memory_mb=config.jobs.memory_mb),
+        datasets=datasets,
+        digests=project_digests(config, datasets),
+    )
+
+
+def _plan_layer(config: Config, where: str, dataset: Dataset, name: str, base: Path, speeds: Speeds) -> LayerPlan:
+    layer: Layer = dataset.layers[name]
+    place = f"{where}.layers.{name}"
+    try:
+        if isinstance(layer, AnnotationLayer):
+            return _plan_annotations(layer, dataset, base, place)
+        return _plan_volume(config, layer, dataset, base, place, speeds)
+    except OphioliteError as error:
+        return Refused(kind="refused", error=f"{place}: {error}")
+
+
+def resolve_source(text: str, dataset: Dataset, base: Path) -> str:
+    """The source as it is opened: names of downloads become files under `data/`."""
+    name, colon, inside = text.partition(":")
+    return f"data/{name}{colon}{inside}" if name in dataset.downloads else text
+
+
+def open_placed(layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: Path) -> PlacedSource:
+    """Open a layer's source at its configured place."""
+    kind = layer.type
+    source = open_source(resolve_source(layer.source, dataset, base), kind=kind, format=layer.format, base=base)
+    return PlacedSource(source, layer.voxel_offset_vx or source.voxel_offset_vx, layer.pad_vx)
+
+
+def _resolution(layer: ImageLayer | SegmentationLayer, source: Source, place: str) -> ResolutionNm:
+    found = layer.resolution_nm or source.resolution_nm
+    if found is None:
+        raise PlanError(
+            explain(
+                f"{place}.resolution_nm",
+                f"is not known: {source.path} does not say how large a voxel is",
+                expected="[x, y, z] in nanometres",
+                do="Write it into the config",
+            )
+        )
+    return found
+
+
+def _plan_volume(
+    config: Config, layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: Path, place: str, speeds: Speeds
+) -> VolumePlan:
+    placed = open_placed(layer, dataset, base)
+    source = placed.source
+    label = isinstance(layer, SegmentationLayer)
+    data_type = LABEL_TYPE if label else str(source.dtype)
+    volume = Volume(
+        where=place,
+        box=placed.box,
+        resolution_nm=_resolution(layer, source, place),
+        channels=source.channels,
+        source_bytes=source.dtype.itemsize,
+        layer_bytes=8 if label else source.dtype.itemsize,
+        is_label=label,
+    )
+    scales, rounds = plan_pyramid(volume, layer.pyramid, config.jobs, SECONDS_PER_MVX[f"pyramid_blocks.{layer.type}"])
+    warnings = _check_encodings(scales, data_type, source.channels, place)
+    _check_method(layer, place)
+    cache: dict[str, int] = {}
+
+    def labels() -> int:
+        if "n" not in cache:
+            cache["n"] = estimate_labels(placed.box, source.alignment_vx, placed.read)
+        return cache["n"]
+
+    products: dict[str, FragmentPlan | None] = {"mesh": None, "skeleton": None}
+    if isinstance(layer, SegmentationLayer):
+        for product, options in (("mesh", layer.mesh), ("skeleton", layer.skeleton)):
+            if options is not None:
+                products[product] = plan_fragments(product, options, scales, config.jobs, labels, f"{place}.{product}")
+    plan = VolumePlan(
+        kind=layer.type,
+        source=SourcePlan(
+            text=resolve_source(layer.source, dataset, base),
+            format=layer.format,
+            dtype=str(source.dtype),
+            channels=source.channels,
+            shape_vx=source.shape_vx,
+            voxel_offset_vx=placed.voxel_offset_vx,
+            pad_vx=placed.pad_vx,
+            fingerprint=source.fingerprint(),
+            alignment_vx=source.alignment_vx,
+        ),
+        data_type=data_type,
+        method=_method(layer),
+        sparse=layer.pyramid.sparse,
+        sharded=layer.pyramid.sharded,
+        scales=tuple(scales),
+        rounds=tuple(rounds),
+        stats_parts=max(1, labels() // LABELS_PER_PART) if label else 0,
+        mesh=products["mesh"],
+        skeleton=products["skeleton"],
+        properties=isinstance(layer, SegmentationLayer) and layer.properties,
+        max_inline_labels=layer.max_inline_labels if isinstance(layer, SegmentationLayer) else 0,
+        costs=(),
+        digests={},
+        warnings=tuple(warnings),
+    )
+    costs, more = volume_costs(plan, config.jobs, speeds)
+    return plan.model_copy(
+        update={"costs": costs, "digests": volume_digests(plan), "warnings": (*plan.warnings, *more)}
+    )
+
+
+def _method(layer: ImageLayer | SegmentationLayer) -> str:
+    if layer.pyramid.method != "auto":
+        return layer.pyramid.method
+    return "mode" if layer.type == "segmentation" else "mean"
+
+
+def _check_method(layer: ImageLayer | SegmentationLayer, place: str) -> None:
+    method = _method(layer)
+    if layer.type == "segmentation" and method == "mean":
+        raise PlanError(
+            explain(f"{place}.pyramid.method", "would average labels", expected="mode, min, max or stride", got=method, do="Use mode")
+        )
+    if layer.pyramid.sparse and method not in ("mean", "mode"):
+        raise PlanError(
+            explain(f"{place}.pyramid.sparse", f"has no meaning for {method}", expected="method mean or mode", got=method, do="Remove it")
+        )
+
+
+def _check_encodings(scales: Any, data_type: str, channels: int, place: str) -> list[str]:
+    """Refuse encodings that cannot hold the data; say which readers cannot open those that can."""
+    warnings: list[str] = []
+    for scale in scales:
+        encoding = ChunkEncoding(name=scale.encoding.name, quality=scale.encoding.quality, gzip=scale.encoding.gzip)
+        check_encoding(encoding, data_type, channels, f"{place}.pyramid mip {scale.mip}")
+        readers = unreadable_by(encoding, data_type, channels)
+        if readers:
+            warnings.append(f"mip {scale.mip}: {scale.encoding.name} cannot be opened by {', '.join(readers)}")
+    return warnings
+
+
+def _plan_annotations(layer: AnnotationLayer, dataset: Dataset, base: Path, place: str) -> AnnotationPlan:
+    text = resolve_source(layer.source, dataset, base)
+    file = base / text.partition(":")[0]
+    if not file.is_file():
+        raise PlanError(explain(f"{place}.source", f"{file} does not exist", do="Correct the path"))
+    plan = AnnotationPlan(
+        kind="annotations",
+        source=text,
+        geometry=layer.kind,
+        segmentation=layer.segmentation,
+        label_columns=tuple(layer.label_columns),
+        limit=layer.limit,
+        costs=annotation_costs(),
+        digests={},
+        warnings=(),
+    )
+    stat = file.stat()
+    segmentation = dataset.layers.get(layer.segmentation) if layer.segmentation else None
+    upstream = segmentation.model_dump(mode="json") if segmentation else None
+    return plan.model_copy(update={"digests": annotation_digests(plan, [stat.st_size, stat.st_mtime_ns], upstream)})
+
+
