@@ -9,6 +9,7 @@ import sys
 
 from ophiolite import __version__, commands
 from ophiolite.errors import OphioliteError
+from ophiolite.stages.start import limit_threads
 
 
 def command_names() -> list[str]:
@@ -26,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     if argv[0] not in command_names():
         print(f"ophiolite: no command {argv[0]!r}; see python -m ophiolite --help", file=sys.stderr)
         return 2
+    limit_threads(argv)
     module = importlib.import_module(f"ophiolite.commands.{argv[0]}")
     parser = argparse.ArgumentParser(prog=f"python -m ophiolite {argv[0]}", description=module.__doc__)
     module.add_arguments(parser)

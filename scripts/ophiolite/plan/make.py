@@ -28,7 +28,7 @@ from ophiolite.plan.model import (
 from ophiolite.plan.pyramid import Volume, plan_pyramid
 from ophiolite.precomputed.encoding import ChunkEncoding, check_encoding, unreadable_by
 from ophiolite.sources import open_source
-from ophiolite.sources.placed import PlacedSource
+from ophiolite.sources.padded import PaddedSource
 from ophiolite.sources.source import Source
 
 LABEL_TYPE = "uint64"
@@ -71,16 +71,21 @@ def resolve_source(text: str, dataset: Dataset, base: Path) -> str:
     return f"data/{name}{colon}{inside}" if name in dataset.downloads else text
 
 
-def open_placed(layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: Path) -> PlacedSource:
-    """Open a layer's source at its configured place."""
-    kind = layer.type
-    source = open_source(resolve_source(layer.source, dataset, base), kind=kind, format=layer.format, base=base)
-    return PlacedSource(source, layer.voxel_offset_vx or source.voxel_offset_vx, layer.pad_vx)
+def open_padded(layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: Path) -> PaddedSource:
+    """Open a layer's source as the config places it."""
+    source = open_source(
+        resolve_source(layer.source, dataset, base),
+        kind=layer.type,
+        format=layer.format,
+        base=base,
+        resolution_nm=layer.resolution_nm,
+        voxel_offset_vx=layer.voxel_offset_vx,
+    )
+    return PaddedSource(source, layer.pad_vx)
 
 
-def _resolution(layer: ImageLayer | SegmentationLayer, source: Source, place: str) -> ResolutionNm:
-    found = layer.resolution_nm or source.resolution_nm
-    if found is None:
+def _resolution(source: Source, place: str) -> ResolutionNm:
+    if source.resolution_nm is None:
         raise PlanError(
             explain(
                 f"{place}.resolution_nm",
@@ -89,20 +94,20 @@ def _resolution(layer: ImageLayer | SegmentationLayer, source: Source, place: st
                 do="Write it into the config",
             )
         )
-    return found
+    return source.resolution_nm
 
 
 def _plan_volume(
     config: Config, layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: Path, place: str, speeds: Speeds
 ) -> VolumePlan:
-    placed = open_placed(layer, dataset, base)
-    source = placed.source
+    padded = open_padded(layer, dataset, base)
+    source = padded.source
     label = isinstance(layer, SegmentationLayer)
     data_type = LABEL_TYPE if label else str(source.dtype)
     volume = Volume(
         where=place,
-        box=placed.box,
-        resolution_nm=_resolution(layer, source, place),
+        box=padded.box,
+        resolution_nm=_resolution(source, place),
         channels=source.channels,
         source_bytes=source.dtype.itemsize,
         layer_bytes=8 if label else source.dtype.itemsize,
@@ -115,7 +120,7 @@ def _plan_volume(
 
     def labels() -> int:
         if "n" not in cache:
-            cache["n"] = estimate_labels(placed.box, source.alignment_vx, placed.read)
+            cache["n"] = estimate_labels(padded.box, source.alignment_vx, padded.read)
         return cache["n"]
 
     products: dict[str, FragmentPlan | None] = {"mesh": None, "skeleton": None}
@@ -131,8 +136,8 @@ def _plan_volume(
             dtype=str(source.dtype),
             channels=source.channels,
             shape_vx=source.shape_vx,
-            voxel_offset_vx=placed.voxel_offset_vx,
-            pad_vx=placed.pad_vx,
+            voxel_offset_vx=source.voxel_offset_vx,
+            pad_vx=padded.pad_vx,
             fingerprint=source.fingerprint(),
             alignment_vx=source.alignment_vx,
         ),

@@ -254,6 +254,14 @@ def task_input(scales: list[ScalePlan], input_scale: ScalePlan, task_vx: Vec, in
     return out if out is not None else Box(input_scale.box.start, input_scale.box.start)
 
 
+def block_box(volume: VolumePlan, round_plan: RoundPlan, scale: ScalePlan, block: str) -> Box:
+    """The voxels of `scale` that a block of a round owns."""
+    cells = round_plan.blocks.cell(round_plan.blocks.index(block))
+    relative = floordiv(scale.factor, volume.scales[round_plan.input_mip].factor)
+    step = floordiv(round_plan.task_vx, relative)
+    return Box(mul(cells.start, step), mul(cells.stop, step)).shift(scale.voxel_offset_vx).intersect(scale.box)
+
+
 def round_tasks(scales: list[ScalePlan], input_scale: ScalePlan, task_vx: Vec) -> Vec:
     """Tasks along x, y, z so that every mip of the round is covered; a coarse mip may need one more than the input."""
     out: Vec = (1, 1, 1)

@@ -9,7 +9,7 @@ from ophiolite.config.model import Jobs
 from ophiolite.config.products import Pyramid
 from ophiolite.errors import PlanError, explain
 from ophiolite.geometry import Box, Vec, morton
-from ophiolite.geometry.box import ceildiv, floordiv, low, mul, prod
+from ophiolite.geometry.box import ceildiv, floordiv, high, low, mul, prod
 from ophiolite.plan.model import EncodingPlan, ResolutionNm, RoundPlan, ScalePlan, round_tasks, scale_box
 from ophiolite.precomputed.sharding import volume_sharding
 from ophiolite.precomputed.volume_info import scale_key
@@ -90,7 +90,7 @@ def mip_encoding(volume: Volume, pyramid: Pyramid, mip: int) -> EncodingPlan:
     return EncodingPlan(
         name=name,
         quality=quality if name in ("jpeg", "jxl") else None,
-        gzip=pyramid.gzip and name not in SELF_COMPRESSED,
+        gzip=pyramid.gzip and pyramid.sharded and name not in SELF_COMPRESSED,
     )
 
 
@@ -138,7 +138,7 @@ def _rounds(
         source = scales[0] if not rounds else scales[first - 1]
         item = volume.source_bytes if not rounds else 8
         last = first
-        while last + 1 < len(scales) and _task_bytes(source, scales[last + 1], chunk, item * volume.channels) <= budget:
+        while last + 1 < len(scales) and _fits(pyramid, source, scales[last + 1], chunk, budget // (item * volume.channels)):
             last += 1
         mips = scales[first : last + 1]
         least = mul(chunk, floordiv(scales[last].factor, source.factor))
@@ -170,15 +170,19 @@ def _rounds(
     return rounds
 
 
-def _task_bytes(source: ScalePlan, last: ScalePlan, chunk: Vec, voxel_bytes: int) -> int:
-    """Bytes of the smallest task that makes whole chunks down to mip `last`."""
+def _fits(pyramid: Pyramid, source: ScalePlan, last: ScalePlan, chunk: Vec, voxels: int) -> bool:
+    """True where the smallest task that makes whole chunks down to mip `last` keeps within memory and `task_vx`."""
     least = mul(chunk, floordiv(last.factor, source.factor))
-    return prod(low(least, source.size_vx)) * voxel_bytes
+    if pyramid.task_vx != "auto":
+        bound = high(pyramid.task_vx, chunk)
+        if any(n > b and b < s for n, b, s in zip(least, bound, source.size_vx, strict=True)):
+            return False
+    return prod(low(least, source.size_vx)) <= voxels
 
 
 def _task_size(pyramid: Pyramid, source: ScalePlan, least: Vec, voxel_bytes: int, budget: int) -> Vec:
     """The task in voxels of the input mip: whole multiples of `least`, near TASK_BYTES."""
-    if pyramid.task_vx != "auto" and source.mip == 0:
+    if pyramid.task_vx != "auto":
         return mul(least, ceildiv(pyramid.task_vx, least))
     task = list(least)
     while True:

@@ -1,0 +1,33 @@
+"""The arguments that commands share, and the job they describe."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ophiolite.layers.store import Store
+from ophiolite.stages.job import Job, load_plan
+
+
+def add_job_arguments(parser: argparse.ArgumentParser, item: str = "", example: str = "") -> None:
+    """Arguments of a command that runs for one layer, and for one block, part or merge job of it."""
+    parser.add_argument("--plan", type=Path, required=True, help="plan.json, as `snakemake plan` writes it")
+    parser.add_argument("--dataset", required=True, help="name of the dataset in the config")
+    parser.add_argument("--layer", required=True, help="name of the layer in the config")
+    if item:
+        parser.add_argument(f"--{item}", required=True, dest="item", help=f"which {item}, e.g. {example}")
+    parser.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+
+
+def job_of(args: argparse.Namespace, rule: str) -> Job:
+    """The job that parsed arguments describe; the store is the folder that holds the plan."""
+    plan = load_plan(args.plan)
+    return Job(
+        project=plan,
+        store=Store(args.plan.resolve().parent),
+        rule=rule,
+        dataset=args.dataset,
+        layer=args.layer,
+        item=getattr(args, "item", ""),
+        threads=args.threads,
+    )

@@ -1,0 +1,35 @@
+"""Read the config and the headers of the sources and write plan.json: grids, shards, jobs, costs, digests."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from ophiolite.config.load import load_config, parse_config
+from ophiolite.errors import ConfigError
+from ophiolite.layers.store import Store
+from ophiolite.plan.estimate import load_speeds
+from ophiolite.plan.make import make_plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this command."""
+    config = parser.add_mutually_exclusive_group(required=True)
+    config.add_argument("--config", type=Path, help="config file (YAML)")
+    config.add_argument("--config-json", help="the config as JSON text, as snakemake merged it")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run this command."""
+    if args.config:
+        config = load_config(args.config)
+    else:
+        try:
+            data = json.loads(args.config_json)
+        except ValueError as error:
+            raise ConfigError(f"--config-json: is not valid JSON ({error}).") from None
+        config = parse_config(data, "config")
+    folder = Path(config.store) / config.project
+    plan = make_plan(config, Path(), load_speeds(folder))
+    Store(folder).write("plan.json", plan.to_bytes())

@@ -1,0 +1,64 @@
+"""Serve a project's results and open them in Neuroglancer, offline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import webbrowser
+from pathlib import Path
+
+from ophiolite.errors import ConfigError, explain
+from ophiolite.report.results import read_views
+from ophiolite.report.server import CLIENT_PAGE, ResultsServer
+from ophiolite.report.viewer_state import viewer_link, viewer_state
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument("--results", type=Path, required=True, help="folder of one project, results/<project>")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    parser.add_argument(
+        "--bind",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to listen on (default: %(default)s, this machine only; 0.0.0.0 shows the results to the network)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="print the link only")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Serve until interrupted; prints one link, which opens every layer of the results."""
+    folder: Path = args.results
+    if not folder.is_dir():
+        raise ConfigError(
+            explain(
+                f"--results {folder}",
+                "there is no such folder",
+                expected="the folder of one project, results/<project>",
+                do="run the workflow first, or correct the path",
+            )
+        )
+    read_views(folder)  # so that an unfinished project ends here, not in the browser
+
+    def link(base: str) -> str:
+        return viewer_link(viewer_state(read_views(folder), base), base + CLIENT_PAGE)
+
+    server = ResultsServer(folder, link, port=args.port, bind=args.bind)
+    try:
+        print(f"{server.url}/", flush=True)
+        print("Ctrl-C ends it.", file=sys.stderr)
+        if not args.no_browser and _has_display():
+            webbrowser.open(f"{server.url}/")
+        server.serve_forever()
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+    finally:
+        server.close()
+
+
+def _has_display() -> bool:
+    """Whether a window can open; without one, `webbrowser` would start a text browser in this terminal."""
+    if sys.platform != "linux":
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

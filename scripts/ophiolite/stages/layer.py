@@ -1,0 +1,159 @@
+"""What is done once per layer: its info, the reduction of its label statistics, and the receipt all consumers wait for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from ophiolite import __version__
+from ophiolite.errors import LayerError, explain
+from ophiolite.kernels.label_stats import LabelStats, merge_stats
+from ophiolite.layers.receipts import read_receipt
+from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
+from ophiolite.layers.store import Store, Written
+from ophiolite.plan.fragments import FOLDERS
+from ophiolite.plan.model import ScalePlan, VolumePlan
+from ophiolite.precomputed.encoding import ChunkEncoding
+from ophiolite.precomputed.sharding import ShardingSpec, murmur_low64
+from ophiolite.precomputed.volume_info import Scale, VolumeInfo
+from ophiolite.stages.job import Job
+
+PROPERTIES_FOLDER = "segment_properties"
+
+
+def volume_info(volume: VolumePlan) -> VolumeInfo:
+    """The `info` of a layer, from the plan alone."""
+    products = {name for name, _ in volume.products()}
+    return VolumeInfo(
+        type=volume.kind,
+        data_type=volume.data_type,
+        num_channels=volume.source.channels,
+        scales=tuple(_scale(s) for s in volume.scales),
+        mesh=FOLDERS["mesh"] if "mesh" in products else None,
+        skeletons=FOLDERS["skeleton"] if "skeleton" in products else None,
+        segment_properties=PROPERTIES_FOLDER if volume.properties else None,
+    )
+
+
+def _scale(scale: ScalePlan) -> Scale:
+    return Scale(
+        key=scale.key,
+        size_vx=scale.size_vx,
+        voxel_offset_vx=scale.voxel_offset_vx,
+        resolution_nm=scale.resolution_nm,
+        chunk_vx=scale.chunk_vx,
+        encoding=ChunkEncoding(name=scale.encoding.name, quality=scale.encoding.quality, gzip=scale.encoding.gzip),
+        sharding=ShardingSpec.from_json(scale.sharding, f"plan, mip {scale.mip}") if scale.sharding else None,
+    )
+
+
+def write_layer_info(job: Job) -> list[Written]:
+    """Write `info` (and `provenance`, which no receipt names since it is dated); refuse a folder that is not ours."""
+    folder = job.paths.layer_folder
+    _refuse_foreign(job)
+    written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
+    job.store.write(f"{folder}/provenance", _provenance(job))
+    return written
+
+
+def _refuse_foreign(job: Job) -> None:
+    """Raise LayerError where the layer's folder holds files but we have no receipt of it."""
+    folder = job.paths.layer_folder
+    if job.store.local(job.paths.receipts).is_dir():
+        return
+    first = next(iter(job.store.list(folder)), None)
+    if first is not None:
+        raise LayerError(
+            explain(
+                str(job.store.local(folder)),
+                "holds files that this workflow did not write",
+                expected="no such folder, or one with receipts",
+                got=first,
+                do="Move it away, or choose another project, dataset or layer name",
+            )
+        )
+
+
+def _provenance(job: Job) -> bytes:
+    """The layer's history in CloudVolume's form."""
+    data = {
+        "description": f"{job.project.project}: {job.dataset}/{job.layer}",
+        "owners": [],
+        "processing": [
+            {
+                "method": {"task": "ophiolite", "version": __version__, "config": job.project.config},
+                "by": "ophiolite",
+                "date": time.strftime("%Y-%m-%d %H:%M %Z", time.gmtime()),
+            }
+        ],
+        "sources": [job.volume.source.text],
+    }
+    return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
+
+
+def part_of(labels: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], parts: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    """Which of the object tables' parts each label belongs to: equal shares by hash, whatever the label values."""
+    return (murmur_low64(labels) % np.uint64(parts)).astype(np.int64)
+
+
+def reduce_statistics(job: Job, part: int) -> list[Written]:
+    """Merge the blocks' label statistics of one part; whole objects from here on."""
+    volume = job.volume
+    pieces: list[LabelStats] = []
+    for block in volume.rounds[0].block_names():
+        stats = read_stats_bytes(job.store.read(job.paths.statistics(block)))
+        pieces.append(_select(stats, part_of(stats.labels, volume.stats_parts) == part))
+    merged = merge_stats(pieces)
+    return [job.store.write(reduced_path(job, part), stats_bytes(merged))]
+
+
+def _select(stats: LabelStats, mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> LabelStats:
+    return LabelStats(
+        labels=stats.labels[mask],
+        voxels=stats.voxels[mask],
+        start=stats.start[mask],
+        stop=stats.stop[mask],
+        coordinate_sum=stats.coordinate_sum[mask],
+    )
+
+
+def reduced_path(job: Job, part: int) -> str:
+    """Where the reduced label statistics of one part lie."""
+    return f"{job.paths.work}/label_stats/{part}.npy"
+
+
+def reduced_statistics(job: Job) -> Iterator[LabelStats]:
+    """The reduced label statistics of every part."""
+    for part in range(job.volume.stats_parts):
+        yield read_stats_bytes(job.store.read(reduced_path(job, part)))
+
+
+def close_folder(job: Job, folder: str, receipts: list[str], keep: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Remove files below `folder` that no receipt names; returns how many are named, and a digest of all receipts.
+
+    `keep` names files and folders (relative to `folder`) that others own.
+    """
+    named: set[str] = set()
+    digest = hashlib.sha256()
+    for path in receipts:
+        receipt = read_receipt(job.store, path)
+        named.update(f.path for f in receipt.files)
+        digest.update(receipt.to_bytes())
+    own = tuple(f"{folder}/{k}" for k in keep)
+    for path in list(job.store.list(folder)):
+        if path not in named and not path.startswith(own):
+            job.store.delete(path)
+            job.say(f"removed {path}, which no receipt names")
+    _remove_empty(job.store, folder)
+    return len([n for n in named if n.startswith(folder)]), digest.hexdigest()
+
+
+def _remove_empty(store: Store, folder: str) -> None:
+    base = store.local(folder)
+    for sub in sorted((p for p in base.rglob("*") if p.is_dir()), reverse=True):
+        if not any(sub.iterdir()):
+            sub.rmdir()

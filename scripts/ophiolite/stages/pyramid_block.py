@@ -1,0 +1,181 @@
+"""One block of one round of a pyramid: every task of it to encoded chunks, all chunks to shards, its sums to a carry."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.errors import FormatError
+from ophiolite.geometry import Box, Vec, morton
+from ophiolite.geometry.grid import indices
+from ophiolite.kernels.label_stats import LabelStats, label_stats, merge_stats
+from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
+from ophiolite.layers.store import Written
+from ophiolite.plan.model import RoundPlan, ScalePlan, VolumePlan, block_box, task_box, task_input
+from ophiolite.precomputed.compression import gzip_bytes
+from ophiolite.precomputed.encoding import ChunkEncoding, encode_chunk
+from ophiolite.precomputed.pack import Pack, encode_pack
+from ophiolite.precomputed.sharding import ShardingSpec, build_shard, locate, shard_name
+from ophiolite.precomputed.volume_info import chunk_name
+from ophiolite.stages.cascade import cascade
+from ophiolite.stages.job import Job, finished_tasks
+from ophiolite.stages.volume_input import CarryInput, SourceInput
+
+CARRY_GROUP, STATS_GROUP = 1 << 32, 1 << 33
+
+
+@dataclass(frozen=True)
+class RoundGeometry:
+    """A round of a volume's pyramid, with the boxes its tasks own and read."""
+
+    volume: VolumePlan
+    round: RoundPlan
+
+    @property
+    def scales(self) -> list[ScalePlan]:
+        """The scales this round writes."""
+        return [self.volume.scales[m] for m in self.round.mips]
+
+    @property
+    def input_scale(self) -> ScalePlan:
+        """The scale this round reads."""
+        return self.volume.scales[self.round.input_mip]
+
+    def own(self, scale: ScalePlan, task: Vec) -> Box:
+        """The voxels of `scale` that a task owns."""
+        return task_box(scale, self.input_scale, self.round.task_vx, task)
+
+    def reads(self, task: Vec) -> Box:
+        """The voxels of the input mip that a task reads."""
+        return task_input(self.scales, self.input_scale, self.round.task_vx, task)
+
+    def block_box(self, scale: ScalePlan, block: str) -> Box:
+        """The voxels of `scale` that a block owns."""
+        return block_box(self.volume, self.round, scale, block)
+
+
+def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Written], float]:
+    """Make every shard of a block; returns what was written and the million voxels read."""
+    volume = job.volume
+    geometry = RoundGeometry(volume, volume.rounds[round_number])
+    if round_number == 0:
+        reader: SourceInput | CarryInput = SourceInput(volume)
+    else:
+        reader = CarryInput(job.store, job.paths, volume, volume.rounds[round_number - 1])
+    tasks = geometry.round.tasks_of(block)
+    mvx = sum(geometry.reads(t).volume for t in tasks) / 1e6
+    with finished_tasks(job, "pyramid_blocks") as spool:
+        for number, task in enumerate(tasks, start=1):
+            name = f"{'-'.join(map(str, task))}.pack"
+            if not spool.exists(name):
+                spool.write(name, encode_pack(_task_entries(geometry, reader, task)))
+            job.say(f"task {number} of {len(tasks)}")
+        packs = [(t, Pack(spool.read(f"{'-'.join(map(str, t))}.pack"), str(t))) for t in tasks]
+        written = list(_write_block(job, geometry, block, packs))
+    return written, mvx
+
+
+def _task_entries(geometry: RoundGeometry, reader: SourceInput | CarryInput, task: Vec) -> Iterator[tuple[int, int, bytes]]:
+    """Encoded chunks of every mip, carry and label statistics of one task, as entries of a pack."""
+    box = geometry.reads(task)
+    if box.empty:
+        return
+    level = reader.read(box)
+    if geometry.round.number == 0 and geometry.volume.kind == "segmentation":
+        own = geometry.own(geometry.input_scale, task)
+        if not own.empty:
+            labels = level.values[own.slices(box.start)][..., 0]
+            yield STATS_GROUP, 0, stats_bytes(label_stats(np.asfortranarray(labels), own.start))
+    for scale, pixels, level_now in cascade(geometry.volume, geometry.input_scale, geometry.scales, level):
+        own = geometry.own(scale, task)
+        if own.empty:
+            continue
+        yield from _chunks(scale, pixels[own.slices(level_now.box.start)], own, geometry.volume.data_type)
+        if geometry.round.carry and scale is geometry.scales[-1]:
+            yield CARRY_GROUP, 0, _array_bytes(level_now.values[own.slices(level_now.box.start)])
+            if level_now.counts is not None:
+                yield CARRY_GROUP, 1, _array_bytes(level_now.counts[own.slices(level_now.box.start)])
+
+
+def _chunks(scale: ScalePlan, pixels: NDArray[Any], own: Box, data_type: str) -> Iterator[tuple[int, int, bytes]]:
+    """(mip, chunk id, bytes) of every chunk of one mip of a task; gzipped here, where the work is."""
+    grid = scale.chunks
+    encoding = ChunkEncoding(name=scale.encoding.name, quality=scale.encoding.quality, gzip=scale.encoding.gzip)
+    touched = grid.touching(own)
+    cells = list(indices(touched))
+    codes = morton.encode(cells, grid.shape).tolist()
+    for cell, code in zip(cells, codes, strict=True):
+        box = grid.cell(cell)
+        if not own.contains(box):
+            raise FormatError(f"mip {scale.mip}, chunk {cell}: is not whole in its task; the plan's grids do not nest.")
+        data = encode_chunk(pixels[box.slices(own.start)].astype(data_type, copy=False), encoding)
+        yield scale.mip, code, gzip_bytes(data) if encoding.gzip else data
+
+
+def _write_block(job: Job, geometry: RoundGeometry, block: str, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:
+    """Assemble shards (or chunk files), carry and statistics from the finished tasks."""
+    for scale in geometry.scales:
+        box = geometry.block_box(scale, block)
+        if not box.empty:
+            yield from _write_scale(job, scale, box, packs)
+    if geometry.round.carry:
+        last = geometry.scales[-1]
+        arrays = _assemble_carry(geometry, last, geometry.block_box(last, block), packs)
+        path = job.paths.carry(geometry.round.number, block)
+        yield job.store.write(path, _arrays_bytes(arrays))
+    if geometry.round.number == 0 and geometry.volume.kind == "segmentation":
+        parts = [read_stats_bytes(data) for _, pack in packs for _, data in pack.entries(STATS_GROUP)]
+        merged: LabelStats = merge_stats(parts)
+        yield job.store.write(job.paths.statistics(block), stats_bytes(merged))
+
+
+def _write_scale(job: Job, scale: ScalePlan, box: Box, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:
+    folder = f"{job.paths.layer_folder}/{scale.key}"
+    chunks = {key: data for _, pack in packs for key, data in pack.entries(scale.mip)}
+    if scale.sharding is None:
+        grid = scale.chunks
+        keys = sorted(chunks)
+        for key, (x, y, z) in zip(keys, morton.decode(keys, grid.shape).tolist(), strict=True):
+            yield job.store.write(f"{folder}/{chunk_name(grid.cell((x, y, z)))}", chunks[key])
+        return
+    spec = ShardingSpec.from_json(scale.sharding, f"plan, mip {scale.mip}")
+    ids = np.array(sorted(chunks), dtype=np.uint64)
+    shards, _ = locate(spec, ids)
+    for shard in np.unique(shards).tolist():
+        mine = ids[shards == shard].tolist()
+        data = build_shard(spec, shard, ((key, b"", chunks[key]) for key in mine), compressed=True)
+        yield job.store.write(f"{folder}/{shard_name(spec, shard)}", data)
+
+
+def _assemble_carry(geometry: RoundGeometry, scale: ScalePlan, box: Box, packs: list[tuple[Vec, Pack]]) -> list[NDArray[Any]]:
+    """The carry arrays of a block, `(x, y, z, c)`, from those of its tasks."""
+    out: dict[int, NDArray[Any]] = {}
+    for task, pack in packs:
+        own = geometry.own(scale, task)
+        for key, data in pack.entries(CARRY_GROUP):
+            part = _read_array(data)
+            if key not in out:
+                out[key] = np.zeros((*box.shape, part.shape[3]), dtype=part.dtype, order="F")
+            out[key][own.slices(box.start)] = part
+    return [out[key] for key in sorted(out)]
+
+
+def _array_bytes(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.asfortranarray(array))
+    return buffer.getvalue()
+
+
+def _read_array(data: bytes) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(io.BytesIO(data))
+    return array
+
+
+def _arrays_bytes(arrays: list[NDArray[Any]]) -> bytes:
+    """A carry file: the arrays one after another, each as .npy."""
+    return b"".join(_array_bytes(a) for a in arrays)

@@ -1,0 +1,88 @@
+"""What a round of a pyramid reads: the raw source, or the carries of the round before."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.errors import SourceError, explain
+from ophiolite.geometry import Box
+from ophiolite.geometry.box import ceildiv, floordiv, mul, sub
+from ophiolite.geometry.grid import indices
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.store import Store
+from ophiolite.plan.model import RoundPlan, VolumePlan, block_box
+from ophiolite.sources import open_source
+from ophiolite.sources.padded import PaddedSource
+from ophiolite.stages.cascade import Level
+
+
+def open_planned(volume: VolumePlan) -> PaddedSource:
+    """The source of a layer, at its place; raises SourceError where it changed since the plan was made."""
+    plan = volume.source
+    source = open_source(
+        plan.text,
+        kind=volume.kind,
+        format=plan.format,
+        base=Path(),
+        resolution_nm=volume.scales[0].resolution_nm,
+        voxel_offset_vx=plan.voxel_offset_vx,
+        verify=False,
+    )
+    if source.fingerprint() != plan.fingerprint:
+        raise SourceError(
+            explain(source.path, "has changed since the plan was made", do="Run `snakemake plan` again, then go on")
+        )
+    return PaddedSource(source, plan.pad_vx)
+
+
+class SourceInput:
+    """Mip 0 of a layer, from its source."""
+
+    def __init__(self, volume: VolumePlan) -> None:
+        self._source = open_planned(volume)
+
+    def read(self, box: Box) -> Level:
+        """The voxels of a box of mip 0."""
+        return Level(box, self._source.read(box))
+
+
+class CarryInput:
+    """The last mip of the round before, from the carries its blocks left."""
+
+    def __init__(self, store: Store, paths: LayerPaths, volume: VolumePlan, before: RoundPlan) -> None:
+        self._store, self._paths, self._volume, self._before = store, paths, volume, before
+        self._scale = volume.scales[before.mips[-1]]
+
+    def read(self, box: Box) -> Level:
+        """Sums (and counts) or values of a box of the input mip."""
+        before, volume, scale = self._before, self._volume, self._scale
+        relative = floordiv(scale.factor, volume.scales[before.input_mip].factor)
+        step = mul(floordiv(before.task_vx, relative), before.block_tasks)
+        first = floordiv(sub(box.start, scale.voxel_offset_vx), step)
+        stop = ceildiv(sub(box.stop, scale.voxel_offset_vx), step)
+        out: list[NDArray[Any]] = []
+        for index in indices(Box(first, stop)):
+            name = before.blocks.name(index)
+            own = block_box(volume, before, scale, name)
+            shared = own.intersect(box)
+            if shared.empty:
+                continue
+            parts = self._arrays(name)
+            if not out:
+                out = [np.zeros((*box.shape, p.shape[3]), dtype=p.dtype, order="F") for p in parts]
+            for whole, part in zip(out, parts, strict=True):
+                whole[shared.slices(box.start)] = part[shared.slices(own.start)]
+        return Level(box, out[0], out[1] if len(out) > 1 else None)
+
+    def _arrays(self, block: str) -> list[NDArray[Any]]:
+        data = io.BytesIO(self._store.read(self._paths.carry(self._before.number, block)))
+        end = data.getbuffer().nbytes
+        arrays = []
+        while data.tell() < end:
+            arrays.append(np.load(data))
+        return arrays
