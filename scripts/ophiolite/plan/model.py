@@ -97,6 +97,19 @@ class RoundPlan(TaskGrid):
     input_mip: int
     mips: tuple[int, ...]
     carry: bool
+    halo_vx: Vec
+    before_block_vx: Vec
+
+    def blocks_before(self, block: str) -> list[Vec]:
+        """Indices of the blocks of the round before whose carries a block reads (some may lie outside their grid).
+
+        `halo_vx` is what a block reads below what it owns, `before_block_vx` what a block of the round before owns,
+        both in voxels of the input mip.
+        """
+        cells = self.blocks.cell(self.blocks.index(block))
+        own = Box(mul(cells.start, self.task_vx), mul(cells.stop, self.task_vx)).grow(self.halo_vx, (0, 0, 0))
+        first = high(floordiv(own.start, self.before_block_vx), (0, 0, 0))
+        return list(indices(Box(first, ceildiv(own.stop, self.before_block_vx))))
 
 
 class FragmentPlan(TaskGrid):

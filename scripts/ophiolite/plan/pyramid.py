@@ -9,7 +9,7 @@ from ophiolite.config.model import Jobs
 from ophiolite.config.products import Pyramid
 from ophiolite.errors import PlanError, explain
 from ophiolite.geometry import Box, Vec, morton
-from ophiolite.geometry.box import ceildiv, floordiv, high, low, mul, prod
+from ophiolite.geometry.box import ceildiv, floordiv, high, low, mul, prod, sub
 from ophiolite.plan.model import EncodingPlan, ResolutionNm, RoundPlan, ScalePlan, round_tasks, scale_box
 from ophiolite.precomputed.sharding import volume_sharding
 from ophiolite.precomputed.volume_info import scale_key
@@ -164,10 +164,19 @@ def _rounds(
                 input_mip=source.mip,
                 mips=tuple(s.mip for s in mips),
                 carry=last + 1 < len(scales),
+                halo_vx=sub(floordiv(scales[last].factor, source.factor), (1, 1, 1)),
+                before_block_vx=_block_at_last_mip(rounds, scales) if rounds else (1, 1, 1),
             )
         )
         first = last + 1
     return rounds
+
+
+def _block_at_last_mip(rounds: Sequence[RoundPlan], scales: Sequence[ScalePlan]) -> Vec:
+    """What a block of the latest round owns, in voxels of the last mip it makes."""
+    before = rounds[-1]
+    relative = floordiv(scales[before.mips[-1]].factor, scales[before.input_mip].factor)
+    return floordiv(mul(before.task_vx, before.block_tasks), relative)
 
 
 def _fits(pyramid: Pyramid, source: ScalePlan, last: ScalePlan, chunk: Vec, voxels: int) -> bool:

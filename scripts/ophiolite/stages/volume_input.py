@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry import Box
-from ophiolite.geometry.box import ceildiv, floordiv, mul, sub
+from ophiolite.geometry.box import ceildiv, floordiv, sub
 from ophiolite.geometry.grid import indices
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
-from ophiolite.plan.model import RoundPlan, VolumePlan, block_box
+from ophiolite.plan.model import VolumePlan, block_box
 from ophiolite.sources import open_source
 from ophiolite.sources.padded import PaddedSource
 from ophiolite.stages.cascade import Level
@@ -54,17 +54,16 @@ class SourceInput:
 class CarryInput:
     """The last mip of the round before, from the carries its blocks left."""
 
-    def __init__(self, store: Store, paths: LayerPaths, volume: VolumePlan, before: RoundPlan) -> None:
-        self._store, self._paths, self._volume, self._before = store, paths, volume, before
-        self._scale = volume.scales[before.mips[-1]]
+    def __init__(self, store: Store, paths: LayerPaths, volume: VolumePlan, number: int) -> None:
+        self._store, self._paths, self._volume = store, paths, volume
+        self._before, self._step = volume.rounds[number - 1], volume.rounds[number].before_block_vx
+        self._scale = volume.scales[self._before.mips[-1]]
 
     def read(self, box: Box) -> Level:
         """Sums (and counts) or values of a box of the input mip."""
         before, volume, scale = self._before, self._volume, self._scale
-        relative = floordiv(scale.factor, volume.scales[before.input_mip].factor)
-        step = mul(floordiv(before.task_vx, relative), before.block_tasks)
-        first = floordiv(sub(box.start, scale.voxel_offset_vx), step)
-        stop = ceildiv(sub(box.stop, scale.voxel_offset_vx), step)
+        first = floordiv(sub(box.start, scale.voxel_offset_vx), self._step)
+        stop = ceildiv(sub(box.stop, scale.voxel_offset_vx), self._step)
         out: list[NDArray[Any]] = []
         for index in indices(Box(first, stop)):
             name = before.blocks.name(index)
