@@ -92,7 +92,7 @@ def curve(controls_nm: Points, step_nm: float) -> Points:
 
     chords = np.sqrt(np.linalg.norm(np.diff(controls_nm, axis=0), axis=1))
     knots = np.concatenate([[0.0], np.cumsum(chords)])
-    spline = CubicSpline(knots, controls_nm, axis=0)
+    spline = CubicSpline(knots, controls_nm, axis=0, bc_type="natural")
     fine = spline(np.linspace(0, knots[-1], 400))
     run = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(fine, axis=0), axis=1))])
     at = np.linspace(0, run[-1], max(int(run[-1] / step_nm) + 1, 2))

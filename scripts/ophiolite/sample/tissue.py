@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Vec
 from ophiolite.sample.shapes import Canvas, Points, components, curve, smooth_noise
 
-PER_UM3 = 5.2
+PER_UM3 = 4.4
 FEWEST = 48
 SMALLEST_VX = 300
 
