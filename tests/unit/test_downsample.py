@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import FormatError
 from ophiolite.geometry.box import Box, Vec, mul, prod
 from ophiolite.geometry.pyramid import coarse_box, coarse_counts
+from ophiolite.kernels import downsample_loops
 from ophiolite.kernels.downsample import (
     block_extreme,
     block_mode,
@@ -305,11 +306,36 @@ def test_mode_on_every_pattern_of_a_cell(factor: Vec, n: int) -> None:
     assert modes.tolist() == [slow_mode(p) for p in patterns.tolist()]
 
 
-def test_mode_reads_any_memory_order() -> None:
+@pytest.mark.parametrize("form", ["C order", "cropped", "other byte order", "read-only", "unaligned"])
+def test_every_form_of_array_is_read_by_the_same_compiled_loops(form: str) -> None:
     labels = segmentation(3, (9, 8, 7))
-    expected = block_mode(labels, (1, 0, 0), (2, 2, 2))
-    assert np.array_equal(block_mode(np.ascontiguousarray(labels), (1, 0, 0), (2, 2, 2)), expected)
-    assert np.array_equal(block_mode(labels[1:], (2, 0, 0), (2, 2, 2)), expected[1:])
+    start, factor = (1, 0, 0), (2, 2, 2)
+    image = labels.astype(np.uint16)[..., None]
+    expected = block_mode(labels, start, factor), block_sums(image, start, factor, np.uint32)
+    compiled = len(downsample_loops.mode_rows.signatures), len(downsample_loops.sum_rows.signatures)
+
+    def other(values: NDArray[Any]) -> NDArray[Any]:
+        if form == "C order":
+            return np.ascontiguousarray(values)
+        if form == "cropped":
+            return np.pad(values, 1)[(slice(1, -1),) * values.ndim]
+        if form == "other byte order":
+            return values.astype(values.dtype.newbyteorder())
+        if form == "read-only":
+            frozen = values.copy(order="F")
+            frozen.flags.writeable = False
+            return frozen
+        packed = b"-" + values.tobytes(order="F")
+        return np.frombuffer(packed, values.dtype, offset=1).reshape(values.shape, order="F")
+
+    given_labels, given_image = other(labels), other(image)
+    found = block_mode(given_labels, start, factor), block_sums(given_image, start, factor, np.uint32)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == b.dtype
+        assert a.dtype.isnative
+        assert np.array_equal(a, b)
+    assert (len(downsample_loops.mode_rows.signatures), len(downsample_loops.sum_rows.signatures)) == compiled
+    assert given_labels.flags.writeable == (form not in ("read-only", "unaligned"))
 
 
 @given(seed=seeds, shape=shapes, start=starts, factor=factors)

@@ -4,7 +4,7 @@ Every function takes a fine array and `start`, the absolute fine coordinate of i
 the coarse array of exactly `coarse_box(Box.of(start, shape), factor)` (geometry.pyramid): coarse voxel i of
 an axis covers the fine voxels [i F, (i + 1) F), edge voxels use only what exists. So a volume cut at
 multiples of the factor gives the same bytes as the whole.
-Arrays in Fortran order are read in place; any other order is copied first.
+Arrays in Fortran order and native byte order are read in place; others are copied first.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from ophiolite.errors import FormatError, explain
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.geometry.pyramid import coarse_box
+from ophiolite.kernels.rows import frozen_rows
 
 _ACCUMULATORS = {
     "u": (np.dtype(np.uint16), np.dtype(np.uint32), np.dtype(np.uint64)),
@@ -82,7 +83,7 @@ def block_sums(values: NDArray[Any], start: Vec, factor: Vec, out_dtype: DTypeLi
         )
     coarse = _coarse(values, start, factor, 4)
     out = np.empty((*coarse.shape, values.shape[3]), wide, order="F")
-    loops.sum_rows(np.asfortranarray(values).T, out.T, *_cuts(values, start, factor), factor[0])
+    loops.sum_rows(frozen_rows(values), out.T, *_cuts(values, start, factor), factor[0])
     return out
 
 
@@ -95,7 +96,7 @@ def block_sums_sparse(
     Exact below 2^32 voxels per coarse voxel. Raises FormatError as `block_sums` does.
     """
     sums = block_sums(values, start, factor, out_dtype)
-    present = np.asfortranarray(values != 0).view(np.uint8)
+    present = (values != 0).view(np.uint8)
     return sums, block_sums(present, start, factor, np.uint32)
 
 
@@ -123,11 +124,11 @@ def mean_of_sums(
             )
         )
     out = np.empty(sums.shape, kind, order="F")
-    cx, cy, cz = (np.ascontiguousarray(c, np.int64) for c in counts)
+    cx, cy, cz = (np.array(c, np.int64) for c in counts)
     # x counts change only at the edges: between them one divisor serves the whole run
     stops = np.append(np.flatnonzero(np.diff(cx)) + 1, len(cx)).astype(np.int64)
     kernel = loops.divide_float if kind.kind == "f" else loops.divide_int
-    kernel(np.asfortranarray(sums).T, out.T, cx, cy, cz, stops)
+    kernel(frozen_rows(sums), out.T, cx, cy, cz, stops)
     return out
 
 
@@ -151,7 +152,7 @@ def mean_of_counts(sums: NDArray[Any], counts: NDArray[np.uint32], dtype: DTypeL
         )
     out = np.empty(sums.shape, kind, order="F")
     kernel = loops.divide_each_float if kind.kind == "f" else loops.divide_each_int
-    kernel(sums.ravel(order="F"), counts.astype(np.uint32, copy=False).ravel(order="F"), out.ravel(order="K"))
+    kernel(frozen_rows(sums), frozen_rows(counts.astype(np.uint32, copy=False)), out.T)
     return out
 
 
@@ -175,8 +176,8 @@ def block_mode(labels: NDArray[Any], start: Vec, factor: Vec, sparse: bool = Fal
             )
         )
     coarse = _coarse(labels, start, factor, 3)
-    out = np.empty(coarse.shape, labels.dtype, order="F")
-    loops.mode_rows(np.asfortranarray(labels).T, out.T, *_cuts(labels, start, factor), factor[0], sparse)
+    out = np.empty(coarse.shape, labels.dtype.newbyteorder("="), order="F")
+    loops.mode_rows(frozen_rows(labels), out.T, *_cuts(labels, start, factor), factor[0], sparse)
     return out
 
 
@@ -189,8 +190,8 @@ def block_extreme(values: NDArray[Any], start: Vec, factor: Vec, which: Literal[
     from ophiolite.kernels import downsample_loops as loops
 
     coarse = _coarse(values, start, factor, 4)
-    out = np.empty((*coarse.shape, values.shape[3]), values.dtype, order="F")
-    loops.extreme_rows(np.asfortranarray(values).T, out.T, *_cuts(values, start, factor), factor[0], which == "max")
+    out = np.empty((*coarse.shape, values.shape[3]), values.dtype.newbyteorder("="), order="F")
+    loops.extreme_rows(frozen_rows(values), out.T, *_cuts(values, start, factor), factor[0], which == "max")
     return out
 
 
@@ -200,7 +201,7 @@ def block_stride(values: NDArray[Any], start: Vec, factor: Vec) -> NDArray[Any]:
     Raises FormatError for empty arrays or factors below 1.
     """
     coarse = _coarse(values, start, factor, values.ndim)
-    out = np.empty((*coarse.shape, *values.shape[3:]), values.dtype, order="F")
+    out = np.empty((*coarse.shape, *values.shape[3:]), values.dtype.newbyteorder("="), order="F")
     pieces = []
     for d in range(3):
         second = (coarse.start[d] + 1) * factor[d] - start[d]

@@ -154,18 +154,17 @@ def divide_float(sums, out, cx, cy, cz, stops):  # type: ignore[no-untyped-def]
 
 @_jit
 def divide_each_int(sums, counts, out):  # type: ignore[no-untyped-def]
-    """Integer means of flat `sums` over flat `counts`."""
+    """Integer means of (c, z, y, x) sums over counts of the same shape."""
     one = sums.dtype.type(1)
-    for i in range(len(sums)):
-        n = sums.dtype.type(counts[i])
-        out[i] = _rounded(sums[i], n, one) if counts[i] > 0 else sums.dtype.type(0)
+    for at in np.ndindex(sums.shape):
+        out[at] = _rounded(sums[at], sums.dtype.type(counts[at]), one) if counts[at] > 0 else sums.dtype.type(0)
 
 
 @_jit
 def divide_each_float(sums, counts, out):  # type: ignore[no-untyped-def]
-    """Floating means of flat `sums` over flat `counts`."""
-    for i in range(len(sums)):
-        out[i] = sums[i] / np.float64(counts[i]) if counts[i] > 0 else 0.0
+    """Floating means of (c, z, y, x) sums over counts of the same shape."""
+    for at in np.ndindex(sums.shape):
+        out[at] = sums[at] / np.float64(counts[at]) if counts[at] > 0 else 0.0
 
 
 @_jit

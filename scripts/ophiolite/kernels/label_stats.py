@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from ophiolite.errors import FormatError, explain
 from ophiolite.geometry.box import Vec
+from ophiolite.kernels.rows import frozen_rows
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def label_stats(labels: NDArray[Any], start: Vec) -> LabelStats:
     _check_reach(reach * labels.size)
     from ophiolite.kernels.label_stats_loops import count_runs
 
-    found, table = count_runs(np.asfortranarray(labels).T)
+    found, table = count_runs(frozen_rows(labels))
     order = np.argsort(found)
     table = table[order]
     voxels = table[:, 0]
