@@ -292,4 +292,23 @@ def _open(text: str, place: _Place, format: Format, given: Given) -> Source:
         from ophiolite.sources.slices import SliceSource
 
         return SliceSource(text, place.local, given)
-    raise NotImplementedError(format)
+    if format == "npy":
+        from ophiolite.sources.npy import NpySource
+
+        return NpySource(text, place.local, given)
+    if format == "nrrd":
+        from ophiolite.sources.nrrd import NrrdSource
+
+        return NrrdSource(text, place.local, given)
+    root = place.url or place.local
+    if format == "precomputed":
+        from ophiolite.sources.precomputed import open_precomputed
+
+        return open_precomputed(text, root, place.inside, given)
+    if format == "zarr":
+        from ophiolite.sources.zarr import open_zarr
+
+        return open_zarr(text, root, place.inside, given)
+    from ophiolite.sources.n5 import open_n5
+
+    return open_n5(text, root, place.inside, given)
