@@ -30,15 +30,17 @@ wildcard_constraints:
 def validate_config():
     """Check the config against the schema; on a fault, say it in the model's words."""
     try:
-        validate(config, "../schemas/config.schema.json", set_default=False)
-    except Exception:
+        validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.json"), set_default=False)
+    except WorkflowError:
         checked = subprocess.run(
             [sys.executable, "-m", "ophiolite", "check_config", "--config-json", json.dumps(config)],
             env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
             capture_output=True,
             text=True,
         )
-        raise WorkflowError(checked.stderr.strip() or "the config does not fit the schema")
+        if checked.returncode:
+            raise WorkflowError(checked.stderr.strip())
+        raise
 
 
 @lru_cache(maxsize=2)
@@ -137,12 +139,12 @@ def layer_targets(dataset, layer, plan, kinds):
         return [f"{base}/refused"]
     found = []
     if plan["kind"] == "annotations":
-        return [f"{base}/annotations.json"] if "annotations" in kinds else []
+        return [f"{base}/annotation_layer.json"] if "annotations" in kinds else []
     if "image" in kinds:
         found.append(f"{base}/layer_done.json")
     found += [f"{base}/{p}_done.json" for p in PRODUCTS if p in kinds and plan[p]]
     if "objects" in kinds and plan["kind"] == "segmentation":
-        found += [f"{base}/objects/{part}.json" for part in range(plan["stats_parts"])]
+        found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]
         if plan["properties"]:
             found.append(f"{base}/segment_properties.json")
     return found

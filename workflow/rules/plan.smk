@@ -69,6 +69,8 @@ rule refuse:
 
 
 rule warm_up:
+    input:
+        lambda wildcards: planned() and [],
     output:
         f"{ROOT}/work/warm_up-{platform.machine()}.json",
     log:
@@ -80,7 +82,7 @@ rule warm_up:
     params:
         code=CODE,
     shell:
-        "python -m ophiolite warm_up --output {output} 2> {log}"
+        "python -m ophiolite warm_up --plan {PLAN} --output {output} 2> {log}"
 
 
 rule clean_work:

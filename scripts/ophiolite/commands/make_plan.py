@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-from ophiolite.config.load import load_config, parse_config
-from ophiolite.errors import ConfigError
+from ophiolite.config.load import load_config, parse_config_json
 from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import load_speeds
 from ophiolite.plan.make import make_plan
@@ -22,14 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    if args.config:
-        config = load_config(args.config)
-    else:
-        try:
-            data = json.loads(args.config_json)
-        except ValueError as error:
-            raise ConfigError(f"--config-json: is not valid JSON ({error}).") from None
-        config = parse_config(data, "config")
+    config = load_config(args.config) if args.config else parse_config_json(args.config_json)
     folder = Path(config.store) / config.project
     plan = make_plan(config, Path(), load_speeds(folder))
     Store(folder).write("plan.json", plan.to_bytes())

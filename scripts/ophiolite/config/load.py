@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import types
 import typing
 from pathlib import Path
@@ -88,3 +89,12 @@ def _unwrap(kind: Any) -> Any:
     if typing.get_origin(kind) in (typing.Union, types.UnionType) and len(args) == 1:
         return _unwrap(args[0])
     return kind
+
+
+def parse_config_json(text: str) -> Config:
+    """Validate a config given as JSON text; raises ConfigError that lists every fault with its place."""
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"--config-json: is not valid JSON ({error}). Quote it for the shell.") from None
+    return parse_config(data, "config")

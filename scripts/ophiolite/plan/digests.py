@@ -27,7 +27,7 @@ def volume_digests(plan: VolumePlan) -> dict[str, str]:
     for name, product in plan.products():
         upstream.append(_product_digests(out, name, product, blocks, stats))
     if plan.kind == "segmentation":
-        objects = add("objects", upstream)
+        objects = add("object_table", upstream)
         add("segment_properties", objects, plan.properties, plan.max_inline_labels)
     return out
 
@@ -49,7 +49,7 @@ def _product_digests(out: dict[str, str], name: str, product: FragmentPlan, bloc
 def annotation_digests(plan: AnnotationPlan, file: Any, upstream: Any) -> dict[str, str]:
     """The digest of the one rule of an annotation layer; `file` and `upstream` stand for what it reads."""
     settings = plan.model_dump(exclude={"costs", "digests", "warnings"})
-    return {"annotations": settings_digest(code_digest("commands.annotations"), settings, file, upstream)}
+    return {"annotation_layer": settings_digest(code_digest("commands.annotation_layer"), settings, file, upstream)}
 
 
 def project_digests(config: Config, datasets: dict[str, DatasetPlan]) -> dict[str, str]:

@@ -115,7 +115,7 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, speeds: S
 
 def annotation_costs() -> tuple[Cost, ...]:
     """What the one rule of an annotation layer takes."""
-    return (Cost(rule="annotations", jobs=1, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB + 500, output_mb=1, files=10),)
+    return (Cost(rule="annotation_layer", jobs=1, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB + 500, output_mb=1, files=10),)
 
 
 def _itemsize(data_type: str) -> int:

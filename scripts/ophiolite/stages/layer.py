@@ -54,13 +54,13 @@ def _scale(scale: ScalePlan) -> Scale:
 def write_layer_info(job: Job) -> list[Written]:
     """Write `info` (and `provenance`, which no receipt names since it is dated); refuse a folder that is not ours."""
     folder = job.paths.layer_folder
-    _refuse_foreign(job)
+    refuse_foreign(job)
     written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
     job.store.write(f"{folder}/provenance", _provenance(job))
     return written
 
 
-def _refuse_foreign(job: Job) -> None:
+def refuse_foreign(job: Job) -> None:
     """Raise LayerError where the layer's folder holds files but we have no receipt of it."""
     folder = job.paths.layer_folder
     if job.store.local(job.paths.receipts).is_dir():
@@ -157,3 +157,11 @@ def _remove_empty(store: Store, folder: str) -> None:
     for sub in sorted((p for p in base.rglob("*") if p.is_dir()), reverse=True):
         if not any(sub.iterdir()):
             sub.rmdir()
+
+
+def close_product(job: Job, product: str) -> dict[str, object]:
+    """Close the folder of a mesh or skeleton product; returns the facts of its receipt."""
+    plan, paths = job.product(product), job.paths
+    receipts = [paths.receipt(f"{product}_index", ""), *(paths.receipt(f"{product}_shards", j) for j in plan.job_names())]
+    files, digest = close_folder(job, f"{paths.layer_folder}/{plan.folder}", receipts)
+    return {"files": files, "receipts": digest}

@@ -1,0 +1,21 @@
+"""Merge the mesh fragments of one merge job and write its shards."""
+
+from __future__ import annotations
+
+import argparse
+
+from ophiolite.commands._arguments import add_job_arguments, job_of
+from ophiolite.stages.mesh import MEASURES, merge
+from ophiolite.stages.shards import run_shards
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this command."""
+    add_job_arguments(parser, "job", "0")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run this command."""
+    job = job_of(args, "mesh_shards")
+    written, labels = run_shards(job, "mesh", merge(job), MEASURES)
+    job.finish(written, work=labels)

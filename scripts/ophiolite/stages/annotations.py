@@ -1,0 +1,75 @@
+"""An annotation layer from its table; partners of synapses are looked up in a finished segmentation layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.geometry import Box
+from ophiolite.layers.annotation_layer import annotation_files
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.store import Written
+from ophiolite.layers.volume import VolumeReader
+from ophiolite.plan.model import AnnotationPlan
+from ophiolite.precomputed.annotation import AnnotationType
+from ophiolite.precomputed.annotation_table import AnnotationTable
+from ophiolite.sources.annotation_tables import read_annotation_table
+from ophiolite.sources.cremi_annotations import read_cremi_partners
+from ophiolite.stages.job import Job
+from ophiolite.stages.layer import refuse_foreign
+
+KINDS = {
+    "point": AnnotationType.POINT,
+    "line": AnnotationType.LINE,
+    "box": AnnotationType.AXIS_ALIGNED_BOUNDING_BOX,
+    "ellipsoid": AnnotationType.ELLIPSOID,
+}
+
+
+def write_annotations(job: Job) -> tuple[list[Written], int]:
+    """Write every file of the layer and remove stale ones; returns them and the number of annotations."""
+    plan = job.annotations
+    refuse_foreign(job)
+    table = _read(job, plan)
+    folder = job.paths.layer_folder
+    written = [job.store.write(f"{folder}/{path}", data) for path, data in annotation_files(table, plan.limit)]
+    named = {w.path for w in written}
+    for path in list(job.store.list(folder)):
+        if path not in named:
+            job.store.delete(path)
+    return written, len(table)
+
+
+def _read(job: Job, plan: AnnotationPlan) -> AnnotationTable:
+    file, _, inside = plan.source.partition(":")
+    if inside or plan.geometry is None:
+        return read_cremi_partners(Path(file), inside or "/annotations", _labels_at(job, plan))
+    return read_annotation_table(Path(file), KINDS[plan.geometry], segments=plan.label_columns)
+
+
+def _labels_at(job: Job, plan: AnnotationPlan) -> Callable[[NDArray[np.float64]], NDArray[np.uint64]] | None:
+    """Looks labels up at points `(n, 3)` in nm; 0 outside the volume."""
+    if plan.segmentation is None:
+        return None
+    volume = VolumeReader(job.store, LayerPaths(job.dataset, plan.segmentation).layer_folder, 0)
+
+    def labels_at(points_nm: NDArray[np.float64]) -> NDArray[np.uint64]:
+        voxels = np.floor(points_nm / np.array(volume.scale.resolution_nm)).astype(np.int64)
+        grid = volume.scale.grid
+        chunks = (voxels - np.array(grid.box.start)) // np.array(grid.cell_vx)
+        out = np.zeros(len(voxels), dtype=np.uint64)
+        order = np.lexsort(chunks.T)
+        cuts = np.flatnonzero(np.any(np.diff(chunks[order], axis=0) != 0, axis=1)) + 1
+        for rows in np.split(order, cuts):
+            if not len(rows):
+                continue
+            low, high = voxels[rows].min(axis=0).tolist(), (voxels[rows].max(axis=0) + 1).tolist()
+            box = Box((low[0], low[1], low[2]), (high[0], high[1], high[2]))
+            x, y, z = (voxels[rows] - np.array(box.start)).T
+            out[rows] = volume.read(box)[..., 0][x, y, z]
+        return out
+
+    return labels_at

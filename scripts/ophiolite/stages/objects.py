@@ -1,0 +1,135 @@
+"""The object table: one row per label, with what its voxels, mesh and skeleton measure; and what the viewer shows of it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.kernels.label_stats import LabelStats, centroids_vx
+from ophiolite.layers.statistics import read_stats_bytes
+from ophiolite.layers.store import Written
+from ophiolite.plan.model import VolumePlan
+from ophiolite.precomputed.segment_properties import (
+    NumberProperty,
+    SegmentProperty,
+    TagsProperty,
+    TextProperty,
+    encode_segment_properties,
+)
+from ophiolite.stages.job import Job
+from ophiolite.stages.layer import PROPERTIES_FOLDER, part_of, reduced_path
+from ophiolite.stages.shards import measures_path
+
+AXES = ("x", "y", "z")
+SHOWN = {
+    "voxels": "voxels at mip 0",
+    "volume_um3": "volume in cubic micrometres",
+    "mesh_faces": "triangles of the finest mesh",
+    "mesh_area_um2": "area of the finest mesh in square micrometres",
+    "cable_um": "cable length of the skeleton in micrometres",
+    "skeleton_terminals": "free ends of the skeleton",
+    "skeleton_branch_points": "branch points of the skeleton",
+    "skeleton_radius_nm": "mean radius along the skeleton",
+}
+
+
+def objects_path(job: Job, part: int | str) -> str:
+    """One part of a layer's object table."""
+    return f"{job.paths.objects}/{part}.parquet"
+
+
+def write_objects(job: Job, part: int) -> tuple[list[Written], int]:
+    """Join statistics and measures of the labels of one part; returns the file and the number of objects."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    volume = job.volume
+    stats = read_stats_bytes(job.store.read(reduced_path(job, part)))
+    table = pa.table(_columns(stats, volume))
+    for name, _ in volume.products():
+        table = table.join(_measures(job, name, part), keys="label", join_type="left outer")
+    table = table.sort_by("label")
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return [job.store.write(objects_path(job, part), buffer.getvalue())], table.num_rows
+
+
+def _columns(stats: LabelStats, volume: VolumePlan) -> dict[str, NDArray[Any]]:
+    resolution = np.array(volume.scales[0].resolution_nm)
+    centroid = centroids_vx(stats) * resolution
+    voxel_nm3 = float(np.prod(resolution))
+    out: dict[str, NDArray[Any]] = {
+        "label": stats.labels,
+        "voxels": stats.voxels,
+        "volume_um3": stats.voxels * voxel_nm3 / 1e9,
+    }
+    for d, axis in enumerate(AXES):
+        out[f"start_{axis}_vx"] = stats.start[:, d]
+        out[f"stop_{axis}_vx"] = stats.stop[:, d]
+        out[f"centroid_{axis}_nm"] = centroid[:, d]
+    return out
+
+
+def _measures(job: Job, product: str, part: int) -> Any:
+    """Mesh or skeleton measures of the labels of one part, from all merge jobs."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = []
+    for name in job.product(product).job_names():
+        table = pq.read_table(io.BytesIO(job.store.read(measures_path(job, product, name))))
+        labels = table.column("label").to_numpy()
+        found.append(table.filter(pa.array(part_of(labels, job.volume.stats_parts) == part)))
+    return pa.concat_tables(found)
+
+
+def write_segment_properties(job: Job) -> tuple[list[Written], dict[str, int]]:
+    """Write what the viewer lists of each object; above `max_inline_labels` the largest ones, saying how many are left out."""
+    table = read_objects([job.store.local(objects_path(job, p)) for p in range(job.volume.stats_parts)])
+    order = np.argsort(table["voxels"], kind="stable")[::-1][: job.volume.max_inline_labels]
+    keep = np.sort(order)
+    left_out = len(table["label"]) - len(keep)
+    if left_out:
+        job.say(f"the properties keep the {len(keep)} largest objects and leave out {left_out}")
+    chosen = {name: values[keep] for name, values in table.items()}
+    data = encode_segment_properties(chosen["label"], _properties(chosen, job.volume))
+    path = f"{job.paths.layer_folder}/{PROPERTIES_FOLDER}/info"
+    return [job.store.write(path, data)], {"labels": len(keep), "left_out": left_out}
+
+
+def _properties(table: dict[str, NDArray[Any]], volume: VolumePlan) -> list[SegmentProperty]:
+    numbers: list[SegmentProperty] = [
+        NumberProperty(name, np.nan_to_num(table[name].astype(np.float64)).astype(np.float32), description)
+        for name, description in SHOWN.items()
+        if name in table
+    ]
+    texts = [f"{v} voxels" for v in table["voxels"].tolist()]
+    return [TextProperty("label", texts, "label"), *numbers, _tags(table, volume)]
+
+
+def _tags(table: dict[str, NDArray[Any]], volume: VolumePlan) -> TagsProperty:
+    """What kind of object it is, as far as it can be told from its measures."""
+    box = volume.scales[0].box
+    flags = {"at_border": np.zeros(len(table["label"]), dtype=bool), "single_voxel": table["voxels"] == 1}
+    for d, axis in enumerate(AXES):
+        flags["at_border"] |= (table[f"start_{axis}_vx"] <= box.start[d]) | (table[f"stop_{axis}_vx"] >= box.stop[d])
+    if "mesh_faces" in table:
+        flags["has_mesh"] = np.nan_to_num(table["mesh_faces"].astype(np.float64)) > 0
+    if "skeleton_vertices" in table:
+        flags["has_skeleton"] = np.nan_to_num(table["skeleton_vertices"].astype(np.float64)) > 0
+    names = sorted(flags)
+    stacked = np.stack([flags[n] for n in names], axis=1)
+    return TagsProperty("tags", names, [np.flatnonzero(row).tolist() for row in stacked])
+
+
+def read_objects(files: list[Path]) -> dict[str, NDArray[Any]]:
+    """All parts of an object table as columns, ascending by label; missing measures are NaN."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.concat_tables([pq.read_table(f) for f in files]).sort_by("label")
+    return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -1,0 +1,5 @@
+rule report_page:
+    output:
+        f"{ROOT}/report.html",
+    shell:
+        "touch {output}"
