@@ -46,7 +46,7 @@ READERS: dict[str, dict[str, Holds]] = {
     "tensorstore": {
         "raw": _all(DATA_TYPES, None),
         "jpeg": {"uint8": (1, 3)},
-        "png": {"uint8": (1, 2, 3, 4), "uint16": (1,)},
+        "png": _all(("uint8", "uint16"), (1, 2, 3, 4)),
         "compressed_segmentation": _all(("uint32", "uint64"), None),
     },
     # CloudVolume mixes up the channels of its image codecs and knows png as 8 bit only.

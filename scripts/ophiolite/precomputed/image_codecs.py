@@ -18,6 +18,7 @@ from ophiolite.errors import FormatError, explain
 from ophiolite.geometry.box import Vec, prod
 
 _LONGEST_SIDE_PX = 65500
+_PNG_END = b"IEND\xaeB`\x82"
 _PNG_RLE = 3
 _PNG_DEFAULT_STRATEGY = 0
 _PNG_AVERAGE_FILTER = 64
@@ -69,6 +70,9 @@ def encode_png(chunk: NDArray[Any], level: int) -> bytes:
 def decode_png(data: bytes, shape_vx: Vec, channels: int, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Decode to `(x, y, z, c)`; raises FormatError for damage and for other shapes and data types."""
     try:
+        # libpng is content when the pixels are complete; a file without its end was cut short all the same.
+        if not data.endswith(_PNG_END):
+            raise ValueError("its end is missing")
         picture = imagecodecs.png_decode(data)
     except (RuntimeError, ValueError) as error:
         raise _damaged("png", data, error) from error

@@ -45,8 +45,8 @@ def encode(chunk: NDArray[Any], block_vx: Vec) -> bytes:
         return parts[0]
     # Each part is [1][channel data]; the joined file has one offset per channel, in 32-bit words.
     sizes = [len(part) // 4 - 1 for part in parts]
-    offsets = channels + np.concatenate([[0], np.cumsum(sizes[:-1])])
-    return offsets.astype("<u4").tobytes() + b"".join(part[4:] for part in parts)
+    offsets = np.cumsum([channels, *sizes[:-1]], dtype="<u4")
+    return offsets.tobytes() + b"".join(part[4:] for part in parts)
 
 
 def decode(data: bytes, shape_vx: Vec, channels: int, dtype: np.dtype[Any], block_vx: Vec) -> NDArray[Any]:
