@@ -25,7 +25,7 @@ from ophiolite.precomputed.annotation_records import (
     decode_single,
     encode_list,
     encode_records,
-    encode_single,
+    encode_singles,
 )
 from ophiolite.precomputed.sharding import hashed_sharding
 
@@ -78,6 +78,10 @@ def as_arrays(properties: tuple[Property, ...], columns: dict[str, Any], count: 
     }
 
 
+def offsets_and_labels(lists: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    return np.cumsum([0, *map(len, lists)]), np.array([v for row in lists for v in row], np.uint64)
+
+
 @given(layers())
 def test_records_are_the_specification_s(layer: Any) -> None:
     kind, properties, rows, columns = layer
@@ -102,10 +106,14 @@ def test_records_are_the_specification_s(layer: Any) -> None:
     for prop in properties:
         assert back.columns[prop.id].tolist() == prop.cast(arrays[prop.id])[::-1].tolist()
 
+    first = [[1, 2**64 - 1][: i % 3] for i in range(len(rows))]
+    second = [[i + 7] for i in range(len(rows))]
+    singles = encode_singles(records, [offsets_and_labels(first), offsets_and_labels(second)])
     for i in range(len(rows)):
-        related = [[1, 2**64 - 1], [], [5]]
-        one, labels = decode_single(encode_single(records[i], related), kind, properties, 3)
-        assert labels == related
+        tail = b"".join(struct.pack(f"<I{len(r)}Q", len(r), *r) for r in (first[i], second[i]))
+        assert singles[i] == slow[i] + tail
+        one, related = decode_single(singles[i], kind, properties, 2)
+        assert related == [first[i], second[i]]
         assert one.geometry.reshape(-1, 3).tolist() == [[np.float32(c) for c in v] for v in rows[i]]
 
 
@@ -123,7 +131,7 @@ def test_cut_bytes_are_refused(layer: Any, cut: int) -> None:
     with pytest.raises(FormatError):
         decode_list(data + b"\0" * cut, kind, properties)
     with pytest.raises(FormatError):
-        decode_single(encode_single(records[0], [[7]])[:-cut], kind, properties, 1)
+        decode_single(encode_singles(records, [offsets_and_labels([[7]] * len(rows))])[0][:-cut], kind, properties, 1)
 
 
 def test_a_record_by_hand() -> None:

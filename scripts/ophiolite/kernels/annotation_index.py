@@ -190,8 +190,7 @@ def plan_levels(
             for axis in np.flatnonzero(axes).tolist():
                 finer = finer.split(axis, boxes, float(lower[axis]), float(chunk_below[axis]))
             if meets is not None:
-                low = lower + finer.cell * chunk_below
-                finer = finer.of(meets(finer.part, low, low + chunk_below))
+                finer = _meeting(finer, boxes, lower, chunk_below, meets)
             if len(finer.part) > MAX_CELLS_PER_PART * np.count_nonzero(rest[owner]):
                 finer = None
         if finer is None:
@@ -200,6 +199,15 @@ def plan_levels(
         if finer is None:
             return levels
         remaining, pairs, chunk, shape = rest, finer, chunk_below, shape_below
+
+
+def _meeting(pairs: _Pairs, boxes: Floats, origin: Floats, chunk: Floats, meets: Meets) -> _Pairs:
+    """The pairs whose part, not only its box, meets the cell; asked only where a box stands in several cells."""
+    keep = np.bincount(pairs.part, minlength=len(boxes))[pairs.part] == 1
+    doubtful = np.flatnonzero(~keep)
+    low = origin + pairs.cell[doubtful] * chunk
+    keep[doubtful] = meets(pairs.part[doubtful], low, low + chunk)
+    return pairs.of(keep)
 
 
 Cells = tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]

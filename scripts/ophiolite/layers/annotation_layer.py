@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ophiolite.kernels.annotation_index import Level as PlannedLevel
 from ophiolite.kernels.annotation_index import ellipsoids_meet, plan_levels, segments_meet, snug_bounds
 from ophiolite.precomputed.annotation import AnnotationInfo, AnnotationType, KeyedIndex, SpatialLevel, sort_properties
-from ophiolite.precomputed.annotation_records import Records, encode_list, encode_single
+from ophiolite.precomputed.annotation_records import Records, encode_list, encode_singles
 from ophiolite.precomputed.annotation_table import AnnotationTable, Related, relationship_keys
 from ophiolite.precomputed.sharding import build_shard, hashed_sharding, locate, shard_name
 
@@ -27,14 +27,10 @@ def annotation_files(table: AnnotationTable, cell_limit: int = CELL_LIMIT) -> It
     """
     properties = sort_properties(table.properties)
     records = table.records(properties)
-    related = list(table.relationships.values())
-
-    def single(i: int) -> bytes:
-        return encode_single(records[i], [r[i] for r in related])
-
     # Gzip would lengthen records of some tens of bytes.
     by_id = KeyedIndex("by_id", hashed_sharding(len(table), data_encoding="raw"))
-    yield from _shards(by_id, table.ids, single)
+    singles = encode_singles(records, [(r.offsets, r.labels) for r in table.relationships.values()])
+    yield from _shards(by_id, table.ids, singles.__getitem__)
 
     relationships = []
     for key, name in zip(relationship_keys(tuple(table.relationships)), table.relationships, strict=True):

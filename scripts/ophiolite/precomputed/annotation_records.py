@@ -135,10 +135,7 @@ def _encode_polylines(
     starts = np.concatenate([[0], np.cumsum(words)]).astype(np.int64)
     body = np.zeros(int(starts[-1]), dtype="<u4")
     body[starts[:-1]] = counts
-    owner = np.repeat(np.arange(len(counts)), counts)
-    first = starts[owner] + 1 + 3 * (np.arange(len(owner)) - (points[:-1] - points[0])[owner])
-    flat = np.ascontiguousarray(geometry, dtype="<f4").view("<u4")
-    body[first[:, None] + np.arange(3)] = flat
+    _scatter(body, starts[:-1] + 1, 3 * points, np.ascontiguousarray(geometry, dtype="<f4").reshape(-1).view("<u4"))
     if tail:
         at = starts[:-1] + 1 + 3 * counts
         body[at[:, None] + np.arange(tail)] = np.frombuffer(packed.tobytes(), dtype="<u4").reshape(-1, tail)
@@ -150,12 +147,31 @@ def encode_list(records: Records, rows: NDArray[np.integer[Any]], ids: NDArray[n
     return b"".join([struct.pack("<Q", len(rows)), records.take(rows), ids[rows].astype("<u8").tobytes()])
 
 
-def encode_single(record: bytes, relationships: Sequence[Sequence[int]]) -> bytes:
-    """One annotation as the id index holds it: its record, then the labels of each relationship."""
-    parts = [record]
-    for labels in relationships:
-        parts.append(struct.pack(f"<I{len(labels)}Q", len(labels), *labels))
-    return b"".join(parts)
+def encode_singles(records: Records, relationships: Sequence[tuple[NDArray[np.int64], NDArray[np.uint64]]]) -> Records:
+    """Every annotation as the id index holds it: its record, then per relationship the count and its labels.
+
+    relationships : per relationship offsets (n + 1,) and labels, those of annotation i being
+    `labels[offsets[i]:offsets[i + 1]]`.
+    """
+    lengths = [np.diff(records.offsets) // 4, *(1 + 2 * np.diff(offsets) for offsets, _ in relationships)]
+    ends = np.cumsum(np.sum(lengths, axis=0), dtype=np.int64)
+    starts = np.concatenate([[0], ends]).astype(np.int64)
+    body = np.zeros(int(starts[-1]), dtype="<u4")
+    at = starts[:-1]
+    _scatter(body, at, records.offsets // 4, records.body.view("<u4"))
+    for (offsets, labels), before in zip(relationships, lengths, strict=False):
+        at = at + before
+        body[at] = np.diff(offsets)
+        _scatter(body, at + 1, 2 * offsets, labels.astype("<u8").view("<u4"))
+    return Records(body.view(np.uint8), starts * 4, 0)
+
+
+def _scatter(
+    body: NDArray[np.uint32], at: NDArray[np.int64], offsets: NDArray[np.int64], words: NDArray[np.uint32]
+) -> None:
+    """Copy `words[offsets[i]:offsets[i + 1]]` to `body[at[i]:]`, for every i."""
+    shift = np.repeat(at - offsets[:-1], np.diff(offsets))
+    body[shift + np.arange(len(words))] = words
 
 
 @dataclass(frozen=True)
@@ -219,7 +235,7 @@ def decode_list(data: bytes, kind: AnnotationType, properties: Sequence[Property
 def decode_single(
     data: bytes, kind: AnnotationType, properties: Sequence[Property], relationships: int
 ) -> tuple[Decoded, list[list[int]]]:
-    """Inverse of encode_single with its `relationships` count; the Decoded has one row and no id."""
+    """One annotation of encode_singles and its labels per relationship; the Decoded has one row and no id."""
     geometry, points, columns, end = _decode_records(data, 0, 1, kind, properties)
     related: list[list[int]] = []
     try:

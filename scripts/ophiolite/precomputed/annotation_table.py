@@ -34,9 +34,6 @@ class Related:
             keep[:, i] &= (table[:, i : i + 1] != table[:, :i]).all(axis=1)
         return cls(np.concatenate([[0], np.cumsum(keep.sum(axis=1))]).astype(np.int64), table[keep])
 
-    def __getitem__(self, row: int) -> list[int]:
-        return [int(v) for v in self.labels[self.offsets[row] : self.offsets[row + 1]]]
-
 
 @dataclass(frozen=True)
 class AnnotationTable:
@@ -118,7 +115,7 @@ class AnnotationTable:
         """The encoded records, with the table's properties in the (widest-first) order given."""
         geometry = self.geometry_nm.astype(np.float32, copy=False)
         if self.kind is not AnnotationType.POLYLINE:
-            geometry = geometry.reshape(len(self), -1, 3)
+            geometry = geometry.reshape(len(self), self.kind.vectors, 3)
         return encode_records(self.kind, geometry, properties, self.columns, self.points)
 
     def ends(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
