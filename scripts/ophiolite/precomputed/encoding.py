@@ -76,8 +76,8 @@ READERS: dict[str, dict[str, Holds]] = {
 class ChunkEncoding:
     """How the voxels of a chunk become bytes.
 
-    quality : jpeg and jxl 1-100 (jxl 100 is lossless), png the zlib level 1-9 (1 is the fast filter and
-        run-length coding, as small as level 9 on microscopy); None becomes the encoding's default, and
+    quality : jpeg and jxl 1-100 (jxl 100 is lossless), png the zlib level 1-9 (1 is one filter and
+        run-length coding: fastest, and smallest on microscopy); None becomes the encoding's default, and
         stays None where there is none.
     block_vx : block of compressed_segmentation.
     gzip : whether whoever stores the bytes gzips them; left out, whatever suits the encoding.

@@ -52,8 +52,8 @@ def decode_jpeg(data: bytes, shape_vx: Vec, channels: int) -> NDArray[np.uint8]:
 def encode_png(chunk: NDArray[Any], level: int) -> bytes:
     """Encode uint8 or uint16 with 1-4 channels, lossless.
 
-    Level 1 is the average filter with run-length coding: on microscopy 3-4 times faster than the other levels and
-    as small. The others are zlib's levels with the filter chosen per row.
+    Level 1 is the average filter with run-length coding: on microscopy 3-4 times faster than the other levels, and
+    smaller. The others are zlib's levels with the filter chosen per row.
     """
     picture = _picture(chunk, "png")
     fast = level == 1
