@@ -34,10 +34,16 @@ class Silent(SimpleHTTPRequestHandler):
         self.asked.append(self.path)
 
 
+class Patient(ThreadingHTTPServer):
+    """A server that lets many connections wait instead of refusing them, which costs the client a second each."""
+
+    request_queue_size = 128
+
+
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     Silent.asked.clear()
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(tmp_path))) as http:
+    with Patient(("127.0.0.1", 0), partial(Silent, directory=str(tmp_path))) as http:
         thread = threading.Thread(target=http.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{http.server_port}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import deflate
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.sources.axes import Axes, checked_resolution, lengths_in_nm, offset_in_voxels, stored_axes
+from ophiolite.sources.hdf5_chunks import ChunkReader
 from ophiolite.sources.source import CACHE_BYTES, NOTHING_GIVEN, Given, Header, HeaderSource, Nm
 
 _LISTED = 20
@@ -38,7 +40,7 @@ class Hdf5Source(HeaderSource):
         axes = stored_axes(where, dataset.shape, _axis_names(dataset))
         chunk = dataset.chunks
         nm = given.resolution_nm or _resolution(where, dataset, axes)
-        cache_bytes = _cache_bytes(dataset.shape, chunk, dataset.dtype.itemsize, axes) if chunk else 0
+        cache_bytes = _cache_bytes(dataset) if chunk else 0
         super().__init__(
             Header(
                 path=path,
@@ -56,12 +58,14 @@ class Hdf5Source(HeaderSource):
         self._name = name
         # A dataset keeps the cache it was first opened with, so the one used for looking must be closed first.
         del dataset
-        self._dataset = _with_chunk_cache(self._file, name, cache_bytes, chunk, self.dtype.itemsize)
+        self._dataset = _with_chunk_cache(self._file, name, cache_bytes)
+        self._chunks = ChunkReader(self._dataset, cache_bytes) if ChunkReader.fits(self._dataset) else None
 
     def _decode(self, box: Box) -> NDArray[Any]:
+        select = tuple(slice(*s.indices(n)) for s, n in zip(self._axes.select(box), self._axes.shape, strict=True))
         try:
-            block = self._dataset[self._axes.select(box)]
-        except (OSError, RuntimeError) as error:
+            block = self._chunks.read(select) if self._chunks else self._dataset[select]
+        except (OSError, RuntimeError, ValueError, deflate.DeflateError) as error:
             raise SourceError(
                 explain(
                     f"{self.path} ({self._name})",
@@ -225,21 +229,17 @@ def _offset(where: str, dataset: h5py.Dataset, axes: Axes, resolution_nm: Nm | N
     return offset_in_voxels(where, offset_nm, resolution_nm, broken="refuse")
 
 
-def _cache_bytes(shape: tuple[int, ...], chunk: tuple[int, ...], item_bytes: int, axes: Axes) -> int:
-    """One layer of chunks over all x and y, so that a slab read in any x, y order decodes each chunk once."""
-    chunk_bytes = int(np.prod(chunk)) * item_bytes
-    grid = [-(-n // c) for n, c in zip(shape, chunk, strict=True)]
-    layer = int(np.prod(grid)) // max(int(axes.pick(grid, "z", 1)), 1)
-    return max(min(layer * chunk_bytes, CACHE_BYTES), chunk_bytes)
+def _cache_bytes(dataset: h5py.Dataset) -> int:
+    """All chunks where they are small enough, at least one: tasks that cut chunks then decode each about once."""
+    chunk_bytes = int(np.prod(dataset.chunks)) * int(dataset.dtype.itemsize)
+    grid = [-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)]
+    return max(min(int(np.prod(grid)) * chunk_bytes, CACHE_BYTES), chunk_bytes)
 
 
-def _with_chunk_cache(
-    file: h5py.File, name: str, cache_bytes: int, chunk: tuple[int, ...] | None, item_bytes: int
-) -> h5py.Dataset:
-    if chunk is None:
+def _with_chunk_cache(file: h5py.File, name: str, cache_bytes: int) -> h5py.Dataset:
+    if not cache_bytes:
         return file[name]
-    held = max(cache_bytes // (int(np.prod(chunk)) * item_bytes), 1)
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
-    # HDF5 hashes chunks to slots and drops what collides: a hundred slots per chunk, an odd number, all but ends that.
-    access.set_chunk_cache(min(100 * held + 1, 2**20 + 1), cache_bytes, 0.75)
+    # HDF5 hashes chunks to slots and drops what collides; a million slots cost 8 MB.
+    access.set_chunk_cache(2**20 + 1, cache_bytes, 0.75)
     return h5py.Dataset(h5py.h5d.open(file.id, name.encode(), access))

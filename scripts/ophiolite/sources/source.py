@@ -17,7 +17,7 @@ from ophiolite.geometry.box import Box, Vec, sub
 Nm = tuple[float, float, float]
 
 # What a reader may keep of decoded bytes between two reads: little beside the 2 GB that a job of 256^3 tasks may take.
-CACHE_BYTES = 384 * 2**20
+CACHE_BYTES = 256 * 2**20
 MAX_CHANNELS = 4
 
 
