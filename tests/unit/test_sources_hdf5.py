@@ -186,6 +186,17 @@ def test_the_types_of_images_are_those_of_precomputed() -> None:
     assert set(IMAGE_DTYPES) == set(DATA_TYPES)
 
 
+def test_a_source_without_permission_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = write(tmp_path / "v.h5", "d", np.zeros((4, 5, 6), "u1"))
+
+    def forbid(*args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", "v.h5")
+
+    monkeypatch.setattr(Path, "open", forbid)
+    with pytest.raises(SourceError, match=r"cannot be read .*Permission denied"):
+        open_source(text, kind="image")
+
+
 def test_boxes_outside_are_a_fault_of_the_caller(tmp_path: Path) -> None:
     source = open_source(write(tmp_path / "v.h5", "d", np.zeros((4, 5, 6), "u1")), kind="image")
     with pytest.raises(ValueError, match="leaves the volume"):

@@ -66,6 +66,20 @@ def test_colour_becomes_channels(tmp_path: Path, planar: str, tile: tuple[int, i
     assert_reads(open_source(str(tmp_path / "v.tif"), kind="image"), expected)
 
 
+@pytest.mark.parametrize("tile", [None, (16, 32)])
+def test_jpeg_compressed_pages_read_as_tifffile_says(tmp_path: Path, tile: tuple[int, int] | None) -> None:
+    stored = np.add.outer(np.arange(7), volume((41, 53, 3), "uint8") // 3).astype("u1")
+    tifffile.imwrite(tmp_path / "v.tif", stored, photometric="rgb", compression="jpeg", tile=tile, rowsperstrip=16)
+    expected = tifffile.imread(tmp_path / "v.tif").transpose(2, 1, 0, 3)
+    assert_reads(open_source(str(tmp_path / "v.tif"), kind="image"), expected)
+
+
+def test_a_file_of_no_pages(tmp_path: Path) -> None:
+    (tmp_path / "v.tif").write_bytes(b"II*\0" + bytes(20))
+    with pytest.raises(SourceError, match="holds no pages"):
+        open_source(str(tmp_path / "v.tif"), kind="image")
+
+
 def test_pages_appended_one_by_one_are_a_stack(tmp_path: Path) -> None:
     expected = volume((*SHAPE, 1), "uint16")
     with tifffile.TiffWriter(tmp_path / "v.tif") as writer:
@@ -196,6 +210,48 @@ def test_a_slab_read_in_tiles_decodes_each_strip_once(tmp_path: Path, monkeypatc
     assert len(calls) == 8 * 4
 
 
-def test_a_real_ome_tiff_has_the_facts_of_its_metadata(data_dir: Path) -> None:
+def test_an_imagej_file_of_one_header_that_lost_its_end(tmp_path: Path) -> None:
+    expected = volume((*SHAPE, 1), "uint8")
+    tifffile.imwrite(tmp_path / "v.tif", expected[..., 0].T, imagej=True, metadata={"axes": "ZYX"})
+    with tifffile.TiffFile(tmp_path / "v.tif") as tiff:
+        first = tiff.pages.first
+        link = first.offset + 2 + 12 * len(first.tags)
+        end = tiff.series[0].dataoffset + expected.size
+    data = bytearray((tmp_path / "v.tif").read_bytes())
+    data[link : link + 4] = bytes(4)
+    (tmp_path / "v.tif").write_bytes(data[:end])
+    assert_reads(open_source(str(tmp_path / "v.tif"), kind="image"), expected)
+    (tmp_path / "v.tif").write_bytes(data[: end - 3000])
+    with pytest.raises(SourceError, match=r"truncated.*Expected 7 images"):
+        open_source(str(tmp_path / "v.tif"), kind="image")
+
+
+def test_an_ome_tiff_of_several_files(tmp_path: Path) -> None:
+    expected = volume((*SHAPE, 2), "uint8")
+    x, y, z = SHAPE
+    places = "".join(
+        f'<TiffData FirstC="{c}" PlaneCount="{z}" IFD="0"><UUID FileName="c{c}.ome.tif">urn:uuid:{c}</UUID></TiffData>'
+        for c in range(2)
+    )
+    for c in range(2):
+        xml = (
+            f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{c}"><Image ID="Image:0">'
+            f'<Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="{x}" SizeY="{y}" SizeZ="{z}" SizeC="2" '
+            f'SizeT="1"><Channel SamplesPerPixel="1"/><Channel SamplesPerPixel="1"/>{places}</Pixels></Image></OME>'
+        )
+        tifffile.imwrite(
+            tmp_path / f"c{c}.ome.tif", expected[..., c].T, description=xml, metadata=None, compression="zlib"
+        )
+    source = open_source(str(tmp_path / "c0.ome.tif"), kind="image")
+    assert [Path(file).name for file in source.files] == ["c0.ome.tif", "c1.ome.tif"]
+    assert_reads(source, expected)
+
+
+def test_a_real_ome_tiff_reads_as_tifffile_says(data_dir: Path) -> None:
     source = open_source(f"{data_dir}/slides/OS-1-detail.ome.tif", kind="image")
-    assert source.shape_vx[:2] == (1101, 1101)
+    assert source.shape_vx == (1101, 1101, 1)
+    expected = tifffile.imread(data_dir / "slides" / "OS-1-detail.ome.tif")
+    channel_axis = expected.shape.index(source.channels)
+    np.testing.assert_array_equal(
+        source.read(source.box)[:, :, 0], np.moveaxis(expected, channel_axis, -1).transpose(1, 0, 2)
+    )

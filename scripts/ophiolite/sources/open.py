@@ -95,11 +95,17 @@ def open_source(
     """
     place = _place(text, base)
     nm = checked_resolution(text, resolution_nm) if resolution_nm is not None else None
-    chosen = _format(text, place, format)
-    source = _open(text, place, chosen, Given(nm, voxel_offset_vx))
-    check_source(source, kind)
-    if verify:
-        source.verify()
+    try:
+        source = _open(text, place, _format(text, place, format), Given(nm, voxel_offset_vx))
+        check_source(source, kind)
+        if verify:
+            source.verify()
+    except OSError as error:
+        raise SourceError(
+            explain(
+                text, f"the source cannot be read ({error})", do="Check its permissions and that its disk is mounted"
+            )
+        ) from error
     return source
 
 

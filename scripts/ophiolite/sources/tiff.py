@@ -41,7 +41,9 @@ class TiffSource(HeaderSource):
         self._pages, names, shape, page_axes = _one_stack(path, series)
         first = series[0]
         keyframe = first.keyframe
-        _refuse_odd_pages(path, self._pages, heads)
+        own = [page for page in self._pages if page is not None and page.parent is self._tiff]
+        _refuse_odd_pages(path, own, heads)
+        _refuse_lost_pages(path, self._tiff, int(np.prod(shape)) // int(np.prod(keyframe.shape)))
         axes = _volume_axes(path, names, shape, imagej=bool(self._tiff.is_imagej))
         contiguous = first.dataoffset is not None and len(series) == 1
         if first.dataoffset is not None and contiguous:
@@ -67,7 +69,7 @@ class TiffSource(HeaderSource):
                 resolution_nm=given.resolution_nm or _resolution(path, self._tiff),
                 voxel_offset_vx=given.voxel_offset_vx or (0, 0, 0),
                 alignment_vx=(1, 1, 1) if contiguous else tile,
-                files=(str(file),),
+                files=tuple(sorted({str(file), *(page.parent.filehandle.path for page in self._pages if page)})),
                 cache_bytes=0 if contiguous else CACHE_BYTES,
             )
         )
@@ -122,7 +124,7 @@ class TiffSource(HeaderSource):
         if keyframe.compression in (6, 7, 34892, 33007):
             tables = {"jpegtables": frame.jpegtables, "jpegheader": keyframe.jpegheader}
         try:
-            data = self._read_bytes(frame.dataoffsets[index], frame.databytecounts[index])
+            data = _read_bytes(frame, frame.dataoffsets[index], frame.databytecounts[index])
             decoded, _, shape = keyframe.decode(data, index, **tables)
         except (OSError, ValueError, RuntimeError, IndexError) as error:
             raise SourceError(
@@ -137,18 +139,27 @@ class TiffSource(HeaderSource):
             return np.full(shape[1:], keyframe.nodata, self.dtype)
         return np.ascontiguousarray(decoded[0])
 
-    def _read_bytes(self, offset: int, count: int) -> bytes | None:
-        if not count:
-            return None
-        handle = self._tiff.filehandle
-        handle.seek(offset)
-        data: bytes = handle.read(count)
-        if len(data) != count:
-            raise ValueError(f"{count} bytes expected, {len(data)} read")
-        return data
-
     def _more_facts(self) -> tuple[object, ...]:
         return (self._axes.names,)
+
+
+def _read_bytes(frame: Any, offset: int, count: int) -> bytes | None:
+    if not count:
+        return None
+    handle = frame.parent.filehandle
+    # The other files of an OME-TIFF of many files are closed between reads.
+    closed = handle.closed
+    if closed:
+        handle.open()
+    try:
+        handle.seek(offset)
+        data: bytes = handle.read(count)
+    finally:
+        if closed:
+            handle.close()
+    if len(data) != count:
+        raise ValueError(f"{count} bytes expected, {len(data)} read")
+    return data
 
 
 def _one_stack(path: str, series: list[Any]) -> tuple[list[Any], str, tuple[int, ...], int]:
@@ -228,6 +239,21 @@ def _refuse_odd_pages(path: str, pages: list[Any], heads: list[PageHead]) -> Non
                     do="Write a stack whose pages are of one size and type",
                 )
             )
+
+
+def _refuse_lost_pages(path: str, tiff: tifffile.TiffFile, found: int) -> None:
+    """ImageJ writes files above 4 GB with one header and the number of images in its description."""
+    images = int((tiff.imagej_metadata or {}).get("images", 1))
+    if images > found:
+        raise SourceError(
+            explain(
+                path,
+                "the TIFF file is truncated: ImageJ's description counts more images than it holds",
+                expected=f"{images} images",
+                got=found,
+                do="Copy or write the file again; its end is missing",
+            )
+        )
 
 
 def _refuse_short(path: str, series: Any, size: int) -> None:

@@ -69,6 +69,8 @@ def _walk(path: str, data: mmap.mmap, order: str, *, big: bool, first_only: bool
             if end > len(data):
                 raise _truncated(path, len(pages), f"its data end at byte {end}", len(data))
         pages.append(_page_head(path, len(pages), tags))
+    if not pages:
+        raise SourceError(explain(path, "the TIFF file holds no pages", do="The file is damaged; write it again"))
     return pages
 
 
