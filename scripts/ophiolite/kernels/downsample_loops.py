@@ -20,6 +20,8 @@ def sum_rows(src, out, zs, ys, xs, fx):  # type: ignore[no-untyped-def]
     """Sums of (c, z, y, x) into (c, z', y', x'), added in the type of `out`."""
     zero = out.dtype.type(0)
     nx = len(xs) - 1
+    first, last = _whole(xs, fx)
+    head = xs[first]
     column = np.empty(src.shape[3], out.dtype)
     for c in range(src.shape[0]):
         for k in range(len(zs) - 1):
@@ -48,18 +50,29 @@ def sum_rows(src, out, zs, ys, xs, fx):  # type: ignore[no-untyped-def]
                     for i in range(nx):
                         o[i] = column[i]
                     continue
-                whole = max(nx - 2, 0) if fx == 2 else 0
-                if whole > 0:
-                    inner, to = column[xs[1] :], o[1:]
-                    for i in range(whole):
+                if fx == 2:
+                    inner, to = column[head:], o[first:last]
+                    for i in range(len(to)):
                         to[i] = zero + inner[2 * i] + inner[2 * i + 1]
-                i = 0
-                while i < nx:
+                    if first > 0:
+                        o[0] = column[0]
+                    if last < nx:
+                        o[last] = column[len(column) - 1]
+                    continue
+                for i in range(nx):
                     total = column[xs[i]]
                     for x in range(xs[i] + 1, xs[i + 1]):
                         total += column[x]
                     o[i] = total
-                    i += 1 + whole if i == 0 else 1
+
+
+@_jit
+def _whole(xs, fx):  # type: ignore[no-untyped-def]
+    """The range of coarse voxels with all fx fine ones on x: all but a cut first and a cut last."""
+    nx = len(xs) - 1
+    first = 0 if xs[1] - xs[0] == fx else 1
+    last = nx if xs[nx] - xs[nx - 1] == fx else nx - 1
+    return first, max(first, last)
 
 
 @_jit
@@ -179,6 +192,9 @@ def mode_rows(src, out, zs, ys, xs, fx, sparse):  # type: ignore[no-untyped-def]
     seen = np.empty(largest, src.dtype)
     votes = np.empty(largest, np.int64)
     mixed = np.empty(src.shape[2], src.dtype)
+    split = np.ones(src.shape[2], src.dtype)
+    first, last = _whole(xs, fx)
+    head = xs[first]
     for k in range(len(zs) - 1):
         for j in range(len(ys) - 1):
             z, y, ny = zs[k], ys[j], ys[j + 1] - ys[j]
@@ -189,63 +205,60 @@ def mode_rows(src, out, zs, ys, xs, fx, sparse):  # type: ignore[no-untyped-def]
                 for i in range(nx):
                     o[i] = a[xs[i]]
                 continue
-            pairs = fx == 2 and (rows == 2 or rows == 4) and not sparse
-            whole = max(nx - 2, 0) if pairs else 0
-            if pairs:
-                head = xs[1]
-                b = src[z + 1 // ny, y + 1 % ny]
+            if fx == 2 and (rows == 2 or rows == 4) and not sparse:
+                b, to = src[z + 1 // ny, y + 1 % ny, head:], o[first:last]
                 if rows == 2:
-                    _mode_4(a[head:], b[head:], o[1 : 1 + whole])
+                    _mode_4(a[head:], b, to)
                 else:
-                    d = src[z + 2 // ny, y + 2 % ny]
-                    e = src[z + 3 // ny, y + 3 % ny]
-                    _mode_8(a[head:], b[head:], d[head:], e[head:], o[1 : 1 + whole])
-            else:
-                mixed[:] = 0
-                for r in range(1, rows):
-                    row = src[z + r // ny, y + r % ny]
-                    for x in range(len(mixed)):
-                        mixed[x] |= row[x] ^ a[x]
-            i = 0
-            while i < nx:
-                v = a[xs[i]]
-                same = not pairs
-                if same:
-                    for x in range(xs[i], xs[i + 1]):
-                        same &= mixed[x] == 0 and a[x] == v
-                if same:
-                    o[i] = v
-                else:
-                    n = 0
-                    for r in range(rows):
-                        row = src[z + r // ny, y + r % ny]
-                        for x in range(xs[i], xs[i + 1]):
-                            cell[n] = row[x]
-                            n += 1
-                    o[i] = _mode_n(cell[:n], seen, votes, sparse)
-                i += 1 + whole if i == 0 else 1
+                    d, e = src[z + 2 // ny, y + 2 % ny, head:], src[z + 3 // ny, y + 3 % ny, head:]
+                    _mode_8(a[head:], b, d, e, to)
+                if first > 0:
+                    _mode_line(src[z : zs[k + 1], y : ys[j + 1]], o[:1], xs, split, cell, seen, votes, sparse)
+                if last < nx:
+                    _mode_line(src[z : zs[k + 1], y : ys[j + 1]], o[last:], xs[last:], split, cell, seen, votes, sparse)
+                continue
+            mixed[:] = 0
+            for r in range(1, rows):
+                b = src[z + r // ny, y + r % ny]
+                for x in range(len(mixed)):
+                    mixed[x] |= b[x] ^ a[x]
+            _mode_line(src[z : zs[k + 1], y : ys[j + 1]], o, xs, mixed, cell, seen, votes, sparse)
 
 
 @_jit
-def _mode_n(cell, seen, votes, sparse):  # type: ignore[no-untyped-def]
-    """The mode of a cell of any size that holds two labels or more, by counting."""
-    distinct = 0
-    for v in cell:
-        i = 0
-        while i < distinct and seen[i] != v:
-            i += 1
-        if i == distinct:
-            seen[i] = v
-            votes[i] = 0
-            distinct += 1
-        votes[i] += 1
-    best = 0
-    for i in range(1, distinct):
-        if sparse and seen[i] == 0:
+def _mode_line(block, out, xs, mixed, cell, seen, votes, sparse):  # type: ignore[no-untyped-def]
+    """Modes of a line of cells of any size; where `mixed` is 0 all rows of the block hold the same label."""
+    for i in range(len(out)):
+        v = block[0, 0, xs[i]]
+        same = True
+        for x in range(xs[i], xs[i + 1]):
+            same &= mixed[x] == 0 and block[0, 0, x] == v
+        if same:
+            out[i] = v
             continue
-        if votes[i] > votes[best] or (sparse and seen[best] == 0):
-            best = i
-    return seen[best]
+        n = 0
+        for z in range(block.shape[0]):
+            for y in range(block.shape[1]):
+                for x in range(xs[i], xs[i + 1]):
+                    cell[n] = block[z, y, x]
+                    n += 1
+        distinct = 0
+        for m in range(n):
+            d = 0
+            while d < distinct and seen[d] != cell[m]:
+                d += 1
+            if d == distinct:
+                seen[d] = cell[m]
+                votes[d] = 0
+                distinct += 1
+            votes[d] += 1
+        best = 0
+        for d in range(1, distinct):
+            if sparse and seen[d] == 0:
+                continue
+            if votes[d] > votes[best] or (sparse and seen[best] == 0):
+                best = d
+        out[i] = seen[best]
 
 
 # For each voxel of a cell the two functions below count the equal voxels behind it: the first voxel of a label then
