@@ -27,7 +27,7 @@ def axis_counts(bounds: tuple[int, int], coarse: tuple[int, int], factor: int) -
     i = np.arange(coarse[0], coarse[1], dtype=np.int64)
     lo = np.maximum(i * factor, bounds[0])
     hi = np.minimum((i + 1) * factor, bounds[1])
-    return np.maximum(hi - lo, 0)
+    return np.asarray(np.maximum(hi - lo, 0), np.int64)
 
 
 def coarse_counts(bounds: Box, coarse: Box, factor: Vec) -> tuple[NDArray[np.int64], ...]:
