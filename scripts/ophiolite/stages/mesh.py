@@ -1,0 +1,97 @@
+"""Meshes of a layer: what a task, a merge job and the folder's info need, from the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
+from ophiolite.kernels.lod import LodOptions
+from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.mesh_measure import measure
+from ophiolite.kernels.octree import mesh_entry
+from ophiolite.kernels.stitch import stitch
+from ophiolite.layers.store import Written
+from ophiolite.precomputed.mesh_fragment import decode_mesh_piece, encode_mesh_piece
+from ophiolite.precomputed.multilod import MeshInfo
+from ophiolite.stages.fragments import Task
+from ophiolite.stages.job import Job
+from ophiolite.stages.shards import Entry, Pieces
+
+PRODUCT = "mesh"
+MEASURES = {
+    "mesh_vertices": "int64",
+    "mesh_faces": "int64",
+    "mesh_area_um2": "float64",
+    "mesh_volume_um3": "float64",
+    "mesh_watertight": "bool",
+}
+
+
+def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
+    """The function that meshes one task: (label, encoded piece), ascending by label."""
+    plan = job.product(PRODUCT)
+    options = MeshOptions(
+        **plan.options["fragments"],
+        include_labels=tuple(int(v) for v in plan.options["labels"]),
+        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
+    )
+
+    def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
+        x, y, z = task.seams_low
+        pieces = mesh_labels(
+            task.labels,
+            task.resolution_nm,
+            task.core.shape,
+            (not x, not y, not z),
+            task.seams_low,
+            task.seams_high,
+            options,
+        )
+        for label, piece in pieces:
+            yield label, encode_mesh_piece(piece)
+
+    return of_task
+
+
+def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any]]]:
+    """The function that merges one label: its shard entry (none where no face is left) and its measures."""
+    plan = job.product(PRODUCT)
+    resolution = np.array(job.volume.scales[plan.mip].resolution_nm)
+    settings = plan.options["shards"]
+    lods = LodOptions() if settings["lods"] == "auto" else LodOptions(max_lods=settings["lods"])
+    base_error_nm = settings["max_error_nm"] if plan.options["fragments"]["simplify"] else 0.0
+
+    def of_label(label: int, pieces: Pieces) -> tuple[Entry | None, dict[str, Any]]:
+        vertices, faces = stitch([(origin, decode_mesh_piece(data)) for origin, data in pieces])
+        vertices_nm = vertices / STEPS_PER_VOXEL * resolution
+        found = measure(vertices_nm, faces)
+        measures = {
+            "mesh_vertices": found.vertices,
+            "mesh_faces": found.faces,
+            "mesh_area_um2": found.area_nm2 / 1e6,
+            "mesh_volume_um3": found.volume_nm3 / 1e9,
+            "mesh_watertight": found.watertight,
+        }
+        if not len(faces):
+            job.say(f"label {label}: its mesh has no face left")
+            return None, measures
+        entry = mesh_entry(
+            vertices_nm, faces, lods, settings["quantization_bits"], settings["draco_level"], base_error_nm
+        )
+        return entry, measures
+
+    return of_label
+
+
+def write_info(job: Job) -> list[Written]:
+    """Write the `info` of the mesh folder: stored models are nanometres."""
+    plan = job.product(PRODUCT)
+    info = MeshInfo(
+        vertex_quantization_bits=plan.options["shards"]["quantization_bits"],
+        sharding=plan.sharding,
+        extra={"mip": plan.mip},
+    )
+    return [job.store.write(f"{job.paths.layer_folder}/{plan.folder}/info", info.to_json())]

@@ -1,0 +1,83 @@
+"""Skeletons of a layer: what a task, a merge job and the folder's info need, from the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
+from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures, stitch_skeletons
+from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.layers.store import Written
+from ophiolite.precomputed.skeleton import SkeletonInfo, encode_skeleton
+from ophiolite.precomputed.skeleton_fragment import decode_skeleton_piece, encode_skeleton_piece
+from ophiolite.stages.fragments import Task
+from ophiolite.stages.job import Job
+from ophiolite.stages.shards import Entry, Pieces
+
+PRODUCT = "skeleton"
+MEASURES = {
+    "skeleton_vertices": "int64",
+    "skeleton_components": "int64",
+    "skeleton_terminals": "int64",
+    "skeleton_branch_points": "int64",
+    "cable_um": "float64",
+    "skeleton_radius_nm": "float64",
+}
+
+
+def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
+    """The function that skeletonizes one task: (label, encoded piece), ascending by label."""
+    plan = job.product(PRODUCT)
+    include = tuple(int(v) for v in plan.options["labels"]) or None
+    options = SkeletonOptions(
+        **plan.options["fragments"],
+        include_labels=include,
+        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
+    )
+
+    def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
+        found = skeletonize_labels(
+            task.labels, task.resolution_nm, task.core.shape, task.seams_low, task.seams_high, options=options
+        )
+        for label, piece in found:
+            yield label, encode_skeleton_piece(piece)
+
+    return of_task
+
+
+def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any]]]:
+    """The function that merges one label: its shard entry (none where nothing is left) and its measures."""
+    plan = job.product(PRODUCT)
+    resolution = np.array(job.volume.scales[plan.mip].resolution_nm)
+    options = CleanOptions(**plan.options["shards"])
+
+    def of_label(label: int, pieces: Pieces) -> tuple[Entry | None, dict[str, Any]]:
+        del label
+        whole = stitch_skeletons([(origin, decode_skeleton_piece(data)) for origin, data in pieces])
+        vertices_nm = whole.vertices / STEPS_PER_VOXEL * resolution
+        vertices, edges, radius = clean_skeleton(vertices_nm, whole.edges, whole.radius_nm, options)
+        found = skeleton_measures(vertices, edges, radius)
+        measures = {
+            "skeleton_vertices": found.vertices,
+            "skeleton_components": found.components,
+            "skeleton_terminals": found.terminals,
+            "skeleton_branch_points": found.branch_points,
+            "cable_um": found.cable_nm / 1000,
+            "skeleton_radius_nm": found.mean_radius_nm,
+        }
+        if not len(vertices):
+            return None, measures
+        data = encode_skeleton(vertices.astype(np.float32), edges.astype(np.uint32), [radius.astype(np.float32)])
+        return (b"", data), measures
+
+    return of_label
+
+
+def write_info(job: Job) -> list[Written]:
+    """Write the `info` of the skeleton folder."""
+    plan = job.product(PRODUCT)
+    info = SkeletonInfo(sharding=plan.sharding, mip=plan.mip)
+    return [job.store.write(f"{job.paths.layer_folder}/{plan.folder}/info", info.to_json())]
