@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import FormatError
 from ophiolite.geometry.box import Box, Vec, mul, prod
 from ophiolite.geometry.pyramid import coarse_box, coarse_counts
-from ophiolite.kernels import downsample_loops
+from ophiolite.kernels import downsample, downsample_loops
 from ophiolite.kernels.downsample import (
     block_extreme,
     block_mode,
@@ -352,6 +352,18 @@ def test_extremes_leave_nan_out_where_a_number_is() -> None:
     values = np.array([nan, 1, 2, nan, nan, nan, 3, 4], np.float32).reshape(8, 1, 1, 1)
     assert np.array_equal(block_extreme(values, (0, 0, 0), (2, 1, 1), "min").ravel(), [1, 2, nan, 3], equal_nan=True)
     assert np.array_equal(block_extreme(values, (0, 0, 0), (2, 1, 1), "max").ravel(), [1, 2, nan, 4], equal_nan=True)
+
+
+def test_warm_up_leaves_nothing_to_compile() -> None:
+    downsample.warm_up(("int8", "int64"), ("uint16", "int32"))
+    kernels = (downsample_loops.sum_rows, downsample_loops.divide_int, downsample_loops.mode_rows)
+    compiled = [len(k.signatures) for k in kernels]
+    values, box = pixels(1, (9, 8, 7), np.int8), Box.of((1, 2, 3), (9, 8, 7))
+    sums = block_sums(values, box.start, (2, 2, 1), np.int32)
+    sums = block_sums(sums, (0, 1, 3), (2, 2, 2), sum_dtype("int8", 32))
+    mean_of_sums(sums, coarse_counts(box, coarse_box(box, (4, 4, 2)), (4, 4, 2)), np.int8)
+    block_mode(segmentation(1, (9, 8, 7), np.uint16), box.start, (2, 2, 2))
+    assert [len(k.signatures) for k in kernels] == compiled
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ Arrays in Fortran order and native byte order are read in place; others are copi
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import Any, Literal
 
@@ -212,16 +213,21 @@ def block_stride(values: NDArray[Any], start: Vec, factor: Vec) -> NDArray[Any]:
 
 
 def warm_up(image_dtypes: tuple[DTypeLike, ...], label_dtypes: tuple[DTypeLike, ...]) -> None:
-    """Compile, or load from numba's cache, what means of the image types and modes of the label types call."""
-    start, factor = (0, 0, 0), (2, 2, 2)
+    """Compile, or load from numba's cache, what means of the image types and modes of the label types call.
+
+    Types that means or modes refuse are passed over.
+    """
+    start, factor, counts = (0, 0, 0), (2, 2, 2), (np.full(2, 2),) * 3
     for image in image_dtypes:
-        values = np.zeros((4, 4, 4, 1), image, order="F")
-        for total in (sum_dtype(image, 8), sum_dtype(image, 64), sum_dtype(image, 512)):
-            sums = block_sums(values, start, factor, total)
-            block_sums(sums, start, factor, total)
-            mean_of_sums(sums, (np.full(2, 2), np.full(2, 2), np.full(2, 2)), image)
+        with contextlib.suppress(FormatError):
+            # a pyramid sums into the type of its coarsest mip: few voxels in the smallest, 2^18 in the next
+            for total in (sum_dtype(image, 8), sum_dtype(image, 2**18)):
+                sums = block_sums(np.zeros((4, 4, 4, 1), image, order="F"), start, factor, total)
+                block_sums(sums, start, factor, total)
+                mean_of_sums(sums, counts, image)
     for label in label_dtypes:
-        block_mode(np.zeros((4, 4, 4), label, order="F"), start, factor)
+        with contextlib.suppress(FormatError):
+            block_mode(np.zeros((4, 4, 4), label, order="F"), start, factor)
 
 
 def _coarse(values: NDArray[Any], start: Vec, factor: Vec, ndim: int) -> Box:

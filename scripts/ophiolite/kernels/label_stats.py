@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,9 +99,10 @@ def centroids_vx(stats: LabelStats) -> NDArray[np.float64]:
 
 
 def warm_up(label_dtypes: tuple[DTypeLike, ...]) -> None:
-    """Compile, or load from numba's cache, what the given label types call."""
+    """Compile, or load from numba's cache, what the given label types call; types it refuses are passed over."""
     for dtype in label_dtypes:
-        label_stats(np.ones((2, 2, 2), dtype, order="F"), (0, 0, 0))
+        with contextlib.suppress(FormatError):
+            label_stats(np.ones((2, 2, 2), dtype, order="F"), (0, 0, 0))
 
 
 def _check_reach(bound: int) -> None:
