@@ -107,9 +107,9 @@ def clean_skeleton(
     vertices_nm (n, 3), edges (m, 2), radius_nm (n,); returns the same three for what is left, no vertex moved or added.
 
     Loops. Chains (runs of vertices of degree 2) enter a spanning forest in order of their length measured in local
-    radii, so what is left out is the longest and thinnest chain of each loop. Where every vertex of it and the nearest
-    vertex of the forest are within one of their two balls, it runs beside the forest in the same lumen, as the traces
-    of two tasks do: the whole chain goes. Otherwise the object itself has a hole, and only the thinnest edge is cut.
+    radii, so what is left out is the longest and thinnest chain of each loop. Where the ball of every vertex of it
+    touches that of the nearest vertex of the forest, it runs beside the forest in the same lumen, as the traces of two
+    tasks do: the whole chain goes. Otherwise the object itself has a hole, and only the thinnest edge is cut.
     Joins. A pair of vertices of different parts no further apart than the sum of their radii: nearest pairs first.
     Ticks. See `skeleton_graph_loops.ticks`.
     """
@@ -201,7 +201,7 @@ def _without_loops(points: NDArray[np.float64], radius: NDArray[np.float64], edg
         distance, near = cKDTree(points[forest]).query(points[open_vertices])
         near = forest[near]
         roots = component_roots(len(points), edges)
-        beside[open_vertices] = distance <= np.maximum(radius[open_vertices], radius[near])
+        beside[open_vertices] = distance <= radius[open_vertices] + radius[near]
         beside[open_vertices] &= roots[open_vertices] == roots[near]
     along = np.all(beside[edges], axis=1)[order]
     same_lumen = np.logical_and.reduceat(along, start[:-1]) & ~_rings(ends, tree)
