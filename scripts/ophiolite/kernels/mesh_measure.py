@@ -113,20 +113,31 @@ def edge_keys(faces: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def surface_distance(points_nm: ArrayLike, vertices_nm: ArrayLike, faces: ArrayLike) -> NDArray[np.float64]:
-    """Exact distance (n,) in nm from each point (n, 3) to the nearest triangle; infinite where there is none.
+    """Exact distance (n,) in nm from each point (n, 3) to the nearest triangle; infinite where there is none."""
+    return Surface(vertices_nm, faces).distance(points_nm)
 
-    Points that follow each other in space are found fastest: each search starts from the last answer.
-    """
-    p = np.ascontiguousarray(points_nm, dtype=np.float64).reshape(-1, 3)
-    v, f = _arrays(vertices_nm, faces)
-    if len(f) == 0:
-        return np.full(len(p), np.inf)
-    centres = v[f].mean(axis=1)
-    low = centres.min(axis=0)
-    scale = 1023.0 / max(float((centres.max(axis=0) - low).max()), 1e-300)
-    order = np.argsort(_codes(centres, low, scale), kind="stable")
-    corners = np.ascontiguousarray(v[f[order]].reshape(-1, 9))
-    return np.asarray(_nearest(p, corners, _tree(corners)))
+
+class Surface:
+    """Triangles ready for distance queries: vertices (n, 3) in nm, faces (m, 3)."""
+
+    def __init__(self, vertices_nm: ArrayLike, faces: ArrayLike) -> None:
+        v, f = _arrays(vertices_nm, faces)
+        self._corners = np.empty((0, 9))
+        self._boxes = np.empty((0, 6))
+        if len(f):
+            centres = v[f].mean(axis=1)
+            low = centres.min(axis=0)
+            scale = 1023.0 / max(float((centres.max(axis=0) - low).max()), 1e-300)
+            order = np.argsort(_codes(centres, low, scale), kind="stable")
+            self._corners = np.ascontiguousarray(v[f[order]].reshape(-1, 9))
+            self._boxes = _tree(self._corners)
+
+    def distance(self, points_nm: ArrayLike) -> NDArray[np.float64]:
+        """Exact distance (n,) of points (n, 3) in nm; fastest where points that follow each other lie close."""
+        p = np.ascontiguousarray(points_nm, dtype=np.float64).reshape(-1, 3)
+        if len(self._corners) == 0:
+            return np.full(len(p), np.inf)
+        return np.asarray(_nearest(p, self._corners, self._boxes))
 
 
 def _arrays(vertices: ArrayLike, faces: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -1,0 +1,346 @@
+"""Edge collapse by quadric error in double precision, which keeps the topology of what it simplifies.
+
+Garland & Heckbert 1997, "Surface simplification using quadric error metrics", planes weighted by area; the link
+condition of Dey et al. 1999, "Topology preserving edge contraction", so that a watertight mesh stays watertight and no
+part of it vanishes; collapses that turn a face over or make a sliver are refused. Vertices on edges without exactly two
+opposite faces never move. Ties go by vertex number, so the result is a function of the input alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from ophiolite.kernels.mesh_measure import edge_keys
+
+# A face may turn by about 78 degrees, and become no worse in shape than this share of an equilateral triangle.
+_LEAST_COSINE = 0.2
+_LEAST_COMPACTNESS = 0.05
+# Where planes fix no point (flat and ridge regions) shorter edges go first.
+_LENGTH_SHARE = 1e-6
+
+
+def simplify(
+    vertices: ArrayLike, faces: ArrayLike, target_faces: int, max_rms: float = np.inf
+) -> tuple[NDArray[np.float64], NDArray[np.uint32], NDArray[np.int64]]:
+    """Collapse edges, cheapest first, until `target_faces` are left or no collapse is allowed.
+
+    vertices : (n, 3) in nm. faces : (m, 3), no face with a corner twice.
+    max_rms : refuse collapses whose root mean square distance from the planes they stand for is larger, in nm.
+    Returns vertices, faces and, for each vertex, the row of `vertices` that it was.
+    """
+    v = np.array(vertices, np.float64).reshape(-1, 3)
+    f = np.array(faces, np.int64).reshape(-1, 3)
+    if len(f) <= target_faces or len(f) == 0:
+        return v, f.astype(np.uint32), np.arange(len(v))
+    centre = (v.min(axis=0) + v.max(axis=0)) / 2
+    v -= centre
+    alive = _collapse(v, f, _locked(f, len(v)), target_faces, float(max_rms) ** 2)
+    f = f[alive]
+    used = np.zeros(len(v), np.bool_)
+    used[f] = True
+    number = np.cumsum(used) - 1
+    return v[used] + centre, number[f].astype(np.uint32), np.flatnonzero(used)
+
+
+def _locked(faces: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+    """Vertices of edges that are not shared by exactly two faces in opposite directions."""
+    keys = edge_keys(faces)
+    edges, start, count = np.unique(keys >> 1, return_index=True, return_counts=True)
+    backward = np.add.reduceat(keys & 1, start)
+    bad = edges[(count != 2) | (backward != 1)]
+    stride = int(faces.max()) + 1
+    out = np.zeros(n, np.bool_)
+    out[bad // stride] = True
+    out[bad % stride] = True
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _quadrics(v: Any, f: Any) -> Any:
+    """Per vertex xx, xy, xz, yy, yz, zz, x, y, z, 1 of the sum of squared distances to its planes, and their weight."""
+    q = np.zeros((len(v), 11))
+    for i in range(len(f)):
+        a, b, c = v[f[i, 0]], v[f[i, 1]], v[f[i, 2]]
+        ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+        wx, wy, wz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+        x, y, z = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+        size = np.sqrt(x * x + y * y + z * z)
+        if size > 0:
+            x, y, z = x / size, y / size, z / size
+            d = -(x * a[0] + y * a[1] + z * a[2])
+            w = size / 2
+            for j in range(3):
+                r = q[f[i, j]]
+                r[0] += w * x * x
+                r[1] += w * x * y
+                r[2] += w * x * z
+                r[3] += w * y * y
+                r[4] += w * y * z
+                r[5] += w * z * z
+                r[6] += w * x * d
+                r[7] += w * y * d
+                r[8] += w * z * d
+                r[9] += w * d * d
+                r[10] += w
+    return q
+
+
+@njit(cache=True, nogil=True)
+def _at(q: Any, x: float, y: float, z: float) -> Any:
+    out = q[0] * x * x + q[3] * y * y + q[5] * z * z + 2 * (q[1] * x * y + q[2] * x * z + q[4] * y * z)
+    return max(out + 2 * (q[6] * x + q[7] * y + q[8] * z) + q[9], 0.0)
+
+
+@njit(cache=True, nogil=True)
+def _place(v: Any, q: Any, locked: Any, a: int, b: int, out: Any, s: Any) -> Any:
+    """Where edge a b should collapse to, into `out`; returns the mean squared distance there and the heap's cost."""
+    for k in range(11):
+        s[k] = q[a, k] + q[b, k]
+    dx, dy, dz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
+    length2 = dx * dx + dy * dy + dz * dz
+    if locked[a] or locked[b]:
+        keep = a if locked[a] else b
+        out[0], out[1], out[2] = v[keep, 0], v[keep, 1], v[keep, 2]
+    else:
+        mx, my, mz = (v[a, 0] + v[b, 0]) / 2, (v[a, 1] + v[b, 1]) / 2, (v[a, 2] + v[b, 2]) / 2
+        gx = s[0] * mx + s[1] * my + s[2] * mz + s[6]
+        gy = s[1] * mx + s[3] * my + s[4] * mz + s[7]
+        gz = s[2] * mx + s[4] * my + s[5] * mz + s[8]
+        cxx, cxy, cxz = s[3] * s[5] - s[4] * s[4], s[2] * s[4] - s[1] * s[5], s[1] * s[4] - s[2] * s[3]
+        cyy, cyz, czz = s[0] * s[5] - s[2] * s[2], s[1] * s[2] - s[0] * s[4], s[0] * s[3] - s[1] * s[1]
+        det = s[0] * cxx + s[1] * cxy + s[2] * cxz
+        mean = (s[0] + s[3] + s[5]) / 3
+        out[0], out[1], out[2] = mx, my, mz
+        solved = False
+        if det > 1e-5 * mean * mean * mean:
+            x = -(cxx * gx + cxy * gy + cxz * gz) / det
+            y = -(cxy * gx + cyy * gy + cyz * gz) / det
+            z = -(cxz * gx + cyz * gy + czz * gz) / det
+            if x * x + y * y + z * z <= 4 * length2:
+                out[0], out[1], out[2] = mx + x, my + y, mz + z
+                solved = True
+        if not solved:
+            best = _at(s, mx, my, mz)
+            for end in (a, b):
+                here = _at(s, v[end, 0], v[end, 1], v[end, 2])
+                if here < best * (1 - 1e-9):
+                    best = here
+                    out[0], out[1], out[2] = v[end, 0], v[end, 1], v[end, 2]
+    cost = _at(s, out[0], out[1], out[2])
+    weight = max(s[10], 1e-300)
+    return cost / weight, cost + _LENGTH_SHARE * length2 * weight
+
+
+@njit(cache=True, nogil=True)
+def _less(cost: Any, ends: Any, i: int, j: int) -> Any:
+    if cost[i] != cost[j]:
+        return cost[i] < cost[j]
+    if ends[i, 0] != ends[j, 0]:
+        return ends[i, 0] < ends[j, 0]
+    return ends[i, 1] < ends[j, 1]
+
+
+@njit(cache=True, nogil=True)
+def _swap(cost: Any, ends: Any, i: int, j: int) -> None:
+    cost[i], cost[j] = cost[j], cost[i]
+    for k in range(3):
+        ends[i, k], ends[j, k] = ends[j, k], ends[i, k]
+
+
+@njit(cache=True, nogil=True)
+def _down(cost: Any, ends: Any, size: int, i: int) -> None:
+    while True:
+        child = 2 * i + 1
+        if child >= size:
+            return
+        if child + 1 < size and _less(cost, ends, child + 1, child):
+            child += 1
+        if not _less(cost, ends, child, i):
+            return
+        _swap(cost, ends, i, child)
+        i = child
+
+
+@njit(cache=True, nogil=True)
+def _fits(v: Any, a: Any, b: int, c: int, p: Any) -> Any:
+    """Whether face a b c stays sound when corner a moves to p."""
+    ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
+    wx, wy, wz = v[c, 0] - v[a, 0], v[c, 1] - v[a, 1], v[c, 2] - v[a, 2]
+    ex, ey, ez = v[c, 0] - v[b, 0], v[c, 1] - v[b, 1], v[c, 2] - v[b, 2]
+    ox, oy, oz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+    edge = ex * ex + ey * ey + ez * ez
+    before = ox * ox + oy * oy + oz * oz
+    sides = edge + ux * ux + uy * uy + uz * uz + wx * wx + wy * wy + wz * wz
+    ux, uy, uz = v[b, 0] - p[0], v[b, 1] - p[1], v[b, 2] - p[2]
+    wx, wy, wz = v[c, 0] - p[0], v[c, 1] - p[1], v[c, 2] - p[2]
+    nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
+    after = nx * nx + ny * ny + nz * nz
+    if after <= 0:
+        return False
+    if before > 0 and ox * nx + oy * ny + oz * nz < _LEAST_COSINE * np.sqrt(before * after):
+        return False
+    shape = 2 * np.sqrt(3.0) * np.sqrt(after) / (edge + ux * ux + uy * uy + uz * uz + wx * wx + wy * wy + wz * wz)
+    return shape >= min(_LEAST_COMPACTNESS, 2 * np.sqrt(3.0) * np.sqrt(before) / max(sides, 1e-300))
+
+
+@njit(cache=True, nogil=True)
+def _allowed(v: Any, f: Any, dead: Any, head: Any, chain: Any, mark: Any, stamp: int, a: int, b: int, p: Any) -> Any:
+    """The link condition for edge a b, and sound faces after it collapses to p."""
+    shared, closing = 0, 0
+    left, right = -1, -1
+    corner = head[a]
+    while corner >= 0:
+        i, j = corner // 3, corner % 3
+        corner = chain[corner]
+        if not dead[i]:
+            c, d = f[i, (j + 1) % 3], f[i, (j + 2) % 3]
+            mark[c] = stamp
+            mark[d] = stamp
+            if c == b or d == b:
+                shared += 1
+                left, right = right, (d if c == b else c)
+            elif not _fits(v, a, c, d, p):
+                return False
+    if shared != 2:
+        return False
+    common = 0
+    corner = head[b]
+    while corner >= 0:
+        i, j = corner // 3, corner % 3
+        corner = chain[corner]
+        if not dead[i]:
+            c, d = f[i, (j + 1) % 3], f[i, (j + 2) % 3]
+            if c != a and d != a:
+                if not _fits(v, b, c, d, p):
+                    return False
+                if (c == left and d == right) or (c == right and d == left):
+                    closing += 1
+            for u in (c, d):
+                if u != a and mark[u] == stamp:
+                    mark[u] = stamp + 1
+                    common += 1
+    if common != 2:
+        return False
+    corner = head[a]
+    while corner >= 0 and closing > 0:
+        i, j = corner // 3, corner % 3
+        corner = chain[corner]
+        c, d = f[i, (j + 1) % 3], f[i, (j + 2) % 3]
+        if not dead[i] and ((c == left and d == right) or (c == right and d == left)):
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _merge(f: Any, dead: Any, head: Any, tail: Any, chain: Any, a: int, b: int) -> Any:
+    """Give b's faces to a; returns how many vanish."""
+    gone = 0
+    chain[tail[a]] = head[b]
+    tail[a] = tail[b]
+    corner, last = head[a], -1
+    while corner >= 0:
+        i, j = corner // 3, corner % 3
+        following = chain[corner]
+        if not dead[i] and f[i, j] == b:
+            if f[i, (j + 1) % 3] == a or f[i, (j + 2) % 3] == a:
+                dead[i] = True
+                gone += 1
+            else:
+                f[i, j] = a
+        corner = following
+    corner = head[a]
+    head[a] = -1
+    while corner >= 0:
+        following = chain[corner]
+        if not dead[corner // 3]:
+            if last < 0:
+                head[a] = corner
+            else:
+                chain[last] = corner
+            last = corner
+        corner = following
+    tail[a] = last
+    if last >= 0:
+        chain[last] = -1
+    return gone
+
+
+@njit(cache=True, nogil=True)
+def _collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
+    n, m = len(v), len(f)
+    q = _quadrics(v, f)
+    dead = np.zeros(m, np.bool_)
+    head, tail, chain = np.full(n, -1, np.int64), np.full(n, -1, np.int64), np.full(3 * m, -1, np.int64)
+    for corner in range(3 * m):
+        a = f[corner // 3, corner % 3]
+        if head[a] < 0:
+            head[a] = corner
+        else:
+            chain[tail[a]] = corner
+        tail[a] = corner
+    mark, version = np.zeros(n, np.int64), np.zeros(n, np.int64)
+    cost, ends = np.empty(3 * m + 64), np.empty((3 * m + 64, 3), np.int64)
+    p, s = np.empty(3), np.empty(11)
+    size, stamp, alive = 0, 0, m
+    for i in range(m):
+        for j in range(3):
+            a, b = f[i, j], f[i, (j + 1) % 3]
+            if a < b and not (locked[a] and locked[b]):
+                mean, price = _place(v, q, locked, a, b, p, s)
+                if mean <= most:
+                    cost[size], ends[size, 0], ends[size, 1], ends[size, 2] = price, a, b, 0
+                    size += 1
+    for i in range(size // 2 - 1, -1, -1):
+        _down(cost, ends, size, i)
+    while alive > target and size > 0:
+        a, b, seen = ends[0, 0], ends[0, 1], ends[0, 2]
+        size -= 1
+        _swap(cost, ends, 0, size)
+        _down(cost, ends, size, 0)
+        if seen != version[a] + version[b] or head[a] < 0 or head[b] < 0:
+            continue
+        _place(v, q, locked, a, b, p, s)
+        stamp += 2
+        if not _allowed(v, f, dead, head, chain, mark, stamp, a, b, p):
+            continue
+        if locked[b]:
+            a, b = b, a
+        v[a, 0], v[a, 1], v[a, 2] = p[0], p[1], p[2]
+        q[a] = s
+        alive -= _merge(f, dead, head, tail, chain, a, b)
+        head[b] = -1
+        version[a] += 1
+        if size + 64 > len(cost) - len(cost) // 8:
+            kept = 0
+            for i in range(size):
+                if (
+                    ends[i, 2] == version[ends[i, 0]] + version[ends[i, 1]]
+                    and head[ends[i, 0]] >= 0 <= head[ends[i, 1]]
+                ):
+                    _swap(cost, ends, kept, i)
+                    kept += 1
+            size = kept
+            for i in range(size // 2 - 1, -1, -1):
+                _down(cost, ends, size, i)
+        stamp += 2
+        corner = head[a]
+        while corner >= 0:
+            i, j = corner // 3, corner % 3
+            corner = chain[corner]
+            for u in (f[i, (j + 1) % 3], f[i, (j + 2) % 3]):
+                if mark[u] != stamp and not (locked[a] and locked[u]) and size < len(cost):
+                    mark[u] = stamp
+                    mean, price = _place(v, q, locked, min(a, u), max(a, u), p, s)
+                    if mean <= most:
+                        at = size
+                        cost[at], ends[at, 0], ends[at, 1] = price, min(a, u), max(a, u)
+                        ends[at, 2] = version[a] + version[u]
+                        size += 1
+                        while at > 0 and _less(cost, ends, at, (at - 1) // 2):
+                            _swap(cost, ends, at, (at - 1) // 2)
+                            at = (at - 1) // 2
+    return ~dead
