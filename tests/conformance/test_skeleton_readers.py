@@ -94,7 +94,7 @@ def test_cloudvolume_reads_what_was_written(tmp_path: Path, sharding: ShardingSp
 @pytest.fixture(scope="module")
 def stitched(data_dir: Path) -> dict[int, Arrays]:
     """Cortical neurites traced in eight tasks, through the fragment bytes: nm vertices, edges, radius."""
-    side, resolution = 96, (16.0, 16.0, 40.0)
+    side, resolution = 128, (16.0, 16.0, 40.0)
     with h5py.File(data_dir / "em" / "pinky40_512.h5") as file:
         labels = np.asfortranarray(file["main"][-side:, -side:, -side:].T)
     grid = Grid(Box.of((0, 0, 0), labels.shape), (side // 2,) * 3)
