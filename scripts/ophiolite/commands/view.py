@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
                 f"--results {folder}",
                 "there is no such folder",
                 expected="the folder of one project, results/<project>",
-                do="run the workflow first, or correct the path",
+                do="Run the workflow first, or correct the path",
             )
         )
     read_views(folder)  # so that an unfinished project ends here, not in the browser

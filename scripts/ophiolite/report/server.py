@@ -1,0 +1,316 @@
+"""A small static server: the results with CORS and byte ranges, and the Neuroglancer client beside them, offline."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import ipaddress
+import os
+import re
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+from urllib.parse import unquote, urlsplit
+
+from ophiolite.errors import ConfigError, explain
+
+CLIENT_PREFIX = "/neuroglancer/"
+# The client in the wheel reads the name of its Python session from a path of this form; without it, it stops.
+CLIENT_PAGE = "/neuroglancer/v/results/"
+# What the client's page runs first:
+# - The client listens to its Python session for events. Here there is none, and the state is in the link, so it is
+#   given a connection that opens and stays silent.
+# - While it restores the layers of the link, the client may write the half-restored state back to the link, namely
+#   when restoring takes longer than 0.4 s; an annotation layer whose turn has not come then throws, and the layer at
+#   hand is dropped without a word. So the clock stands still until the scripts of the page have run.
+PREAMBLE = b"""<script>
+window.EventSource = class { constructor() { setTimeout(() => this.onopen?.(), 0); } close() {} };
+{
+  const now = Date.now, start = now();
+  Date.now = () => start;
+  addEventListener("DOMContentLoaded", () => { Date.now = now; });
+}
+</script>"""
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".map": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".wasm": "application/wasm",
+}
+RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
+
+
+@dataclass(frozen=True)
+class ByteRange:
+    """Bytes [start, stop) of a file."""
+
+    start: int
+    stop: int
+
+
+def parse_range(header: str | None, size: int) -> ByteRange | None:
+    """The byte range that a `Range` header asks of a file of `size` bytes; None where the whole file is to be sent.
+
+    Several ranges, other units and malformed headers are ignored, as RFC 9110 section 14.2 allows.
+    Raises ValueError where the range lies outside the file (status 416).
+    """
+    match = RANGE.fullmatch(header.strip()) if header is not None else None
+    if match is None or match.group(0) == "bytes=-":
+        return None
+    first, last = match.groups()
+    if not first:
+        start, stop = max(0, size - int(last)), size
+    else:
+        start, stop = int(first), size if not last else min(size, int(last) + 1)
+        if last and int(last) < int(first):
+            return None
+    if start >= stop:
+        raise ValueError(f"range {header!r} lies outside {size} bytes")
+    return ByteRange(start, stop)
+
+
+def locate(root: Path, url_path: str) -> Path | None:
+    """The regular file under `root` that a percent-encoded URL path names; None where there is none.
+
+    Nothing outside `root` is ever found, whether by `..`, an absolute path or a symbolic link.
+    """
+    relative = unquote(url_path).lstrip("/")
+    if "\0" in relative or "\\" in relative or ".." in relative.split("/"):
+        return None
+    try:
+        path = (root / relative).resolve(strict=True)
+    except (OSError, RuntimeError):
+        return None
+    return path if path.is_relative_to(root.resolve()) and path.is_file() else None
+
+
+class ResultsServer:
+    """Serves a results folder at `/`, and the Neuroglancer client at `/neuroglancer/`.
+
+    `/` itself redirects to the link that `link(base)` returns, where `base` is the URL the browser used.
+    A context manager: serves from a thread of its own within the `with` block.
+    Raises ConfigError where the address cannot be bound or the client is not installed.
+    """
+
+    def __init__(self, folder: Path, link: Callable[[str], str], *, port: int = 0, bind: str = "127.0.0.1") -> None:
+        self.folder = folder.resolve(strict=True)
+        self.client = client_folder()
+        self.link = link
+        self.bind = bind
+        handler = type("Handler", (_Handler,), {"served": self})
+        try:
+            self._http = _server_class(bind)((bind, port), handler)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                explain(
+                    f"{bind} port {port}",
+                    "the server cannot listen there",
+                    got=getattr(error, "strerror", None) or str(error),
+                    do="Choose another port with --port (0 takes any free one), or another address with --bind",
+                )
+            ) from error
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end."""
+        host = self.bind
+        with contextlib.suppress(ValueError):
+            address = ipaddress.ip_address(self.bind)
+            host = socket.getfqdn() if address.is_unspecified else self.bind
+            host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self._http.server_address[1]}"
+
+    def serve_forever(self) -> None:
+        """Serve in this thread until interrupted."""
+        self._http.serve_forever(poll_interval=0.2)
+
+    def close(self) -> None:
+        """Stop serving and free the port."""
+        if self._thread is not None:
+            self._http.shutdown()
+            self._thread.join()
+        self._http.server_close()
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self.serve_forever, name="results-server", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _server_class(bind: str) -> type[ThreadingHTTPServer]:
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    return type("Server", (ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
+
+
+class _Handler(BaseHTTPRequestHandler):
+    served: ResultsServer
+    protocol_version = "HTTP/1.1"
+    server_version = "ophiolite"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        """Answer GET."""
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        """Answer HEAD."""
+        self._answer()
+
+    def do_OPTIONS(self) -> None:
+        """Answer a CORS preflight request."""
+        self.send_response(HTTPStatus.NO_CONTENT)
+        self.send_header("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
+        self.send_header("Access-Control-Allow-Headers", "Range, If-None-Match, X-Requested-With")
+        # Browsers ask for this before a public page, such as a hosted viewer, may read from this machine.
+        self.send_header("Access-Control-Allow-Private-Network", "true")
+        self.send_header("Access-Control-Max-Age", "86400")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def end_headers(self) -> None:
+        """Add what every response carries."""
+        self.send_header("Access-Control-Allow-Origin", "*")
+        self.send_header("Access-Control-Expose-Headers", "Accept-Ranges, Content-Range, Content-Length, ETag")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        super().end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Stay silent: thousands of chunk requests are no news."""
+
+    def _answer(self) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._route(urlsplit(self.path).path)
+
+    def _route(self, path: str) -> None:
+        if path == "/":
+            host = self.headers.get("Host", "")
+            base = f"http://{host}" if HOST.fullmatch(host) else self.served.url
+            self._redirect(self.served.link(base))
+        elif path in (CLIENT_PREFIX.rstrip("/"), CLIENT_PREFIX, CLIENT_PAGE.rstrip("/")):
+            # A browser keeps the fragment, and so the state, over a redirect that has none of its own.
+            self._redirect(CLIENT_PAGE)
+        elif path.startswith(CLIENT_PAGE):
+            self._client_file(path.removeprefix(CLIENT_PAGE) or "index.html")
+        elif (file := locate(self.served.folder, path)) is not None:
+            self._send_file(file)
+        else:
+            self._error(HTTPStatus.NOT_FOUND, "no such file in the results")
+
+    def _client_file(self, name: str) -> None:
+        file = locate(self.served.client, name)
+        if file is None:
+            self._error(HTTPStatus.NOT_FOUND, "no such file in the Neuroglancer client")
+        elif name == "index.html":
+            page = file.read_bytes().replace(b"<head>", b"<head>" + PREAMBLE, 1)
+            self._send_bytes(HTTPStatus.OK, page, CONTENT_TYPES[".html"])
+        else:
+            self._send_file(file, cache="max-age=31536000, immutable")
+
+    def _redirect(self, location: str) -> None:
+        self.send_response(HTTPStatus.FOUND)
+        self.send_header("Location", location)
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _error(self, status: HTTPStatus, text: str) -> None:
+        self._send_bytes(status, f"{status.value} {text}\n".encode(), "text/plain; charset=utf-8")
+
+    def _send_bytes(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-cache")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _send_file(self, path: Path, cache: str = "no-cache") -> None:
+        """Send a file, or the part of it that the request's `Range` names.
+
+        Results are made anew in place, under the same names, so the browser asks each time whether its copy still
+        stands.
+        """
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            self._error(HTTPStatus.FORBIDDEN, f"the file cannot be read: {error.strerror}")
+            return
+        with file:
+            status = os.fstat(file.fileno())
+            size = status.st_size
+            etag = f'"{status.st_mtime_ns:x}-{size:x}"'
+            if self.headers.get("If-None-Match") == etag and "Range" not in self.headers:
+                self.send_response(HTTPStatus.NOT_MODIFIED)
+                self.send_header("ETag", etag)
+                self.send_header("Cache-Control", cache)
+                self.end_headers()
+                return
+            try:
+                part = parse_range(self.headers.get("Range"), size)
+            except ValueError:
+                self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+                self.send_header("Content-Range", f"bytes */{size}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            self.send_response(HTTPStatus.OK if part is None else HTTPStatus.PARTIAL_CONTENT)
+            sent = part or ByteRange(0, size)
+            if part is not None:
+                self.send_header("Content-Range", f"bytes {part.start}-{part.stop - 1}/{size}")
+            self.send_header("Accept-Ranges", "bytes")
+            self.send_header("Content-Type", _content_type(path))
+            self.send_header("Content-Length", str(sent.stop - sent.start))
+            self.send_header("Cache-Control", cache)
+            self.send_header("ETag", etag)
+            self.end_headers()
+            if self.command != "HEAD":
+                self._copy(file, sent)
+
+    def _copy(self, file: BinaryIO, part: ByteRange) -> None:
+        if part.stop > part.start:
+            self.connection.sendfile(file, part.start, part.stop - part.start)
+
+
+def _content_type(path: Path) -> str:
+    if path.name == "info":
+        return CONTENT_TYPES[".json"]
+    return CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
+
+
+def client_folder() -> Path:
+    """The folder of the built Neuroglancer client inside the `neuroglancer` package.
+
+    Raises ConfigError where the package or its client is absent.
+    """
+    spec = importlib.util.find_spec("neuroglancer")
+    places = [Path(place) / "static" / "client" for place in (spec.submodule_search_locations or [])] if spec else []
+    for place in places:
+        if (place / "index.html").is_file():
+            return place.resolve()
+    raise ConfigError(
+        explain(
+            "the Python package neuroglancer",
+            "its built viewer is absent",
+            expected="static/client/index.html inside the package",
+            got=f"nothing at {places[0]}" if places else "no such package",
+            do="Install the neuroglancer wheel from the package index into this environment",
+        )
+    )

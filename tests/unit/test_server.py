@@ -1,0 +1,308 @@
+"""The results server: byte ranges, CORS, no way out of the folder, the client beside the data."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ophiolite.commands import view
+from ophiolite.errors import ConfigError, LayerError
+from ophiolite.report.server import CLIENT_PAGE, ByteRange, ResultsServer, parse_range
+
+SHARD = bytes(range(256)) * 40
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "results"
+    layer = folder / "d/layers/em"
+    layer.mkdir(parents=True)
+    (layer / "0.shard").write_bytes(SHARD)
+    (layer / "info").write_text("{}")
+    (layer / "empty").write_bytes(b"")
+    (tmp_path / "secret").write_text("secret")
+    (folder / "way_out").symlink_to(tmp_path / "secret")
+    (folder / "folder_out").symlink_to(tmp_path)
+    (folder / "way_in").symlink_to(layer / "0.shard")
+    return folder
+
+
+@pytest.fixture
+def server(root: Path) -> Iterator[ResultsServer]:
+    with ResultsServer(root, lambda base: f"{base}{CLIENT_PAGE}#!{{}}") as running:
+        yield running
+
+
+def ask(server: ResultsServer, path: str, method: str = "GET", **headers: str) -> Answer:
+    """One request with the path exactly as given: no client-side tidying of `..`."""
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=5)
+    try:
+        connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+        response = connection.getresponse()
+        return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
+
+
+def test_a_file_comes_whole(server: ResultsServer) -> None:
+    answer = ask(server, "/d/layers/em/0.shard")
+    assert (answer.status, answer.body) == (200, SHARD)
+    assert answer.headers["accept-ranges"] == "bytes"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "Content-Range" in answer.headers["access-control-expose-headers"]
+
+
+@pytest.mark.parametrize(
+    ("header", "expected", "content_range"),
+    [
+        ("bytes=10-19", SHARD[10:20], "bytes 10-19/10240"),
+        ("bytes=0-0", SHARD[:1], "bytes 0-0/10240"),
+        ("bytes=10230-99999", SHARD[10230:], "bytes 10230-10239/10240"),
+        ("bytes=10239-", SHARD[-1:], "bytes 10239-10239/10240"),
+        ("bytes=-16", SHARD[-16:], "bytes 10224-10239/10240"),
+        ("bytes=-99999", SHARD, "bytes 0-10239/10240"),
+    ],
+)
+def test_a_range_comes_alone(server: ResultsServer, header: str, expected: bytes, content_range: str) -> None:
+    answer = ask(server, "/d/layers/em/0.shard", Range=header)
+    assert answer.status == 206
+    assert answer.body == expected
+    assert answer.headers["content-range"] == content_range
+    assert answer.headers["content-length"] == str(len(expected))
+
+
+@pytest.mark.parametrize("header", ["bytes=10240-", "bytes=20000-20010", "bytes=-0"])
+def test_a_range_outside_is_refused(server: ResultsServer, header: str) -> None:
+    answer = ask(server, "/d/layers/em/0.shard", Range=header)
+    assert (answer.status, answer.body) == (416, b"")
+    assert answer.headers["content-range"] == "bytes */10240"
+
+
+@pytest.mark.parametrize("header", ["bytes=0-1,4-5", "bytes=5-4", "bytes=-", "rows=0-1", "bytes=a-b"])
+def test_a_range_of_another_form_is_ignored(server: ResultsServer, header: str) -> None:
+    answer = ask(server, "/d/layers/em/0.shard", Range=header)
+    assert (answer.status, answer.body) == (200, SHARD)
+
+
+def test_an_empty_file_has_no_ranges(server: ResultsServer) -> None:
+    assert ask(server, "/d/layers/em/empty").status == 200
+    assert ask(server, "/d/layers/em/empty", Range="bytes=0-0").status == 416
+
+
+@given(size=st.integers(0, 40), first=st.integers(0, 50), last=st.integers(0, 50), shape=st.sampled_from("fls"))
+def test_ranges_follow_slices(size: int, first: int, last: int, shape: str) -> None:
+    """Against Python's own slices."""
+    data = bytes(range(size))
+    header, wanted = {
+        "f": (f"bytes={first}-", data[first:]),
+        "l": (f"bytes={first}-{last}", data[first : last + 1]),
+        "s": (f"bytes=-{last}", data[size - min(last, size) :]),
+    }[shape]
+    try:
+        part = parse_range(header, size)
+    except ValueError:
+        assert wanted == b""
+        return
+    if part is None:
+        assert last < first
+    else:
+        assert data[part.start : part.stop] == wanted != b""
+
+
+def test_no_header_is_no_range() -> None:
+    assert parse_range(None, 10) is None
+    assert parse_range("bytes=2-3", 10) == ByteRange(2, 4)
+
+
+def test_head_says_what_get_would_send(server: ResultsServer) -> None:
+    answer = ask(server, "/d/layers/em/0.shard", "HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+    assert answer.headers["content-length"] == "10240"
+    assert ask(server, "/d/layers/em/0.shard", "HEAD", Range="bytes=0-4").headers["content-length"] == "5"
+    assert ask(server, "/nothing", "HEAD").status == 404
+
+
+def test_preflight_allows_ranges_from_anywhere(server: ResultsServer) -> None:
+    answer = ask(
+        server,
+        "/d/layers/em/0.shard",
+        "OPTIONS",
+        Origin="https://example.org",
+        Access_Control_Request_Method="GET",
+        Access_Control_Request_Headers="range",
+    )
+    assert answer.status == 204
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "range" in answer.headers["access-control-allow-headers"].lower()
+    assert "GET" in answer.headers["access-control-allow-methods"]
+    assert answer.headers["access-control-allow-private-network"] == "true"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../secret",
+        "/d/../../secret",
+        "/%2e%2e/secret",
+        "/..%2fsecret",
+        "/d/layers/em/..%2f..%2f..%2f..%2fsecret",
+        "//etc/passwd",
+        "/%2fetc/passwd",
+        "/way_out",
+        "/folder_out/secret",
+        "/..\\secret",
+        "/d/layers/em/0.shard%00",
+        "/neuroglancer/v/results/../../../d/layers/em/info",
+        "/neuroglancer/v/results/..%2f__init__.py",
+    ],
+)
+def test_nothing_outside_the_folder(server: ResultsServer, path: str) -> None:
+    answer = ask(server, path)
+    assert answer.status == 404
+    assert b"secret" not in answer.body
+
+
+def test_a_link_within_the_folder_is_followed(server: ResultsServer) -> None:
+    assert ask(server, "/way_in").body == SHARD
+
+
+@pytest.mark.parametrize("path", ["/d", "/d/", "/d/layers/em/", "/nothing", "/d/layers/em/info/x"])
+def test_no_listing_and_no_such_file(server: ResultsServer, path: str) -> None:
+    answer = ask(server, path)
+    assert answer.status == 404
+    assert b"0.shard" not in answer.body
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_other_methods_are_refused(server: ResultsServer, root: Path) -> None:
+    assert ask(server, "/d/layers/em/info", "PUT").status == 501
+    assert ask(server, "/d/layers/em/info", "DELETE").status == 501
+    assert (root / "d/layers/em/info").read_text() == "{}"
+
+
+def test_a_remade_file_is_seen(server: ResultsServer, root: Path) -> None:
+    first = ask(server, "/d/layers/em/info")
+    assert first.headers["cache-control"] == "no-cache"
+    assert first.headers["content-type"] == "application/json"
+    assert ask(server, "/d/layers/em/info", If_None_Match=first.headers["etag"]).status == 304
+    (root / "d/layers/em/info").write_text('{"a": 1}')
+    again = ask(server, "/d/layers/em/info", If_None_Match=first.headers["etag"])
+    assert (again.status, again.body) == (200, b'{"a": 1}')
+
+
+def test_the_client_is_beside_the_data(server: ResultsServer) -> None:
+    for path in ("/neuroglancer", "/neuroglancer/"):
+        answer = ask(server, path)
+        assert (answer.status, answer.headers["location"]) == (302, CLIENT_PAGE)
+    page = ask(server, CLIENT_PAGE)
+    assert page.status == 200
+    scripts = [part.split('"')[0] for part in page.body.decode().split('src="')[1:]]
+    assert scripts
+    for script in scripts:
+        answer = ask(server, CLIENT_PAGE + script)
+        assert answer.status == 200
+        assert "immutable" in answer.headers["cache-control"]
+        assert answer.headers["content-type"].startswith("text/javascript")
+
+
+def test_the_root_leads_to_the_viewer_by_the_name_the_browser_used(server: ResultsServer) -> None:
+    answer = ask(server, "/", Host="microscope.local:8000")
+    assert answer.status == 302
+    assert answer.headers["location"] == f"http://microscope.local:8000{CLIENT_PAGE}#!{{}}"
+    forged = ask(server, "/", Host="a b/../@evil")
+    assert forged.headers["location"].startswith(server.url)
+
+
+def has_ipv6_loopback() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def test_loopback_only_unless_told_otherwise(server: ResultsServer) -> None:
+    assert server.url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.skipif(not has_ipv6_loopback(), reason="this machine has no IPv6 loopback address")
+def test_ipv6(root: Path) -> None:
+    with ResultsServer(root, str, bind="::1") as other:
+        assert other.url.startswith("http://[::1]:")
+        assert ask(other, "/d/layers/em/info").body == b"{}"
+
+
+def test_a_port_in_use_is_an_error_with_a_way_out(server: ResultsServer, root: Path) -> None:
+    port = int(server.url.rsplit(":", 1)[1])
+    with pytest.raises(ConfigError, match=rf"port {port}.*in use.*--port"):
+        ResultsServer(root, str, port=port)
+    with pytest.raises(ConfigError, match="--port"):
+        ResultsServer(root, str, port=70000)
+    with pytest.raises(ConfigError, match="--bind"):
+        ResultsServer(root, str, bind="192.0.2.1")
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    view.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def test_view_names_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such folder"):
+        view.run(arguments("--results", str(tmp_path / "nothing")))
+    (tmp_path / "fib25/t2/layers").mkdir(parents=True)
+    with pytest.raises(LayerError, match=r"no finished layers.*projects fib25"):
+        view.run(arguments("--results", str(tmp_path)))
+
+
+def test_view_prints_one_link_and_ends_at_ctrl_c(tmp_path: Path, repository: Path) -> None:
+    layer = tmp_path / "d/layers/cells"
+    layer.mkdir(parents=True)
+    scale = {"resolution": [8, 8, 8], "size": [4, 4, 4], "voxel_offset": [0, 0, 0]}
+    (layer / "info").write_text(json.dumps({"type": "segmentation", "num_channels": 1, "scales": [scale]}))
+    code = (
+        "import argparse, sys; from ophiolite.commands import view; p = argparse.ArgumentParser();"
+        " view.add_arguments(p); view.run(p.parse_args(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "--results", str(tmp_path), "--no-browser"],
+        env={**os.environ, "PYTHONPATH": str(repository / "scripts")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    link = process.stdout.readline().strip()
+    host, port = link.removeprefix("http://").rstrip("/").split(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=5)
+    connection.request("GET", "/")
+    assert "d/layers/cells" in (connection.getresponse().getheader("Location") or "")
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=10)
+    assert process.returncode == 0, errors
+    assert rest == ""
+    assert "Traceback" not in errors
+    with pytest.raises(ConnectionRefusedError), socket.create_connection((host, int(port)), timeout=2):
+        pass
