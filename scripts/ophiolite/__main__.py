@@ -18,7 +18,7 @@ def command_names() -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns its exit code: 0 done, 1 an error of the user's to mend, 2 wrong usage, 130 interrupted."""
+    """Run one command; returns 0 done, 1 an error of the user's to mend, 2 wrong usage, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "--version"):
         print(f"ophiolite {__version__}\n\nusage: python -m ophiolite <command> --help\n\ncommands:")

@@ -26,7 +26,9 @@ from ophiolite.stages.layer import write_layer_info
 from ophiolite.stages.pyramid_block import run_pyramid_block
 
 
-def plan_of(folder: Path, array: NDArray[Any], kind: str, offset: list[int], pyramid: dict[str, Any], blocks: int) -> ProjectPlan:
+def plan_of(
+    folder: Path, array: NDArray[Any], kind: str, offset: list[int], pyramid: dict[str, Any], blocks: int
+) -> ProjectPlan:
     with h5py.File(folder / "raw.h5", "w") as file:
         file["v"] = array.T
     config = {

@@ -12,6 +12,7 @@ ROOT = f"{config.get('store', 'results')}/{config.get('project', '')}"
 PLAN = f"{ROOT}/plan.json"
 NUMBA_CACHE = Path(ROOT).absolute() / "work" / f"numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
+WARM = f"{ROOT}/work/warm_up-{platform.machine()}.json"
 PRODUCTS = ("mesh", "skeleton")
 
 shell.prefix(f"export PYTHONPATH='{SCRIPTS}' NUMBA_CACHE_DIR='{NUMBA_CACHE}'; ")
@@ -30,10 +31,21 @@ wildcard_constraints:
 def validate_config():
     """Check the config against the schema; on a fault, say it in the model's words."""
     try:
-        validate(config, str(Path(workflow.basedir) / "schemas" / "config.schema.json"), set_default=False)
+        validate(
+            config,
+            str(Path(workflow.basedir) / "schemas" / "config.schema.json"),
+            set_default=False,
+        )
     except WorkflowError:
         checked = subprocess.run(
-            [sys.executable, "-m", "ophiolite", "check_config", "--config-json", json.dumps(config)],
+            [
+                sys.executable,
+                "-m",
+                "ophiolite",
+                "check_config",
+                "--config-json",
+                json.dumps(config),
+            ],
             env={**os.environ, "PYTHONPATH": str(SCRIPTS)},
             capture_output=True,
             text=True,
@@ -64,45 +76,58 @@ def layer_plan(wildcards):
     return the_plan()["datasets"][wildcards.dataset]["layers"][wildcards.layer]
 
 
-def digest(rule):
+def job_arguments(wildcards):
+    """Params function: what every command of a layer is told."""
+    return f"--plan {PLAN} --dataset {wildcards.dataset} --layer {wildcards.layer}"
+
+
+def digest(name):
     """Params function: the digest of this rule's settings and code for the layer at hand."""
-    return lambda wildcards: layer_plan(wildcards)["digests"][rule]
+    return lambda wildcards: layer_plan(wildcards)["digests"][name]
 
 
-def memory(rule):
+def memory(name):
     """Resources function: memory of the plan's model, growing with each attempt."""
-    return lambda wildcards, attempt: cost(rule, wildcards)["memory_mb"] * attempt
+    return lambda wildcards, attempt: cost(name, wildcards)["memory_mb"] * attempt
 
 
-def runtime(rule):
+def runtime(name):
     """Resources function: minutes, three times the estimate, growing with each attempt."""
-    return lambda wildcards, attempt: max(10, int(cost(rule, wildcards)["seconds"] / 20)) * attempt
+    return lambda wildcards, attempt: max(10, int(cost(name, wildcards)["seconds"] / 20)) * attempt
 
 
-def disk(rule):
+def disk(name):
     """Resources function: room for what one job writes, and as much again for its finished tasks."""
-    return lambda wildcards: 500 + int(4 * cost(rule, wildcards)["output_mb"] / cost(rule, wildcards)["jobs"])
+    return lambda wildcards: 500 + int(4 * cost(name, wildcards)["output_mb"] / cost(name, wildcards)["jobs"])
 
 
-def cost(rule, wildcards):
+def cost(name, wildcards):
     costs = {c["rule"]: c for c in layer_plan(wildcards)["costs"]}
-    return costs.get(rule, {"memory_mb": 800, "seconds": 30, "output_mb": 10, "jobs": 1})
+    return costs.get(name, {"memory_mb": 800, "seconds": 30, "output_mb": 10, "jobs": 1})
 
 
 def threads_of_jobs():
     return config.get("jobs", {}).get("threads", 1)
 
 
-def receipt(rule, item=""):
-    return f"{ROOT}/{{dataset}}/receipts/{{layer}}/{rule}" + (f"/{item}.json" if item else ".json")
+def receipt(name, item=""):
+    """Pattern of the receipts of a rule, for all its items or for the layer."""
+    parts = ("{dataset}", "receipts", "{layer}", name, item)
+    return os.path.join(ROOT, *filter(None, parts)) + ".json"
 
 
-def log_of(rule, item=""):
-    return f"{ROOT}/{{dataset}}/logs/{rule}/{{layer}}" + (f".{item}.log" if item else ".log")
+def log_of(name, item=""):
+    return layer_file("logs", name, item, "log")
 
 
-def benchmark_of(rule, item=""):
-    return f"{ROOT}/{{dataset}}/benchmarks/{rule}/{{layer}}" + (f".{item}.tsv" if item else ".tsv")
+def benchmark_of(name, item=""):
+    return layer_file("benchmarks", name, item, "tsv")
+
+
+def layer_file(folder, name, item, ending):
+    """Pattern of one file per job of a rule: `<folder>/<rule>/<layer>.<item>.<ending>`."""
+    file = ".".join(filter(None, ("{layer}", item, ending)))
+    return os.path.join(ROOT, "{dataset}", folder, name, file)
 
 
 def expand_layer(pattern, wildcards, **items):
@@ -117,34 +142,3 @@ def block_names(grid):
 
 def block_name(index, counts):
     return "-".join(f"{i:0{len(str(n - 1))}d}" for i, n in zip(index, counts))
-
-
-def targets(*kinds):
-    """Input function: the receipts that mean these kinds of product are done, for every layer of the project."""
-
-    def of_plan(wildcards):
-        return [
-            path
-            for dataset, data in planned()["datasets"].items()
-            for layer, plan in data["layers"].items()
-            for path in layer_targets(dataset, layer, plan, kinds)
-        ]
-
-    return of_plan
-
-
-def layer_targets(dataset, layer, plan, kinds):
-    base = f"{ROOT}/{dataset}/receipts/{layer}"
-    if plan["kind"] == "refused":
-        return [f"{base}/refused"]
-    found = []
-    if plan["kind"] == "annotations":
-        return [f"{base}/annotation_layer.json"] if "annotations" in kinds else []
-    if "image" in kinds:
-        found.append(f"{base}/layer_done.json")
-    found += [f"{base}/{p}_done.json" for p in PRODUCTS if p in kinds and plan[p]]
-    if "objects" in kinds and plan["kind"] == "segmentation":
-        found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]
-        if plan["properties"]:
-            found.append(f"{base}/segment_properties.json")
-    return found

@@ -1,27 +1,18 @@
-def source_stamps():
-    """Size and time of local sources, so that a changed file makes a new plan."""
-    stamps = {}
-    for data in config["datasets"].values():
-        for layer in data["layers"].values():
-            for path in (layer["source"], layer["source"].partition(":")[0]):
-                if os.path.exists(path):
-                    stat = os.stat(path)
-                    stamps[path] = [stat.st_size, stat.st_mtime_ns]
-    return stamps
-
-
 checkpoint make_plan:
     input:
-        expand("data/{download}", download=[n for d in config["datasets"].values() for n in d.get("downloads", {})]),
+        expand(
+            "data/{download}",
+            download=[n for d in config["datasets"].values() for n in d.get("downloads", {})],
+        ),
     output:
         PLAN,
     log:
         f"{ROOT}/logs/make_plan.log",
     benchmark:
         f"{ROOT}/benchmarks/make_plan.tsv"
+    localrule: True
     conda:
         "../../envs/volume.yaml"
-    localrule: True
     params:
         config=json.dumps(config, sort_keys=True),
         code=CODE,
@@ -35,9 +26,9 @@ rule plan:
         PLAN,
     log:
         f"{ROOT}/logs/plan.log",
+    localrule: True
     conda:
         "../../envs/volume.yaml"
-    localrule: True
     shell:
         "python -m ophiolite plan --plan {input} 2> {log}"
 
@@ -47,9 +38,9 @@ rule fetch:
         "data/{download}",
     log:
         "data/{download}.log",
+    localrule: True
     conda:
         "../../envs/volume.yaml"
-    localrule: True
     params:
         config=json.dumps(config, sort_keys=True),
     shell:
@@ -61,11 +52,13 @@ rule refuse:
         f"{ROOT}/{{dataset}}/receipts/{{layer}}/refused",
     log:
         f"{ROOT}/{{dataset}}/logs/refuse/{{layer}}.log",
+    localrule: True
     conda:
         "../../envs/volume.yaml"
-    localrule: True
+    params:
+        job=job_arguments,
     shell:
-        "python -m ophiolite refuse --plan {PLAN} --dataset {wildcards.dataset} --layer {wildcards.layer} 2> >(tee {log} >&2)"
+        "python -m ophiolite refuse {params.job} 2> >(tee {log} >&2)"
 
 
 rule warm_up:
@@ -81,15 +74,18 @@ rule warm_up:
         "../../envs/volume.yaml"
     params:
         code=CODE,
+        plan=PLAN,
     shell:
-        "python -m ophiolite warm_up --plan {PLAN} --output {output} 2> {log}"
+        "python -m ophiolite warm_up --plan {params.plan} --output {output} 2> {log}"
 
 
 rule clean_work:
     log:
         f"{ROOT}/logs/clean_work.log",
+    localrule: True
     conda:
         "../../envs/volume.yaml"
-    localrule: True
+    params:
+        plan=PLAN,
     shell:
-        "python -m ophiolite clean_work --plan {PLAN} 2> {log}"
+        "python -m ophiolite clean_work --plan {params.plan} 2> {log}"

@@ -1,4 +1,4 @@
-"""Close the mesh folder of a layer: remove files that no receipt names, and write the receipt consumers wait for."""
+"""Close the mesh folder of a layer: remove files that no receipt names, write the receipt consumers wait for."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
-from ophiolite.stages.skeleton import MEASURES, merge
 from ophiolite.stages.shards import run_shards
+from ophiolite.stages.skeleton import MEASURES, merge
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -70,7 +70,12 @@ def config_page() -> str:
     """The page that documents every key."""
     parts = [HEAD]
     for title, model in SECTIONS:
-        parts += [f"\n## {title}\n", f"{(model.__doc__ or '').strip()}\n", "| key | default | meaning |", "| --- | --- | --- |"]
+        parts += [
+            f"\n## {title}\n",
+            f"{(model.__doc__ or '').strip()}\n",
+            "| key | default | meaning |",
+            "| --- | --- | --- |",
+        ]
         parts += list(_rows(model))
     return "\n".join(parts) + "\n"
 

@@ -28,7 +28,13 @@ def load_config(path: Path) -> Config:
         raise ConfigError(explain(str(path), f"is not valid YAML: {error}", do="Correct the line it names")) from None
     if not isinstance(data, dict):
         raise ConfigError(
-            explain(str(path), "holds no config", expected="keys project, datasets, ...", got=data, do="See config/README.md")
+            explain(
+                str(path),
+                "holds no config",
+                expected="keys project, datasets, ...",
+                got=data,
+                do="See config/README.md",
+            )
         )
     return parse_config(data, str(path))
 

@@ -30,10 +30,10 @@ class VolumeSource(Section):
     voxel_offset_vx: tuple[int, int, int] | None = Field(
         None, description="coordinate of the first voxel; replaces what the source says"
     )
-    pad_vx: tuple[
-        Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]
-    ] = Field((0, 0, 0), description="voxels of background added on both sides of each axis")
-    pyramid: Pyramid = Field(default_factory=lambda: Pyramid())
+    pad_vx: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)], Annotated[int, Field(ge=0)]] = Field(
+        (0, 0, 0), description="voxels of background added on both sides of each axis"
+    )
+    pyramid: Pyramid = Field(default_factory=Pyramid)
 
 
 class ImageLayer(VolumeSource):
@@ -115,7 +115,9 @@ class Jobs(Section):
 class Report(Section):
     """The report page."""
 
-    objects: Annotated[int, Field(ge=0, le=24)] = Field(6, description="largest objects rendered with mesh and skeleton")
+    objects: Annotated[int, Field(ge=0, le=24)] = Field(
+        6, description="largest objects rendered with mesh and skeleton"
+    )
 
 
 class Config(Section):
@@ -124,8 +126,8 @@ class Config(Section):
     project: Name = Field(description="name of the project: [a-z0-9_]+")
     store: str = Field("results", description="folder that holds the results of all projects")
     datasets: dict[Name, Dataset] = Field(min_length=1, description="by name: [a-z0-9_]+")
-    jobs: Jobs = Field(default_factory=lambda: Jobs())
-    report: Report = Field(default_factory=lambda: Report())
+    jobs: Jobs = Field(default_factory=Jobs)
+    report: Report = Field(default_factory=Report)
 
     @field_validator("store")
     @classmethod

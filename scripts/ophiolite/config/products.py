@@ -39,9 +39,9 @@ class Pyramid(Section):
         "auto", description="`auto` is mean for images and mode for segmentations"
     )
     sparse: bool = Field(False, description="zeros do not count in mean and mode")
-    encoding: Literal[
-        "auto", "raw", "jpeg", "png", "jxl", "compressed_segmentation", "compresso", "crackle"
-    ] = Field("auto", description="`auto` is raw + gzip for images and compressed_segmentation + gzip for labels")
+    encoding: Literal["auto", "raw", "jpeg", "png", "jxl", "compressed_segmentation", "compresso", "crackle"] = Field(
+        "auto", description="`auto` is raw + gzip for images and compressed_segmentation + gzip for labels"
+    )
     quality: Annotated[int, Field(ge=1, le=100)] = Field(
         85, description="jpeg or jxl quality (jxl: 100 is lossless); other encodings ignore it"
     )
@@ -50,7 +50,8 @@ class Pyramid(Section):
         default_factory=dict, description="encoding or quality of single mips, by mip number"
     )
     chunk_vx: Auto | VecModel = Field(
-        "auto", description="chunk size; `auto` is 64, 64, 64, or 128, 128, 16 where z is over 3 times coarser than x and y"
+        "auto",
+        description="chunk size; `auto` is 64, 64, 64, or 128, 128, 16 where z is over 3 times coarser than x and y",
     )
     sharded: bool = Field(True, description="pack chunks into shards; false writes a file per chunk")
     shard_mb: Positive = Field(512, description="upper bound of a shard's size before compression, in MB")
@@ -97,7 +98,9 @@ class Skeleton(Section):
     const_nm: Annotated[float, Field(ge=0)] = Field(10.0, description="constant part of the invalidation radius")
     soma_detect_nm: Annotated[float, Field(ge=0)] = Field(1100.0, description="radius above which a soma is suspected")
     soma_accept_nm: Annotated[float, Field(ge=0)] = Field(3500.0, description="radius above which a soma is accepted")
-    soma_scale: Annotated[float, Field(ge=0)] = Field(1.0, description="soma invalidation = soma_scale x radius + const")
+    soma_scale: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="soma invalidation = soma_scale x radius + const"
+    )
     soma_const_nm: Annotated[float, Field(ge=0)] = Field(300.0, description="constant part of the soma invalidation")
     max_paths: Positive | None = Field(None, description="at most so many paths per object and task")
     fix_branching: bool = Field(True, description="let paths join the skeleton already drawn")

@@ -29,7 +29,13 @@ class VolumeReader:
         self.info: VolumeInfo = parse_info(store.read(info_path), str(store.local(info_path)))
         if mip >= len(self.info.scales):
             raise LayerError(
-                explain(folder, f"has no mip {mip}", expected=f"0 to {len(self.info.scales) - 1}", got=mip, do="Choose one of them")
+                explain(
+                    folder,
+                    f"has no mip {mip}",
+                    expected=f"0 to {len(self.info.scales) - 1}",
+                    got=mip,
+                    do="Choose one of them",
+                )
             )
         self.scale = self.info.scales[mip]
         self._store, self._folder = store, f"{folder}/{self.scale.key}"
@@ -65,7 +71,11 @@ class VolumeReader:
         found = self._shard(int(shard[0])).get(int(code))
         if found is None:
             raise LayerError(
-                explain(f"{self._folder}/{shard_name(self.scale.sharding, int(shard[0]))}", f"lacks chunk {chunk_name(own)}", do="Delete the receipt of its block and run again")
+                explain(
+                    f"{self._folder}/{shard_name(self.scale.sharding, int(shard[0]))}",
+                    f"lacks chunk {chunk_name(own)}",
+                    do="Delete the receipt of its block and run again",
+                )
             )
         return found
 
@@ -82,4 +92,5 @@ def slice_of(reader: VolumeReader, axis: int, index: int) -> NDArray[Any]:
     start[axis], stop[axis] = index, index + 1
     a: Vec = (start[0], start[1], start[2])
     b: Vec = (stop[0], stop[1], stop[2])
-    return np.take(reader.read(Box(a, b)), 0, axis=axis)
+    plane: NDArray[Any] = np.take(reader.read(Box(a, b)), 0, axis=axis)
+    return plane

@@ -19,7 +19,15 @@ from ophiolite.plan.costs import (
 from ophiolite.plan.model import Cost, FragmentPlan, VolumePlan
 from ophiolite.plan.pyramid import MEMORY_PER_TASK_BYTE
 
-COMPRESSION = {"raw": 1.5, "png": 1.9, "jpeg": 6.0, "jxl": 7.0, "compressed_segmentation": 60.0, "compresso": 150.0, "crackle": 200.0}
+COMPRESSION = {
+    "raw": 1.5,
+    "png": 1.9,
+    "jpeg": 6.0,
+    "jxl": 7.0,
+    "compressed_segmentation": 60.0,
+    "compresso": 150.0,
+    "crackle": 200.0,
+}
 MESH_MB_PER_MVX = 0.6
 SKELETON_MB_PER_MVX = 0.02
 
@@ -52,7 +60,16 @@ def volume_costs(plan: VolumePlan, jobs: Jobs, speeds: Speeds) -> tuple[tuple[Co
     """What every rule of a volume takes, and warnings about jobs that are longer than wanted."""
     costs = [_pyramid_cost(plan, speeds)]
     if plan.kind == "segmentation":
-        costs.append(Cost(rule="label_stats", jobs=plan.stats_parts, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB + 300, output_mb=0.1, files=plan.stats_parts))
+        costs.append(
+            Cost(
+                rule="label_stats",
+                jobs=plan.stats_parts,
+                seconds=START_SECONDS,
+                memory_mb=BASE_MEMORY_MB + 300,
+                output_mb=0.1,
+                files=plan.stats_parts,
+            )
+        )
     for name, product in plan.products():
         costs += _product_costs(plan, name, product, speeds)
     warnings = [
@@ -71,9 +88,7 @@ def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
     itemsize = _itemsize(plan.data_type)
     voxels = sum(s.box.volume for s in plan.scales)
     size = sum(s.box.volume * itemsize * plan.source.channels / COMPRESSION[s.encoding.name] for s in plan.scales)
-    shards = sum(
-        prod(ceildiv(s.chunks.shape, s.shard_chunks)) if s.sharding else len(s.chunks) for s in plan.scales
-    )
+    shards = sum(prod(ceildiv(s.chunks.shape, s.shard_chunks)) if s.sharding else len(s.chunks) for s in plan.scales)
     task_bytes = prod(low(first.task_vx, plan.scales[0].size_vx)) * itemsize * plan.source.channels
     seconds = START_SECONDS + mvx * speeds.of(key, SECONDS_PER_MVX[key]) * voxels / plan.scales[0].box.volume / count
     return Cost(
@@ -105,7 +120,9 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, speeds: S
         Cost(
             rule=shards,
             jobs=product.merge_jobs,
-            seconds=round(START_SECONDS + labels * speeds.of(shards, SECONDS_PER_LABEL[shards]) / product.merge_jobs, 1),
+            seconds=round(
+                START_SECONDS + labels * speeds.of(shards, SECONDS_PER_LABEL[shards]) / product.merge_jobs, 1
+            ),
             memory_mb=BASE_MEMORY_MB + 500,
             output_mb=round(size, 1),
             files=1 << int(product.sharding["shard_bits"]),
@@ -115,7 +132,16 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, speeds: S
 
 def annotation_costs() -> tuple[Cost, ...]:
     """What the one rule of an annotation layer takes."""
-    return (Cost(rule="annotation_layer", jobs=1, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB + 500, output_mb=1, files=10),)
+    return (
+        Cost(
+            rule="annotation_layer",
+            jobs=1,
+            seconds=START_SECONDS,
+            memory_mb=BASE_MEMORY_MB + 500,
+            output_mb=1,
+            files=10,
+        ),
+    )
 
 
 def _itemsize(data_type: str) -> int:

@@ -40,7 +40,12 @@ FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
 
 
 def plan_fragments(
-    product: str, config: Mesh | Skeleton, scales: Sequence[ScalePlan], jobs: Jobs, labels: Callable[[], int], where: str
+    product: str,
+    config: Mesh | Skeleton,
+    scales: Sequence[ScalePlan],
+    jobs: Jobs,
+    labels: Callable[[], int],
+    where: str,
 ) -> FragmentPlan:
     """Tasks, blocks, shards and merge jobs of one product; raises PlanError for a mip that does not exist."""
     scale = scales[product_mip(config.mip, scales, where)]
@@ -68,7 +73,13 @@ def product_mip(mip: int | str, scales: Sequence[ScalePlan], where: str) -> int:
     if isinstance(mip, int):
         if mip >= len(scales):
             raise PlanError(
-                explain(f"{where}.mip", "does not exist", expected=f"0 to {len(scales) - 1}", got=mip, do="Choose one of them, or add pyramid factors")
+                explain(
+                    f"{where}.mip",
+                    "does not exist",
+                    expected=f"0 to {len(scales) - 1}",
+                    got=mip,
+                    do="Choose one of them, or add pyramid factors",
+                )
             )
         return mip
     for scale in scales:

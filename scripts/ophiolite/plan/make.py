@@ -7,7 +7,6 @@ from typing import Any
 
 from ophiolite.config.model import AnnotationLayer, Config, Dataset, ImageLayer, Layer, SegmentationLayer
 from ophiolite.errors import OphioliteError, PlanError, explain
-from ophiolite.geometry import Vec
 from ophiolite.plan.costs import SECONDS_PER_MVX
 from ophiolite.plan.digests import annotation_digests, project_digests, volume_digests
 from ophiolite.plan.estimate import Speeds, annotation_costs, volume_costs
@@ -39,7 +38,10 @@ def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
     """The plan of a project; `base` is the folder that relative sources start from."""
     datasets = {
         name: DatasetPlan(
-            layers={key: _plan_layer(config, f"datasets.{name}", dataset, key, base, speeds) for key in sorted(dataset.layers)}
+            layers={
+                key: _plan_layer(config, f"datasets.{name}", dataset, key, base, speeds)
+                for key in sorted(dataset.layers)
+            }
         )
         for name, dataset in sorted(config.datasets.items())
     }
@@ -172,11 +174,23 @@ def _check_method(layer: ImageLayer | SegmentationLayer, place: str) -> None:
     method = _method(layer)
     if layer.type == "segmentation" and method == "mean":
         raise PlanError(
-            explain(f"{place}.pyramid.method", "would average labels", expected="mode, min, max or stride", got=method, do="Use mode")
+            explain(
+                f"{place}.pyramid.method",
+                "would average labels",
+                expected="mode, min, max or stride",
+                got=method,
+                do="Use mode",
+            )
         )
     if layer.pyramid.sparse and method not in ("mean", "mode"):
         raise PlanError(
-            explain(f"{place}.pyramid.sparse", f"has no meaning for {method}", expected="method mean or mode", got=method, do="Remove it")
+            explain(
+                f"{place}.pyramid.sparse",
+                f"has no meaning for {method}",
+                expected="method mean or mode",
+                got=method,
+                do="Remove it",
+            )
         )
 
 
@@ -212,5 +226,3 @@ def _plan_annotations(layer: AnnotationLayer, dataset: Dataset, base: Path, plac
     segmentation = dataset.layers.get(layer.segmentation) if layer.segmentation else None
     upstream = segmentation.model_dump(mode="json") if segmentation else None
     return plan.model_copy(update={"digests": annotation_digests(plan, [stat.st_size, stat.st_mtime_ns], upstream)})
-
-

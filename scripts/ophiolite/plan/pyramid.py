@@ -71,10 +71,20 @@ def total_factors(volume: Volume, pyramid: Pyramid, chunk: Vec) -> list[Vec]:
     for number, step in enumerate(steps, start=1):
         where = f"{volume.where}.pyramid.factors[{number - 1}]"
         if step == (1, 1, 1):
-            raise PlanError(explain(where, "changes nothing", expected="a factor over 1 on some axis", got=list(step), do="Remove it"))
+            raise PlanError(
+                explain(
+                    where, "changes nothing", expected="a factor over 1 on some axis", got=list(step), do="Remove it"
+                )
+            )
         if max(step) > MAX_FACTOR:
             raise PlanError(
-                explain(where, "is too large for one step", expected=f"at most {MAX_FACTOR} per axis", got=list(step), do="Spread it over several mips")
+                explain(
+                    where,
+                    "is too large for one step",
+                    expected=f"at most {MAX_FACTOR} per axis",
+                    got=list(step),
+                    do="Spread it over several mips",
+                )
             )
         totals.append(mul(totals[-1], step))
     return totals
@@ -94,14 +104,22 @@ def mip_encoding(volume: Volume, pyramid: Pyramid, mip: int) -> EncodingPlan:
     )
 
 
-def plan_pyramid(volume: Volume, pyramid: Pyramid, jobs: Jobs, seconds_per_mvx: float) -> tuple[list[ScalePlan], list[RoundPlan]]:
+def plan_pyramid(
+    volume: Volume, pyramid: Pyramid, jobs: Jobs, seconds_per_mvx: float
+) -> tuple[list[ScalePlan], list[RoundPlan]]:
     """Scales and rounds of a volume; raises PlanError where config and source cannot meet."""
     chunk = chunk_size(pyramid, volume.resolution_nm)
     totals = total_factors(volume, pyramid, chunk)
     unknown = sorted(set(pyramid.mips) - set(range(len(totals))))
     if unknown:
         raise PlanError(
-            explain(f"{volume.where}.pyramid.mips", f"names mip {unknown[0]}", expected=f"0 to {len(totals) - 1}", got=unknown[0], do="Remove it or add factors")
+            explain(
+                f"{volume.where}.pyramid.mips",
+                f"names mip {unknown[0]}",
+                expected=f"0 to {len(totals) - 1}",
+                got=unknown[0],
+                do="Remove it or add factors",
+            )
         )
     bare = [_scale(volume, pyramid, mip, total, chunk) for mip, total in enumerate(totals)]
     rounds = _rounds(volume, pyramid, jobs, bare, chunk, seconds_per_mvx)
@@ -138,7 +156,9 @@ def _rounds(
         source = scales[0] if not rounds else scales[first - 1]
         item = volume.source_bytes if not rounds else 8
         last = first
-        while last + 1 < len(scales) and _fits(pyramid, source, scales[last + 1], chunk, budget // (item * volume.channels)):
+        while last + 1 < len(scales) and _fits(
+            pyramid, source, scales[last + 1], chunk, budget // (item * volume.channels)
+        ):
             last += 1
         mips = scales[first : last + 1]
         least = mul(chunk, floordiv(scales[last].factor, source.factor))
@@ -224,7 +244,9 @@ def block_shape(tasks: Vec, seconds_per_task: float, jobs: Jobs) -> Vec:
     return (block[0], block[1], block[2])
 
 
-def _shard(scale: ScalePlan, rounds: Sequence[RoundPlan], scales: Sequence[ScalePlan], volume: Volume, pyramid: Pyramid) -> ScalePlan:
+def _shard(
+    scale: ScalePlan, rounds: Sequence[RoundPlan], scales: Sequence[ScalePlan], volume: Volume, pyramid: Pyramid
+) -> ScalePlan:
     """The scale with its sharding: the largest Morton box that nests in every block of its round."""
     grid = scale.chunks.shape
     bits_needed = len(morton.order(grid))
@@ -241,8 +263,7 @@ def _shard(scale: ScalePlan, rounds: Sequence[RoundPlan], scales: Sequence[Scale
             break
         if _nests(box, per_block, grid):
             bits = wanted
-    data_encoding = "gzip" if scale.encoding.gzip else "raw"
-    spec = volume_sharding(grid, bits, data_encoding=data_encoding)
+    spec = volume_sharding(grid, bits, data_encoding="gzip" if scale.encoding.gzip else "raw")
     return scale.model_copy(
         update={"sharding": spec.to_json(), "shard_chunks": low(morton.box_of_low_bits(grid, bits), grid)}
     )

@@ -51,7 +51,9 @@ def _scale_rows(name: str, layer: VolumePlan) -> Iterator[tuple[str, ...]]:
             " x ".join(map(str, s.size_vx)),
             ", ".join(map(str, s.voxel_offset_vx)),
             " x ".join(map(str, s.chunk_vx)),
-            s.encoding.name + (f" {s.encoding.quality}" if s.encoding.quality else "") + (" + gzip" if s.encoding.gzip else ""),
+            s.encoding.name
+            + (f" {s.encoding.quality}" if s.encoding.quality else "")
+            + (" + gzip" if s.encoding.gzip else ""),
             "unsharded" if bits is None else str(2**bits),
         )
 
@@ -87,5 +89,3 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]]
     return [lines[0], "  ".join("-" * w for w in widths), *lines[1:]]
-
-

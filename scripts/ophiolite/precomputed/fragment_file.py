@@ -26,9 +26,7 @@ KINDS = {"mesh": 1, "skeleton": 2}
 HEAD = struct.Struct("<8sIIQ")
 SECTION = struct.Struct("<QQQ")
 SECTION_HEAD = struct.Struct("<QQ")
-ROW = np.dtype(
-    [("shard", "<u4"), ("label", "<u8"), ("origin_vx", "<i8", (3,)), ("offset", "<u8"), ("size", "<u8")]
-)
+ROW = np.dtype([("shard", "<u4"), ("label", "<u8"), ("origin_vx", "<i8", (3,)), ("offset", "<u8"), ("size", "<u8")])
 LEVEL = 3
 
 
@@ -68,7 +66,7 @@ def _section(fragments: Sequence[Fragment]) -> bytes:
 
 
 def decode_sections(kind: str, data: bytes, name: str) -> dict[int, tuple[int, int]]:
-    """(offset, size) of each merge job's section, from the bytes of a file or of its head; FormatError if it is none."""
+    """(offset, size) of each merge job's section, from a file's bytes or its head; FormatError if it is none."""
     if len(data) < HEAD.size:
         raise _damaged(name, f"it has {len(data)} bytes")
     magic, version, found, count = HEAD.unpack_from(data)

@@ -41,10 +41,16 @@ class Pack:
         (count,) = struct.unpack_from("<Q", self._data, len(MAGIC))
         end = head + count * 32
         if end > len(self._data):
-            raise FormatError(explain(name, "is truncated", expected=f"{end} bytes", got=len(self._data), do="Delete it and run again"))
+            raise FormatError(
+                explain(
+                    name, "is truncated", expected=f"{end} bytes", got=len(self._data), do="Delete it and run again"
+                )
+            )
         self._table = np.frombuffer(self._data[head:end], dtype="<u8").reshape(-1, 4)
         if count and int((self._table[:, 2] + self._table[:, 3]).max()) > len(self._data):
-            raise FormatError(explain(name, "is truncated", got=f"{len(self._data)} bytes", do="Delete it and run again"))
+            raise FormatError(
+                explain(name, "is truncated", got=f"{len(self._data)} bytes", do="Delete it and run again")
+            )
 
     def entries(self, group: int) -> Iterator[tuple[int, bytes]]:
         """(key, data) of one group, ascending by key."""

@@ -1,4 +1,4 @@
-"""Fragments of meshes and skeletons: blocks to fragment files, receipts to the index, the index to what a merge job reads."""
+"""Fragments of meshes and skeletons: blocks to fragment files, receipts to the index, the index to a merge job."""
 
 from __future__ import annotations
 
@@ -131,20 +131,29 @@ def write_index(job: Job, product: str) -> tuple[list[Written], dict[str, Any]]:
             f"set {product}.expected_labels: {labels} to balance them"
         )
     largest = max((int(table["size"][table["merge_job"] == j].sum()) for j in np.unique(table["merge_job"])), default=0)
-    return [job.store.write(index_path(job, product), buffer.getvalue())], {"labels": labels, "largest_job_bytes": largest}
+    return [job.store.write(index_path(job, product), buffer.getvalue())], {
+        "labels": labels,
+        "largest_job_bytes": largest,
+    }
 
 
 def read_merge_job(job: Job, product: str, merge_job: int) -> Iterator[tuple[int, int, list[tuple[Vec, bytes]]]]:
     """(shard, label, [(origin_vx, data)]) of all that one merge job has to merge, by shard and label."""
     plan = job.product(product)
     if not 0 <= merge_job < plan.merge_jobs:
-        raise LayerError(explain("--job", "does not exist", expected=f"0 to {plan.merge_jobs - 1}", got=merge_job, do="See the plan"))
+        raise LayerError(
+            explain("--job", "does not exist", expected=f"0 to {plan.merge_jobs - 1}", got=merge_job, do="See the plan")
+        )
     table = np.load(io.BytesIO(job.store.read(index_path(job, product))))
     names = plan.block_names()
     fragments: list[Fragment] = []
     for row in table[table["merge_job"] == merge_job]:
         path = job.paths.fragments(product, names[int(row["block"])])
-        require(job.store, path, f"delete {job.paths.receipt(f'{product}_fragments', names[int(row['block'])])} and run again")
+        require(
+            job.store,
+            path,
+            f"delete {job.paths.receipt(f'{product}_fragments', names[int(row['block'])])} and run again",
+        )
         data = job.store.read_range(path, int(row["offset"]), int(row["size"]))
         fragments += decode_section(merge_job, data, path)
     fragments.sort(key=lambda f: (f.shard, f.label, f.origin_vx))

@@ -29,10 +29,14 @@ def load_plan(path: Path) -> ProjectPlan:
     try:
         return ProjectPlan.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise PlanError(explain(str(path), f"cannot be read ({error.strerror})", do="Run `snakemake plan` first")) from None
+        raise PlanError(
+            explain(str(path), f"cannot be read ({error.strerror})", do="Run `snakemake plan` first")
+        ) from None
     except ValidationError as error:
         raise PlanError(
-            explain(str(path), f"is no plan of this version ({error.error_count()} faults)", do="Run `snakemake plan` again")
+            explain(
+                str(path), f"is no plan of this version ({error.error_count()} faults)", do="Run `snakemake plan` again"
+            )
         ) from None
 
 
@@ -75,7 +79,11 @@ class Job:
         products = dict(self.volume.products())
         if name not in products:
             raise PlanError(
-                explain(f"{self.dataset}/{self.layer}", f"has no {name} in the plan", do=f"Add `{name}:` to the layer in the config")
+                explain(
+                    f"{self.dataset}/{self.layer}",
+                    f"has no {name} in the plan",
+                    do=f"Add `{name}:` to the layer in the config",
+                )
             )
         return products[name]
 
@@ -88,9 +96,15 @@ class Job:
     def say(self, text: str) -> None:
         """A line of progress in the job's log."""
         seconds = time.monotonic() - self.started
-        print(f"[{seconds:8.1f} s] {self.rule} {self.dataset}/{self.layer} {self.item}: {text}", file=sys.stderr, flush=True)
+        print(
+            f"[{seconds:8.1f} s] {self.rule} {self.dataset}/{self.layer} {self.item}: {text}",
+            file=sys.stderr,
+            flush=True,
+        )
 
-    def finish(self, files: Sequence[Written], facts: dict[str, Any] | None = None, *, work: float = 0, speed_key: str = "") -> None:
+    def finish(
+        self, files: Sequence[Written], facts: dict[str, Any] | None = None, *, work: float = 0, speed_key: str = ""
+    ) -> None:
         """Write the timing, then the receipt; `work` is in the units of the rule's speed (Mvx or labels)."""
         self.store.write(self.paths.timing(self.rule, self.item), self._timing(files, work, speed_key or self.rule))
         write_receipt(
@@ -129,7 +143,12 @@ class Job:
         if plan is None:
             known = [f"{d}/{name}" for d, data in self.project.datasets.items() for name in data.layers]
             raise PlanError(
-                explain(f"{self.dataset}/{self.layer}", "is not in the plan", expected=", ".join(known), do="Check the names")
+                explain(
+                    f"{self.dataset}/{self.layer}",
+                    "is not in the plan",
+                    expected=", ".join(known),
+                    do="Check the names",
+                )
             )
         if isinstance(plan, Refused):
             raise PlanError(plan.error)

@@ -1,4 +1,4 @@
-"""What is done once per layer: its info, the reduction of its label statistics, and the receipt all consumers wait for."""
+"""What is done once per layer: its info, the reduction of its label statistics, the receipt consumers wait for."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def _provenance(job: Job) -> bytes:
     return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
 
 
-def part_of(labels: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], parts: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def part_of(
+    labels: np.ndarray[tuple[int, ...], np.dtype[np.uint64]], parts: int
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
     """Which of the object tables' parts each label belongs to: equal shares by hash, whatever the label values."""
     return (murmur_low64(labels) % np.uint64(parts)).astype(np.int64)
 
@@ -162,6 +164,9 @@ def _remove_empty(store: Store, folder: str) -> None:
 def close_product(job: Job, product: str) -> dict[str, object]:
     """Close the folder of a mesh or skeleton product; returns the facts of its receipt."""
     plan, paths = job.product(product), job.paths
-    receipts = [paths.receipt(f"{product}_index", ""), *(paths.receipt(f"{product}_shards", j) for j in plan.job_names())]
+    receipts = [
+        paths.receipt(f"{product}_index", ""),
+        *(paths.receipt(f"{product}_shards", j) for j in plan.job_names()),
+    ]
     files, digest = close_folder(job, f"{paths.layer_folder}/{plan.folder}", receipts)
     return {"files": files, "receipts": digest}

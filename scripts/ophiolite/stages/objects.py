@@ -1,4 +1,4 @@
-"""The object table: one row per label, with what its voxels, mesh and skeleton measure; and what the viewer shows of it."""
+"""The object table, a row per label: what its voxels, mesh and skeleton measure; and what the viewer shows of it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _measures(job: Job, product: str, part: int) -> Any:
 
 
 def write_segment_properties(job: Job) -> tuple[list[Written], dict[str, int]]:
-    """Write what the viewer lists of each object; above `max_inline_labels` the largest ones, saying how many are left out."""
+    """Write what the viewer lists of each object; the largest `max_inline_labels`, saying how many are left out."""
     table = read_objects([job.store.local(objects_path(job, p)) for p in range(job.volume.stats_parts)])
     order = np.argsort(table["voxels"], kind="stable")[::-1][: job.volume.max_inline_labels]
     keep = np.sort(order)

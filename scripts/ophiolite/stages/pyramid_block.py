@@ -1,4 +1,4 @@
-"""One block of one round of a pyramid: every task of it to encoded chunks, all chunks to shards, its sums to a carry."""
+"""One block of one round of a pyramid: its tasks to encoded chunks, the chunks to shards, its sums to a carry."""
 
 from __future__ import annotations
 
@@ -80,7 +80,9 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
     return written, mvx
 
 
-def _task_entries(geometry: RoundGeometry, reader: SourceInput | CarryInput, task: Vec) -> Iterator[tuple[int, int, bytes]]:
+def _task_entries(
+    geometry: RoundGeometry, reader: SourceInput | CarryInput, task: Vec
+) -> Iterator[tuple[int, int, bytes]]:
     """Encoded chunks of every mip, carry and label statistics of one task, as entries of a pack."""
     box = geometry.reads(task)
     if box.empty:
@@ -152,7 +154,9 @@ def _write_scale(job: Job, scale: ScalePlan, box: Box, packs: list[tuple[Vec, Pa
         yield job.store.write(f"{folder}/{shard_name(spec, shard)}", data)
 
 
-def _assemble_carry(geometry: RoundGeometry, scale: ScalePlan, box: Box, packs: list[tuple[Vec, Pack]]) -> list[NDArray[Any]]:
+def _assemble_carry(
+    geometry: RoundGeometry, scale: ScalePlan, box: Box, packs: list[tuple[Vec, Pack]]
+) -> list[NDArray[Any]]:
     """The carry arrays of a block, `(x, y, z, c)`, from those of its tasks."""
     out: dict[int, NDArray[Any]] = {}
     for task, pack in packs:

@@ -1,0 +1,133 @@
+def source_stamps():
+    """Size and time of local sources, so that a changed file makes a new plan."""
+    stamps = {}
+    for data in config["datasets"].values():
+        for layer in data["layers"].values():
+            for path in (layer["source"], layer["source"].partition(":")[0]):
+                if os.path.exists(path):
+                    stat = os.stat(path)
+                    stamps[path] = [stat.st_size, stat.st_mtime_ns]
+    return stamps
+
+
+def carries_read(wildcards):
+    """Receipts of the blocks of the round before whose carries a block reads."""
+    number = int(wildcards.round)
+    if number == 0:
+        return []
+    here, before = (layer_plan(wildcards)["rounds"][n] for n in (number, number - 1))
+    counts = [-(-n // b) for n, b in zip(before["tasks"], before["block_tasks"])]
+    ranges = []
+    for axis, index in enumerate(map(int, wildcards.block.split("-"))):
+        block_vx = here["task_vx"][axis] * here["block_tasks"][axis]
+        step = here["before_block_vx"][axis]
+        first = max(0, (index * block_vx - here["halo_vx"][axis]) // step)
+        stop = min(counts[axis], -(-(index + 1) * block_vx // step))
+        ranges.append(range(min(first, counts[axis] - 1), stop))
+    names = [block_name((x, y, z), counts) for z in ranges[2] for y in ranges[1] for x in ranges[0]]
+    return expand_layer(
+        receipt("pyramid_blocks", "r{before}.{name}"),
+        wildcards,
+        before=number - 1,
+        name=names,
+    )
+
+
+def blocks_of_layer(wildcards):
+    planned()
+    rounds = layer_plan(wildcards)["rounds"]
+    return [
+        path
+        for number, grid in enumerate(rounds)
+        for path in expand_layer(
+            receipt("pyramid_blocks", "r{number}.{name}"),
+            wildcards,
+            number=number,
+            name=block_names(grid),
+        )
+    ]
+
+
+def stats_of_layer(wildcards):
+    return expand_layer(
+        receipt("label_stats", "{part}"),
+        wildcards,
+        part=range(layer_plan(wildcards)["stats_parts"]),
+    )
+
+
+def blocks_of_product(product):
+    """Input function: the receipts of all fragment blocks of a product."""
+
+    def of_layer(wildcards):
+        planned()
+        names = block_names(layer_plan(wildcards)[product])
+        return expand_layer(receipt(f"{product}_fragments", "{block}"), wildcards, block=names)
+
+    return of_layer
+
+
+def merge_jobs_of_product(product):
+    """Input function: the receipts of all merge jobs of a product."""
+
+    def of_layer(wildcards):
+        planned()
+        count = layer_plan(wildcards)[product]["merge_jobs"]
+        names = [f"{job:0{len(str(count - 1))}d}" for job in range(count)]
+        return expand_layer(receipt(f"{product}_shards", "{job}"), wildcards, job=names)
+
+    return of_layer
+
+
+def measures_of_layer(wildcards):
+    """Receipts that the measures of every product of a layer are there."""
+    planned()
+    products = [p for p in PRODUCTS if layer_plan(wildcards)[p]]
+    return [path for p in products for path in expand_layer(receipt(f"{p}_done"), wildcards)]
+
+
+def parts_of_objects(wildcards):
+    planned()
+    return expand_layer(
+        receipt("object_table", "{part}"),
+        wildcards,
+        part=range(layer_plan(wildcards)["stats_parts"]),
+    )
+
+
+def segmentation_of_annotations(wildcards):
+    """The receipt of the segmentation layer in which partners are looked up, where there is one."""
+    planned()
+    layer = layer_plan(wildcards)["segmentation"]
+    return expand(receipt("layer_done"), dataset=wildcards.dataset, layer=layer) if layer else []
+
+
+def targets(*kinds):
+    """Input function: the receipts that mean these kinds of product are done, for every layer of the project."""
+
+    def of_plan(wildcards):
+        return [
+            path
+            for dataset, data in planned()["datasets"].items()
+            for layer, plan in data["layers"].items()
+            for path in layer_targets(dataset, layer, plan, kinds)
+        ]
+
+    return of_plan
+
+
+def layer_targets(dataset, layer, plan, kinds):
+    base = f"{ROOT}/{dataset}/receipts/{layer}"
+    if plan["kind"] == "refused":
+        return [f"{base}/refused"]
+    found = []
+    if plan["kind"] == "annotations":
+        return [f"{base}/annotation_layer.json"] if "annotations" in kinds else []
+    if "image" in kinds:
+        found.append(f"{base}/layer_done.json")
+    found += [f"{base}/{p}_done.json" for p in PRODUCTS if p in kinds and plan[p]]
+    if "objects" in kinds and plan["kind"] == "segmentation":
+        found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]
+        if plan["properties"]:
+            found.append(f"{base}/segment_properties.json")
+    return found
