@@ -6,9 +6,9 @@ Boxes are absolute voxel coordinates of their mip; see `ophiolite.geometry.pyram
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ophiolite.geometry import Box, Grid, Vec
 from ophiolite.geometry.box import add, ceildiv, floordiv, high, mul
@@ -153,6 +153,7 @@ class SourcePlan(Part):
 
     text: str
     format: str | None
+    relabel: str | None
     dtype: str
     channels: int
     shape_vx: Vec
@@ -215,7 +216,7 @@ class Refused(Part):
     error: str
 
 
-LayerPlan = VolumePlan | AnnotationPlan | Refused
+LayerPlan = Annotated[VolumePlan | AnnotationPlan | Refused, Field(discriminator="kind")]
 
 
 class DatasetPlan(Part):
