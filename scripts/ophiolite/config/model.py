@@ -46,6 +46,12 @@ class SegmentationLayer(VolumeSource):
     """Labels, and what is made of them."""
 
     type: Literal["segmentation"] = Field(description="kind of layer")
+    relabel: str | None = Field(
+        None,
+        description="table of label pairs (from, to), e.g. supervoxels to bodies, applied as the source is read: "
+        "`file.h5:/path` of shape (n, 2), or .csv or .parquet with columns `from` and `to`; labels it does not name "
+        "stay, pairs are not chained",
+    )
     mesh: Mesh | None = Field(None, description="meshes; leave out for none")
     skeleton: Skeleton | None = Field(None, description="skeletons; leave out for none")
     properties: bool = Field(True, description="write segment properties for the viewer")

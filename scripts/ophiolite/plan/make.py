@@ -28,6 +28,7 @@ from ophiolite.plan.pyramid import Volume, plan_pyramid
 from ophiolite.precomputed.encoding import ChunkEncoding, check_encoding, unreadable_by
 from ophiolite.sources import open_source
 from ophiolite.sources.padded import PaddedSource
+from ophiolite.sources.relabel import relabelled
 from ophiolite.sources.source import Source
 
 LABEL_TYPE = "uint64"
@@ -83,7 +84,15 @@ def open_padded(layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: P
         resolution_nm=layer.resolution_nm,
         voxel_offset_vx=layer.voxel_offset_vx,
     )
-    return PaddedSource(source, layer.pad_vx)
+    table = _relabel(layer, dataset, base)
+    return PaddedSource(relabelled(source, table, base) if table else source, layer.pad_vx)
+
+
+def _relabel(layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: Path) -> str | None:
+    """The relabel table as it is opened."""
+    if isinstance(layer, SegmentationLayer) and layer.relabel is not None:
+        return resolve_source(layer.relabel, dataset, base)
+    return None
 
 
 def _resolution(source: Source, place: str) -> ResolutionNm:
@@ -135,6 +144,7 @@ def _plan_volume(
         source=SourcePlan(
             text=resolve_source(layer.source, dataset, base),
             format=layer.format,
+            relabel=_relabel(layer, dataset, base),
             dtype=str(source.dtype),
             channels=source.channels,
             shape_vx=source.shape_vx,

@@ -18,6 +18,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import VolumePlan, block_box
 from ophiolite.sources import open_source
 from ophiolite.sources.padded import PaddedSource
+from ophiolite.sources.relabel import relabelled
 from ophiolite.stages.cascade import Level
 
 
@@ -33,6 +34,8 @@ def open_planned(volume: VolumePlan) -> PaddedSource:
         voxel_offset_vx=plan.voxel_offset_vx,
         verify=False,
     )
+    if plan.relabel:
+        source = relabelled(source, plan.relabel, Path())
     if source.fingerprint() != plan.fingerprint:
         raise SourceError(
             explain(source.path, "has changed since the plan was made", do="Run `snakemake plan` again, then go on")
