@@ -11,6 +11,7 @@ import pytest
 
 from ophiolite.errors import SourceError
 from ophiolite.precomputed.annotation import AnnotationType
+from ophiolite.sample import make_phantom, write_cremi
 from ophiolite.sources.cremi_annotations import read_cremi_partners
 
 TYPES = ["presynaptic_site", "postsynaptic_site", "presynaptic_site", "postsynaptic_site", "postsynaptic_site"]
@@ -58,6 +59,23 @@ def test_segments_at_the_ends_are_related(tmp_path: Path) -> None:
     pre, post = table.relationships["pre_segment"], table.relationships["post_segment"]
     assert (pre.offsets.tolist(), pre.labels.tolist()) == ([0, 1, 1], [2**63])
     assert (post.offsets.tolist(), post.labels.tolist()) == ([0, 1, 2], [7, 8])
+
+
+def test_the_sample_s_synapses_lie_where_its_truth_says(tmp_path: Path) -> None:
+    phantom = make_phantom((96, 96, 64), 1)
+    write_cremi(phantom, tmp_path / "sample.h5")
+
+    def labels_at(points_nm: np.ndarray) -> np.ndarray:
+        voxel = np.floor(points_nm / phantom.resolution_nm).astype(int) - phantom.voxel_offset_vx
+        return phantom.labels[tuple(voxel.T)]
+
+    table = read_cremi_partners(tmp_path / "sample.h5", labels_at=labels_at)
+    assert len(table) == len(phantom.synapses) > 1
+    for row, synapse in enumerate(phantom.synapses):
+        np.testing.assert_array_equal(table.geometry_nm[row], np.float32([synapse.pre_nm, synapse.post_nm]))
+    pre, post = table.relationships["pre_segment"], table.relationships["post_segment"]
+    assert pre.labels.tolist() == [s.pre_label for s in phantom.synapses]
+    assert post.labels.tolist() == [s.post_label for s in phantom.synapses]
 
 
 def replace(name: str, value: object) -> Callable[[h5py.Group], None]:

@@ -1,7 +1,7 @@
 """CSV and Parquet tables of points, lines, boxes and ellipsoids as annotations.
 
 Coordinates are nanometres in columns `x y z` (points), `x0 y0 z0 x1 y1 z1` (lines, boxes) or `x y z rx ry rz`
-(ellipsoids); an `id` column is optional. Every other column becomes a property, those listed as segments relationships.
+(ellipsoids); an `id` column is optional. Every other column becomes a property, the label columns relationships.
 """
 
 from __future__ import annotations
@@ -39,15 +39,14 @@ def read_annotation_table(
     path: Path,
     kind: AnnotationType,
     *,
-    segments: Sequence[str] = (),
-    properties: Sequence[str] | None = None,
+    label_columns: Sequence[str] = (),
 ) -> AnnotationTable:
     """The annotations of a `.csv`, `.tsv` or `.parquet` file.
 
-    segments : columns of labels (empty or 0 = none; in Parquet also lists), each a relationship of that name;
-    properties : columns to keep as properties, all that are left where None. Whole numbers take the narrowest type
-    that holds them, others float32, texts of at most 4,096 kinds an enumeration, truth values one of false and true.
-    Column names become property ids (`Cell Type` -> `cell_type`). Rows without an `id` column are numbered from 1.
+    label_columns : columns of labels (empty or 0 = none; in Parquet also lists), each a relationship of that name.
+    All others become properties: whole numbers take the narrowest type that holds them, others float32, texts of at
+    most 4,096 kinds an enumeration, truth values one of false and true. Column names become property ids (`Cell Type`
+    -> `cell_type`). Rows without an `id` column are numbered from 1.
     Raises SourceError naming file, column and row (the first after the header is row 1).
     """
     if kind not in COORDINATES:
@@ -58,11 +57,10 @@ def read_annotation_table(
     for column, name in enumerate(places):
         bad = ~(np.isfinite(flat[:, column]) & (flat[:, column] >= (0 if name.startswith("r") else -np.inf)))
         source.refuse(name, bad, "a finite number of nm" + (" >= 0" if name.startswith("r") else ""))
-    special = {*places, "id", *segments}
-    chosen = [c for c in source.names if c not in special] if properties is None else list(properties)
+    special = {*places, "id", *label_columns}
     declared: dict[str, Property] = {}
     columns: dict[str, NDArray[Any]] = {}
-    for name in chosen:
+    for name in (c for c in source.names if c not in special):
         prop, values = source.property(name)
         if prop.id in declared:
             raise _error(
@@ -79,7 +77,7 @@ def read_annotation_table(
             source.ids(),
             tuple(declared.values()),
             columns,
-            {name: source.related(name) for name in segments},
+            {name: source.related(name) for name in label_columns},
         )
     except FormatError as error:
         raise SourceError(f"{path}: {error}") from None
@@ -272,13 +270,13 @@ class _Source:
                     where,
                     "its whole numbers do not fit 32 bits, the widest a property has",
                     got=f"{numbers.min()} to {numbers.max()}",
-                    do="List it under `segments` if it holds labels, or leave it out of `properties`.",
+                    do="List it under `label_columns` if it holds labels, or remove it.",
                 )
             return Property(key, kind, name), numbers
         if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
             return Property(key, "float32", name), self.floats(name)
         if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or column.null_count):
-            raise _error(where, "no property can hold it", got=column.type, do="Leave it out of `properties`.")
+            raise _error(where, "no property can hold it", got=column.type, do="Remove the column.")
         texts, codes = np.unique(
             column.cast(pa.string()).fill_null("").to_numpy(False).astype(str), return_inverse=True
         )
@@ -288,7 +286,7 @@ class _Source:
                 "too many different texts",
                 expected=f"at most {MAX_LABELS}",
                 got=len(texts),
-                do="Leave it out of `properties`.",
+                do="Remove the column.",
             )
         kind = "uint8" if len(texts) <= 256 else "uint16"
         return Property(key, kind, name, tuple(range(len(texts))), tuple(str(t) for t in texts)), codes
