@@ -47,7 +47,7 @@ def _read(job: Job, plan: AnnotationPlan) -> AnnotationTable:
     file, _, inside = plan.source.partition(":")
     if inside or plan.geometry is None:
         return read_cremi_partners(Path(file), inside or "/annotations", _labels_at(job, plan))
-    return read_annotation_table(Path(file), KINDS[plan.geometry], segments=plan.label_columns)
+    return read_annotation_table(Path(file), KINDS[plan.geometry], label_columns=plan.label_columns)
 
 
 def _labels_at(job: Job, plan: AnnotationPlan) -> Callable[[NDArray[np.float64]], NDArray[np.uint64]] | None:
