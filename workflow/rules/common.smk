@@ -12,7 +12,7 @@ ROOT = f"{config.get('store', 'results')}/{config.get('project', '')}"
 PLAN = f"{ROOT}/plan.json"
 NUMBA_CACHE = Path(ROOT).absolute() / "work" / f"numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
-WARM = f"{ROOT}/work/warm_up-{platform.machine()}.json"
+WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
 
 shell.prefix(f"export PYTHONPATH='{SCRIPTS}' NUMBA_CACHE_DIR='{NUMBA_CACHE}'; ")

@@ -65,7 +65,7 @@ rule warm_up:
     input:
         lambda wildcards: planned() and [],
     output:
-        f"{ROOT}/work/warm_up-{platform.machine()}.json",
+        WARM,
     log:
         f"{ROOT}/logs/warm_up.log",
     benchmark:
@@ -73,8 +73,7 @@ rule warm_up:
     conda:
         "../../envs/volume.yaml"
     params:
-        code=CODE,
-        plan=PLAN,
+        plan=PLAN,  # no digest: every block would run again after it; changed kernels compile where they are called
     shell:
         "python -m ophiolite warm_up --plan {params.plan} --output {output} 2> {log}"
 
