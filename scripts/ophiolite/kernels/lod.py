@@ -2,9 +2,9 @@
 
 Every level has about a quarter of the faces of the one before: a surface loses a factor of four per halving of its
 resolution, so the nodes of all levels of an octree hold about as many faces. Levels are simplified one from the other
-by `kernels.simplify`, measured against zmesh's `simplify_fqmr` (the other simplifier installed): at a quarter to a
-sixteenth of the faces its error is as small or smaller, and the result stays watertight, where fqmr opens edges to
-more than two faces and loses whole parts, at a third of the time. fqmr also sums its quadrics in single precision.
+by `kernels.simplify`. Against zmesh's `simplify_fqmr`, the other simplifier at hand, its error at a quarter to a
+sixteenth of the faces is as small or smaller and the result stays watertight, where fqmr puts edges between four
+faces, loses whole parts and sums its quadrics in single precision; fqmr takes a third of the time.
 """
 
 from __future__ import annotations

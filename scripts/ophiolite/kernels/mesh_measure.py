@@ -50,13 +50,15 @@ def area(vertices_nm: ArrayLike, faces: ArrayLike) -> float:
 
 
 def signed_volume(vertices_nm: ArrayLike, faces: ArrayLike) -> float:
-    """Enclosed volume in nm³, positive where faces run counter-clockwise seen from outside.
-
-    Of an open mesh it is the volume of the cone from the centre of its box, so only differences
-    between open meshes of the same rim have a meaning.
-    """
+    """Enclosed volume in nm³, positive where faces run counter-clockwise seen from outside."""
     v, f = _arrays(vertices_nm, faces)
     return float(_moments(v, f)[1])
+
+
+def signed_volume_about(vertices_nm: ArrayLike, faces: ArrayLike, point_nm: ArrayLike) -> float:
+    """Volume in nm³ of the cones from a point to the faces; between open meshes of one rim it differs by theirs."""
+    v, f = _arrays(vertices_nm, faces)
+    return float(_sums(v - np.asarray(point_nm, np.float64), f)[1])
 
 
 def centroid(vertices_nm: ArrayLike, faces: ArrayLike) -> NDArray[np.float64]:
@@ -138,6 +140,13 @@ class Surface:
         if len(self._corners) == 0:
             return np.full(len(p), np.inf)
         return np.asarray(_nearest(p, self._corners, self._boxes))
+
+    def within(self, points_nm: ArrayLike, bound_nm: float) -> NDArray[np.bool_]:
+        """Which points (n, 3) lie within `bound_nm` of a triangle; far cheaper than their distances."""
+        p = np.ascontiguousarray(points_nm, dtype=np.float64).reshape(-1, 3)
+        if len(self._corners) == 0:
+            return np.zeros(len(p), np.bool_)
+        return np.asarray(_within(p, self._corners, self._boxes, float(bound_nm) ** 2))
 
 
 def _arrays(vertices: ArrayLike, faces: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -256,6 +265,37 @@ def _nearest(p: Any, t: Any, box: Any) -> Any:
                         found = d2
         last = np.sqrt(found)
         out[i] = last
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _within(p: Any, t: Any, box: Any, bound2: float) -> Any:
+    out = np.zeros(len(p), np.bool_)
+    leaves = len(box) // 2
+    stack = np.empty(_STACK, np.int64)
+    for i in range(len(p)):
+        x, y, z = p[i, 0], p[i, 1], p[i, 2]
+        top = 1
+        stack[0] = 1
+        while top > 0 and not out[i]:
+            top -= 1
+            node = stack[top]
+            if node < leaves:
+                a, b = 2 * node, 2 * node + 1
+                da, db = _box_distance2(box[a], x, y, z), _box_distance2(box[b], x, y, z)
+                if da < db:
+                    a, b, da, db = b, a, db, da
+                if da <= bound2:
+                    stack[top] = a
+                    top += 1
+                if db <= bound2:
+                    stack[top] = b
+                    top += 1
+            else:
+                for k in range((node - leaves) * _LEAF, min((node - leaves + 1) * _LEAF, len(t))):
+                    if _triangle_distance2(t[k], x, y, z) <= bound2:
+                        out[i] = True
+                        break
     return out
 
 

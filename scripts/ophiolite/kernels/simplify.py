@@ -24,12 +24,17 @@ _LENGTH_SHARE = 1e-6
 
 
 def simplify(
-    vertices: ArrayLike, faces: ArrayLike, target_faces: int, max_rms: float = np.inf
+    vertices: ArrayLike,
+    faces: ArrayLike,
+    target_faces: int,
+    max_rms: float = np.inf,
+    locked: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.uint32], NDArray[np.int64]]:
     """Collapse edges, cheapest first, until `target_faces` are left or no collapse is allowed.
 
     vertices : (n, 3) in nm. faces : (m, 3), no face with a corner twice.
     max_rms : refuse collapses whose root mean square distance from the planes they stand for is larger, in nm.
+    locked : (n,) vertices that must stay where they are, besides those of open edges.
     Returns vertices, faces and, for each vertex, the row of `vertices` that it was.
     """
     v = np.array(vertices, np.float64).reshape(-1, 3)
@@ -38,7 +43,10 @@ def simplify(
         return v, f.astype(np.uint32), np.arange(len(v))
     centre = (v.min(axis=0) + v.max(axis=0)) / 2
     v -= centre
-    alive = _collapse(v, f, _locked(f, len(v)), target_faces, float(max_rms) ** 2)
+    still = _at_odd_edges(f, len(v))
+    if locked is not None:
+        still |= locked
+    alive = _collapse(v, f, still, target_faces, float(max_rms) ** 2)
     f = f[alive]
     used = np.zeros(len(v), np.bool_)
     used[f] = True
@@ -46,7 +54,7 @@ def simplify(
     return v[used] + centre, number[f].astype(np.uint32), np.flatnonzero(used)
 
 
-def _locked(faces: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+def _at_odd_edges(faces: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
     """Vertices of edges that are not shared by exactly two faces in opposite directions."""
     keys = edge_keys(faces)
     edges, start, count = np.unique(keys >> 1, return_index=True, return_counts=True)
