@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from functools import lru_cache
@@ -20,6 +21,7 @@ shell.prefix(f"export PYTHONPATH='{SCRIPTS}' NUMBA_CACHE_DIR='{NUMBA_CACHE}'; ")
 
 wildcard_constraints:
     dataset=r"[a-z0-9_]+",
+    download=r"[^/]+",
     layer=r"[a-z0-9_]+",
     block=r"[0-9]+-[0-9]+-[0-9]+",
     round=r"[0-9]+",

@@ -1,13 +1,33 @@
+DOWNLOADS = {
+    name: {"mirror": data.get("mirror"), **download}
+    for data in config["datasets"].values()
+    for name, download in data.get("downloads", {}).items()
+}
+
+
 def source_stamps():
     """Size and time of local sources, so that a changed file makes a new plan."""
     stamps = {}
     for data in config["datasets"].values():
         for layer in data["layers"].values():
-            for path in (layer["source"], layer["source"].partition(":")[0]):
-                if os.path.exists(path):
-                    stat = os.stat(path)
-                    stamps[path] = [stat.st_size, stat.st_mtime_ns]
+            for text in (layer["source"], layer.get("relabel") or ""):
+                for path in (text, text.partition(":")[0]):
+                    if os.path.exists(path):
+                        stat = os.stat(path)
+                        stamps[path] = [stat.st_size, stat.st_mtime_ns]
     return stamps
+
+
+def fetch_options(wildcards):
+    """Params function: the options of the fetch command that say what file it is."""
+    download = DOWNLOADS[wildcards.download]
+    return " ".join(f"--{key} {shlex.quote(value)}" for key, value in sorted(download.items()) if value)
+
+
+def fetch_failures(wildcards):
+    """Params function: how many tries failed so far; a failed try changes it, so that the next run tries again."""
+    receipt = Path(f"data/{wildcards.download}.fetched.json")
+    return json.loads(receipt.read_text())["failures"] if receipt.exists() else 0
 
 
 def carries_read(wildcards):

@@ -1,9 +1,6 @@
 checkpoint make_plan:
     input:
-        expand(
-            "data/{download}",
-            download=[n for d in config["datasets"].values() for n in d.get("downloads", {})],
-        ),
+        expand("data/{download}.fetched.json", download=DOWNLOADS),
     output:
         PLAN,
     log:
@@ -35,16 +32,18 @@ rule plan:
 
 rule fetch:
     output:
-        "data/{download}",
+        "data/{download}.fetched.json",
     log:
         "data/{download}.log",
     localrule: True
     conda:
         "../../envs/volume.yaml"
     params:
-        config=json.dumps(config, sort_keys=True),
+        options=fetch_options,
+        failures=fetch_failures,
     shell:
-        "python -m ophiolite fetch --config-json {params.config:q} --name {wildcards.download} --output {output} 2> {log}"
+        "python -m ophiolite fetch --name {wildcards.download} --folder data {params.options}"
+        " --failures {params.failures} 2> {log}"
 
 
 rule refuse:

@@ -10,6 +10,7 @@ from ophiolite.config.products import Mesh, Positive, Pyramid, Section, Skeleton
 
 NAME = r"^[a-z0-9_]+$"
 Name = Annotated[str, Field(pattern=NAME)]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Resolution = tuple[
     Annotated[float, Field(gt=0)],
     Annotated[float, Field(gt=0)],
@@ -83,17 +84,21 @@ Layer = Annotated[ImageLayer | SegmentationLayer | AnnotationLayer, Field(discri
 class Download(Section):
     """A file to fetch before planning, with its pinned checksum."""
 
-    url: str = Field(description="public address")
+    url: str | None = Field(None, description="public address; without one the file must be in the mirror")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="checksum of the file")
 
 
 class Dataset(Section):
     """Layers that share one space."""
 
-    downloads: dict[str, Download] = Field(
+    downloads: dict[FileName, Download] = Field(
         default_factory=dict, description="files fetched into `data/`, by name; use the name as a layer's source"
     )
-    mirror: str | None = Field(None, description="local folder searched for the downloads first")
+    mirror: str | None = Field(
+        None,
+        description="local folder searched for the downloads before their address; the environment variable "
+        "`OPHIOLITE_MIRROR` gives it too, and wins",
+    )
     layers: dict[Name, Layer] = Field(min_length=1, description="by name: [a-z0-9_]+")
 
     @model_validator(mode="after")
@@ -134,6 +139,18 @@ class Config(Section):
     datasets: dict[Name, Dataset] = Field(min_length=1, description="by name: [a-z0-9_]+")
     jobs: Jobs = Field(default_factory=Jobs)
     report: Report = Field(default_factory=Report)
+
+    @model_validator(mode="after")
+    def _one_file_per_name(self) -> Config:
+        known: dict[str, Download] = {}
+        for name, dataset in self.datasets.items():
+            for file, download in dataset.downloads.items():
+                if known.setdefault(file, download) != download:
+                    raise ValueError(
+                        f"dataset {name!r}: download {file!r} is another file in another dataset; all lie in data/, so "
+                        "give one of them another name"
+                    )
+        return self
 
     @field_validator("store")
     @classmethod

@@ -27,6 +27,7 @@ from ophiolite.plan.model import (
 from ophiolite.plan.pyramid import Volume, plan_pyramid
 from ophiolite.precomputed.encoding import ChunkEncoding, check_encoding, unreadable_by
 from ophiolite.sources import open_source
+from ophiolite.sources.fetch import DATA, require_fetched
 from ophiolite.sources.padded import PaddedSource
 from ophiolite.sources.relabel import relabelled
 from ophiolite.sources.source import Source
@@ -69,9 +70,12 @@ def _plan_layer(config: Config, where: str, dataset: Dataset, name: str, base: P
 
 
 def resolve_source(text: str, dataset: Dataset, base: Path) -> str:
-    """The source as it is opened: names of downloads become files under `data/`."""
+    """The source as it is opened: names of downloads become files under `data/`; raises SourceError for failed ones."""
     name, colon, inside = text.partition(":")
-    return f"data/{name}{colon}{inside}" if name in dataset.downloads else text
+    if name not in dataset.downloads:
+        return text
+    require_fetched(name, base / DATA)
+    return f"{DATA}/{name}{colon}{inside}"
 
 
 def open_padded(layer: ImageLayer | SegmentationLayer, dataset: Dataset, base: Path) -> PaddedSource:
