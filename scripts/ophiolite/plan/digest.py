@@ -25,18 +25,20 @@ def settings_digest(*values: Any) -> str:
 @functools.cache
 def code_digest(module: str) -> str:
     """Digest of the code that a module of this package reaches, e.g. `commands.pyramid_blocks`."""
-    seen: dict[str, str] = {}
-    todo = [module]
+    return settings_digest({name: ast.dump(_without_docstrings(tree)) for name, tree in reachable(module).items()})
+
+
+def reachable(*modules: str) -> dict[str, ast.Module]:
+    """Every module of this package that the given ones import, themselves included, directly or not, parsed."""
+    seen: dict[str, ast.Module] = {}
+    todo = list(modules)
     while todo:
         name = todo.pop()
-        if name in seen:
-            continue
-        tree = _parse(name)
-        if tree is None:
-            continue
-        todo.extend(_imports(tree))
-        seen[name] = ast.dump(_without_docstrings(tree))
-    return settings_digest(seen)
+        tree = None if name in seen else _parse(name)
+        if tree is not None:
+            seen[name] = tree
+            todo.extend(imported(tree))
+    return seen
 
 
 def _file(module: str) -> Path | None:
@@ -52,7 +54,7 @@ def _parse(module: str) -> ast.Module | None:
     return ast.parse(file.read_text()) if file else None
 
 
-def _imports(tree: ast.Module) -> list[str]:
+def imported(tree: ast.Module) -> list[str]:
     """Modules of this package that a tree names in its imports, with the packages above them."""
     names: list[str] = []
     for node in ast.walk(tree):
