@@ -1,3 +1,4 @@
+import glob
 import hashlib
 import json
 import os
@@ -86,6 +87,11 @@ def job_arguments(wildcards):
 def digest(name):
     """Params function: the digest of this rule's settings and code for the layer at hand."""
     return lambda wildcards: layer_plan(wildcards)["digests"][name]
+
+
+def project_digest(name):
+    """Params function: the digest of a rule that serves the whole project; a plan of older code may lack it."""
+    return lambda wildcards: the_plan()["digests"].get(name, "to be planned")
 
 
 def memory(name):

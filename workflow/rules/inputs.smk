@@ -6,16 +6,17 @@ DOWNLOADS = {
 
 
 def source_stamps():
-    """Size and time of local sources, so that a changed file makes a new plan."""
-    stamps = {}
-    for data in config["datasets"].values():
-        for layer in data["layers"].values():
-            for text in (layer["source"], layer.get("relabel") or ""):
-                for path in (text, text.partition(":")[0]):
-                    if os.path.exists(path):
-                        stat = os.stat(path)
-                        stamps[path] = [stat.st_size, stat.st_mtime_ns]
-    return stamps
+    """Number, size and latest time of local sources with what lies in them, so that a changed file makes a new plan."""
+    layers = [layer for data in config["datasets"].values() for layer in data["layers"].values()]
+    texts = [text for layer in layers for text in (layer["source"], layer.get("relabel")) if text]
+    return {path: stamp_of(path) for text in texts for path in (text, text.partition(":")[0])}
+
+
+def stamp_of(path):
+    files = [path, *glob.glob(path)]
+    files += [inside for file in files for inside in glob.glob(f"{glob.escape(file)}/*")]
+    found = [(file, os.stat(file)) for file in sorted(set(files)) if os.path.exists(file)]
+    return [len(found), sum(s.st_size for _, s in found), max((s.st_mtime_ns for _, s in found), default=0)]
 
 
 def fetch_options(wildcards):
@@ -122,8 +123,11 @@ def segmentation_of_annotations(wildcards):
     return expand(receipt("layer_done"), dataset=wildcards.dataset, layer=layer) if layer else []
 
 
-def targets(*kinds):
-    """Input function: the receipts that mean these kinds of product are done, for every layer of the project."""
+def targets(*kinds, refused=True):
+    """Input function: the receipts that mean these kinds of product are done, for every layer of the project.
+
+    Layers that were refused come as the output of a rule that fails, unless `refused` is false.
+    """
 
     def of_plan(wildcards):
         return [
@@ -131,6 +135,7 @@ def targets(*kinds):
             for dataset, data in planned()["datasets"].items()
             for layer, plan in data["layers"].items()
             for path in layer_targets(dataset, layer, plan, kinds)
+            if refused or plan["kind"] != "refused"
         ]
 
     return of_plan
@@ -150,4 +155,25 @@ def layer_targets(dataset, layer, plan, kinds):
         found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]
         if plan["properties"]:
             found.append(f"{base}/segment_properties.json")
+    return found
+
+
+def receipts_for_slices(wildcards):
+    """Receipts of what a figure of slices reads: every volume layer of the dataset, and the layer's objects."""
+    layers = planned()["datasets"][wildcards.dataset]["layers"]
+    volumes = [name for name, plan in layers.items() if plan["kind"] in ("image", "segmentation")]
+    pyramids = expand(receipt("layer_done"), dataset=wildcards.dataset, layer=volumes)
+    return pyramids + (parts_of_objects(wildcards) if layer_plan(wildcards)["kind"] == "segmentation" else [])
+
+
+def figures_of_project(wildcards):
+    """Every figure of every layer of the project."""
+    found = []
+    for dataset, data in planned()["datasets"].items():
+        for layer, plan in data["layers"].items():
+            base = f"{ROOT}/figures/{dataset}.{layer}"
+            if plan["kind"] in ("image", "segmentation"):
+                found.append(f"{base}.slices.png")
+            if plan["kind"] == "segmentation":
+                found += [f"{base}.objects.png", f"{base}.scene.png", f"{base}.sizes.svg"]
     return found

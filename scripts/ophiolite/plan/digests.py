@@ -29,6 +29,7 @@ def volume_digests(plan: VolumePlan) -> dict[str, str]:
     if plan.kind == "segmentation":
         objects = add("object_table", upstream)
         add("segment_properties", objects, plan.properties, plan.max_inline_labels)
+    out["figures"] = settings_digest(code_digest("stages.figure_data"), code_digest("report.figures"), dict(out))
     return out
 
 
@@ -61,5 +62,5 @@ def project_digests(config: Config, datasets: dict[str, DatasetPlan]) -> dict[st
     }
     return {
         rule: settings_digest(code_digest(f"commands.{rule}"), layers, config.model_dump(mode="json"))
-        for rule in ("tables", "timings", "figures", "report")
+        for rule in ("timings", "report_page")
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +16,45 @@ from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ProjectPlan, VolumePlan
-from ophiolite.report.render import Solid
+from ophiolite.report.render import Solid, label_colours
+from ophiolite.stages.job import load_plan
 from ophiolite.stages.objects import read_objects
 
 SHOWN_VX = 768
 BYTES_SHOWN = 500_000
+RANKED = 24
+DISTRIBUTIONS = {
+    "voxels": "voxels",
+    "mesh_faces": "triangles",
+    "mesh_area_um2": "surface, square micrometres",
+    "cable_um": "cable length, micrometres",
+}
 
 
 @dataclass(frozen=True)
 class Slice:
     """A middle slice across z of one mip.
 
-    image : (x, y, c) or None where the dataset has no image; labels : (x, y) or None.
+    image : (x, y) or (x, y, 3), or None where the dataset has no image; labels : (x, y) or None.
     """
 
     mip: int
     resolution_nm: tuple[float, float]
-    z_nm: float
     image: NDArray[Any] | None
     labels: NDArray[np.uint64] | None
+
+    @property
+    def shown(self) -> NDArray[Any]:
+        """The image, or black where there is none."""
+        if self.image is not None:
+            return self.image
+        assert self.labels is not None
+        return np.zeros(self.labels.shape, dtype=np.uint8)
+
+
+def layer_figures(plan: Path, dataset: str, layer: str) -> LayerFigures:
+    """What the figures of one layer of a finished project show."""
+    return LayerFigures(load_plan(plan), Store(plan.parent), dataset, layer)
 
 
 @dataclass(frozen=True)
@@ -45,72 +66,107 @@ class LayerFigures:
     dataset: str
     layer: str
 
-    @property
-    def volume(self) -> VolumePlan:
-        """The plan of the layer."""
-        plan = self.plan.datasets[self.dataset].layers[self.layer]
+    def volume(self, layer: str) -> VolumePlan:
+        """The plan of an image or segmentation layer of the dataset."""
+        plan = self.plan.datasets[self.dataset].layers[layer]
         assert isinstance(plan, VolumePlan)
         return plan
 
-    def slices(self) -> list[Slice]:
-        """The middle slice at mip 0 and at a coarser mip; of a segmentation over the dataset's first image."""
-        mips = sorted({0, min(len(self.volume.scales) - 1, 2)})
-        return [self._slice(mip) for mip in mips]
-
-    def objects(self, count: int) -> list[Solid]:
-        """The `count` largest objects with mesh and skeleton, largest first."""
-        table = self.table()
-        paths = LayerPaths(self.dataset, self.layer)
-        folders = {name: f"{paths.layer_folder}/{product.folder}" for name, product in self.volume.products()}
-        meshes = MeshReader(self.store, folders["mesh"]) if "mesh" in folders else None
-        skeletons = SkeletonReader(self.store, folders["skeleton"]) if "skeleton" in folders else None
-        largest = np.argsort(table["voxels"], kind="stable")[::-1][:count]
-        return [self._solid(int(table["label"][row]), meshes, skeletons) for row in largest]
-
+    @cached_property
     def table(self) -> dict[str, NDArray[Any]]:
         """The object table of the layer."""
         folder = self.store.local(LayerPaths(self.dataset, self.layer).objects)
-        return read_objects([Path(folder) / f"{part}.parquet" for part in range(self.volume.stats_parts)])
+        return read_objects([folder / f"{part}.parquet" for part in range(self.volume(self.layer).stats_parts)])
+
+    def slices(self) -> list[Slice]:
+        """The middle slice at mip 0 and at a coarser mip; of a segmentation over the dataset's first image."""
+        mips = sorted({0, min(len(self.volume(self.layer).scales) - 1, 2)})
+        return [self._slice(mip) for mip in mips]
+
+    def contrast(self, slices: list[Slice]) -> tuple[float, float] | None:
+        """Values shown black and white: the 0.5 and 99.5 percentiles of the first slice; None for colour."""
+        first = slices[0].image
+        if first is None or first.ndim == 3:
+            return None
+        low, high = np.percentile(first, (0.5, 99.5))
+        return float(low), float(max(high, low + 1e-9))
+
+    def ranked(self) -> list[int]:
+        """Labels of the largest objects, largest first; none for an image."""
+        if self.volume(self.layer).kind == "image":
+            return []
+        largest = np.argsort(self.table["voxels"], kind="stable")[::-1][:RANKED]
+        return [int(v) for v in self.table["label"][largest]]
+
+    def objects(self, count: int) -> list[tuple[int, Solid]]:
+        """The `count` largest objects as (label, mesh and skeleton), largest first."""
+        folder = LayerPaths(self.dataset, self.layer).layer_folder
+        folders = {name: f"{folder}/{product.folder}" for name, product in self.volume(self.layer).products()}
+        meshes = MeshReader(self.store, folders["mesh"]) if "mesh" in folders else None
+        skeletons = SkeletonReader(self.store, folders["skeleton"]) if "skeleton" in folders else None
+        labels = self.ranked()[:count]
+        colours = label_colours(np.array(labels, dtype=np.uint64), labels).tolist()
+        return [
+            (label, _solid(label, (r, g, b), meshes, skeletons))
+            for label, (r, g, b) in zip(labels, colours, strict=True)
+        ]
+
+    def caption(self, label: int) -> str:
+        """What stands under the picture of an object."""
+        row = int(np.searchsorted(self.table["label"], np.uint64(label)))
+        parts = [f"{self.table['volume_um3'][row]:.3g} cubic micrometres"]
+        for name, unit in (("mesh_faces", "triangles"), ("cable_um", "micrometres of cable")):
+            if name in self.table and np.isfinite(value := float(self.table[name][row])) and value:
+                parts.append(f"{value:,.0f} {unit}" if value >= 10 else f"{value:.2f} {unit}")
+        return ", ".join(parts)
+
+    def bounds_nm(self) -> tuple[list[float], list[float]]:
+        """First and last corner of the volume."""
+        scale = self.volume(self.layer).scales[0]
+        resolution = np.array(scale.resolution_nm)
+        return (np.array(scale.box.start) * resolution).tolist(), (np.array(scale.box.stop) * resolution).tolist()
+
+    def distributions(self) -> dict[str, NDArray[Any]]:
+        """Title -> one value per object."""
+        return {title: self.table[name] for name, title in DISTRIBUTIONS.items() if name in self.table}
 
     def _slice(self, mip: int) -> Slice:
-        layers = self.plan.datasets[self.dataset].layers
-        is_label = self.volume.kind == "segmentation"
-        images = [n for n, p in layers.items() if isinstance(p, VolumePlan) and p.kind == "image"]
-        scale = self.volume.scales[mip]
+        here = self.volume(self.layer)
+        scale = here.scales[mip]
         middle = (scale.box.start[2] + scale.box.stop[2]) // 2
-        low, high = self._window(scale.box)
+        low = [scale.box.start[d] + max(0, (scale.box.shape[d] - SHOWN_VX) // 2) for d in (0, 1)]
+        high = [min(low[d] + SHOWN_VX, scale.box.stop[d]) for d in (0, 1)]
         box = Box((low[0], low[1], middle), (high[0], high[1], middle + 1))
-        name = images[0] if is_label and images else self.layer
-        image = self._image(name, box, mip, scale.resolution_nm) if images else None
-        labels = self._read(self.layer, mip, box)[:, :, 0, 0] if is_label else None
-        x, y, z = scale.resolution_nm
-        return Slice(mip, (x, y), (middle + 0.5) * z, image, labels)
+        labels = self._read(self.layer, mip, box)[:, :, 0, 0] if here.kind == "segmentation" else None
+        return Slice(mip, scale.resolution_nm[:2], self._image(box, scale.resolution_nm), labels)
 
-    def _window(self, box: Box) -> tuple[tuple[int, int], tuple[int, int]]:
-        """The middle of a slice, at most SHOWN_VX wide."""
-        low = [box.start[d] + max(0, (box.shape[d] - SHOWN_VX) // 2) for d in (0, 1)]
-        high = [min(low[d] + SHOWN_VX, box.stop[d]) for d in (0, 1)]
-        return (low[0], low[1]), (high[0], high[1])
-
-    def _image(self, layer: str, box: Box, mip: int, resolution_nm: tuple[float, float, float]) -> NDArray[Any] | None:
-        """The image under a box of labels, where the image has a mip of the same resolution."""
-        plan = self.plan.datasets[self.dataset].layers[layer]
-        assert isinstance(plan, VolumePlan)
-        same = [s.mip for s in plan.scales if s.resolution_nm == resolution_nm]
-        return self._read(layer, same[0], box)[:, :, 0, :] if same else None
+    def _image(self, box: Box, resolution_nm: tuple[float, float, float]) -> NDArray[Any] | None:
+        """The image under a box, from a mip of the same resolution of this layer or the dataset's first image."""
+        layers = self.plan.datasets[self.dataset].layers
+        images = [n for n, p in layers.items() if isinstance(p, VolumePlan) and p.kind == "image"]
+        for name in [self.layer] if self.layer in images else images[:1]:
+            for scale in self.volume(name).scales:
+                if scale.resolution_nm == resolution_nm:
+                    pixels = self._read(name, scale.mip, box)[:, :, 0, :]
+                    return pixels if pixels.shape[2] == 3 else pixels[:, :, 0]
+        return None
 
     def _read(self, layer: str, mip: int, box: Box) -> NDArray[Any]:
         return VolumeReader(self.store, LayerPaths(self.dataset, layer).layer_folder, mip).read(box)
 
-    def _solid(self, label: int, meshes: MeshReader | None, skeletons: SkeletonReader | None) -> Solid:
-        vertices, faces = np.zeros((0, 3)), np.zeros((0, 3), np.uint32)
-        manifest = meshes.manifest(label) if meshes else None
-        if meshes and manifest:
-            bytes_of = [int(np.sum(sizes)) for sizes in manifest.sizes]
-            lod = next((n for n, size in enumerate(bytes_of) if size < BYTES_SHOWN), len(bytes_of) - 1)
-            found = meshes.read(label, lod)
-            vertices, faces = found if found else (vertices, faces)
-        skeleton = skeletons.read(label) if skeletons else None
-        bones = skeleton.vertices_nm if skeleton else np.zeros((0, 3), np.float32)
-        edges = skeleton.edges if skeleton else np.zeros((0, 2), np.uint32)
-        return Solid(label, vertices, faces, bones, edges)
+
+def _solid(
+    label: int, colour: tuple[float, float, float], meshes: MeshReader | None, skeletons: SkeletonReader | None
+) -> Solid:
+    """One object, its mesh at a level of detail that is quick to draw."""
+    vertices, faces = np.zeros((0, 3)), np.zeros((0, 3), np.uint32)
+    manifest = meshes.manifest(label) if meshes else None
+    if meshes and manifest:
+        bytes_of = [int(np.sum(sizes)) for sizes in manifest.sizes]
+        lod = next((n for n, size in enumerate(bytes_of) if size < BYTES_SHOWN), len(bytes_of) - 1)
+        found = meshes.read(label, lod)
+        vertices, faces = found if found else (vertices, faces)
+    skeleton = skeletons.read(label) if skeletons else None
+    bones = skeleton.vertices_nm if skeleton else np.zeros((0, 3), np.float32)
+    edges = skeleton.edges if skeleton else np.zeros((0, 2), np.uint32)
+    return Solid(colour, vertices, faces, bones, edges)

@@ -1,0 +1,13 @@
+"""Core-hours of every stage of the project."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from ophiolite.report.figures import draw_stages
+from ophiolite.report.tables import stage_table
+
+sys.stderr = open(snakemake.log[0], "w")
+timings = pd.read_parquet(snakemake.input[0]).to_dict("records")
+draw_stages(stage_table(timings), Path(snakemake.output[0]))

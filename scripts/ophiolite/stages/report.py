@@ -1,0 +1,140 @@
+"""The report page of a project: what was made, what it shows, what it cost."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+from importlib import metadata
+
+import yaml
+
+from ophiolite import __version__
+from ophiolite.errors import LayerError
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.receipts import read_receipt
+from ophiolite.layers.store import Store
+from ophiolite.plan.model import AnnotationPlan, ProjectPlan, Refused, ScalePlan, VolumePlan
+from ophiolite.report.page import Figure, LayerRow, Report, ScaleRow, human_bytes, human_time
+from ophiolite.report.tables import stage_table
+from ophiolite.stages.timings import read_timings
+
+TITLES = {
+    "slices": ("Slices", "Middle slices at two mips; labels of a segmentation lie over the image."),
+    "scene": ("Objects in their volume", "The largest objects in the frame of the volume."),
+    "objects": ("Largest objects", "Each along its own axes, with its skeleton inside its mesh."),
+    "sizes": ("Sizes", "How large the objects are; objects without the measure are counted apart."),
+}
+RULES = (
+    "layer_info", "pyramid_blocks", "label_stats", "layer_done", "mesh_fragments", "mesh_index", "mesh_shards",
+    "mesh_done", "skeleton_fragments", "skeleton_index", "skeleton_shards", "skeleton_done", "object_table",
+    "segment_properties", "annotation_layer",
+)  # fmt: skip
+PACKAGES = (
+    "numpy",
+    "numba",
+    "zmesh",
+    "kimimaro",
+    "DracoPy",
+    "tensorstore",
+    "h5py",
+    "pyarrow",
+    "neuroglancer",
+    "snakemake",
+)
+
+
+def build_report(plan: ProjectPlan, store: Store) -> Report:
+    """All that the page of a finished project shows."""
+    rows = read_timings(store, list(plan.datasets))
+    stages = stage_table(rows, RULES)
+    layers = list(_layers(plan, store))
+    total = stages.iloc[-1] if len(stages) else None
+    facts = [(str(len(layers)), "layers"), (f"{_objects(plan, store):,}", "objects")]
+    if total is not None:
+        facts += [
+            (f"{total['core_hours']:.3g}", "core-hours"),
+            (human_time(float(total["wall_s"])), "wall time"),
+            (human_bytes(float(total["bytes"])), "written"),
+        ]
+    return Report(
+        project=plan.project,
+        facts=facts,
+        layers=layers,
+        stages=stages,
+        figures=list(_figures(plan, store)),
+        warnings=list(_warnings(plan)),
+        view_command=f"make view RESULTS={plan.store}/{plan.project}",
+        versions=_versions(),
+        config=yaml.safe_dump(plan.config, sort_keys=False),
+    )
+
+
+def _layers(plan: ProjectPlan, store: Store) -> Iterator[LayerRow]:
+    for dataset, data in plan.datasets.items():
+        for name, layer in data.layers.items():
+            path = LayerPaths(dataset, name).layer_folder
+            if isinstance(layer, AnnotationPlan):
+                yield LayerRow(dataset, name, "annotations", "", path, layer.source)
+            elif isinstance(layer, VolumePlan):
+                products = [product for product, _ in layer.products()] + ["properties"] * layer.properties
+                scales = [_scale(s) for s in layer.scales]
+                yield LayerRow(dataset, name, layer.kind, layer.data_type, path, layer.source.text, scales, products)
+
+
+def _scale(scale: ScalePlan) -> ScaleRow:
+    encoding = scale.encoding.name + (f" {scale.encoding.quality}" if scale.encoding.quality else "")
+    return ScaleRow(
+        mip=scale.mip,
+        resolution_nm=scale.resolution_nm,
+        size_vx=scale.size_vx,
+        voxel_offset_vx=scale.voxel_offset_vx,
+        chunk_vx=scale.chunk_vx,
+        encoding=encoding + (" + gzip" if scale.encoding.gzip else ""),
+        shards=1 << int(scale.sharding["shard_bits"]) if scale.sharding else None,
+    )
+
+
+def _objects(plan: ProjectPlan, store: Store) -> int:
+    """Objects of all segmentation layers, as their tables' receipts say."""
+    total = 0
+    for dataset, data in plan.datasets.items():
+        for name, layer in data.layers.items():
+            parts = layer.stats_parts if isinstance(layer, VolumePlan) else 0
+            for part in range(parts):
+                receipt = read_receipt(store, LayerPaths(dataset, name).receipt("object_table", str(part)))
+                total += int(receipt.facts["objects"])
+    return total
+
+
+def _figures(plan: ProjectPlan, store: Store) -> Iterator[Figure]:
+    for dataset, data in plan.datasets.items():
+        for name, layer in data.layers.items():
+            if not isinstance(layer, VolumePlan):
+                continue
+            for key, (title, caption) in TITLES.items():
+                for ending in ("png", "svg"):
+                    path = f"figures/{dataset}.{name}.{key}.{ending}"
+                    if store.exists(path):
+                        yield Figure(f"{title}: {dataset}/{name}", caption, store.local(path))
+    if not store.exists("figures/stages.svg"):
+        raise LayerError("figures/stages.svg: is missing. Run the workflow, which makes it.")
+    yield Figure(
+        "Cost of the stages", "Core-hours of every stage, summed over its jobs.", store.local("figures/stages.svg")
+    )
+
+
+def _warnings(plan: ProjectPlan) -> Iterator[str]:
+    for dataset, data in plan.datasets.items():
+        for name, layer in data.layers.items():
+            if isinstance(layer, Refused):
+                yield f"refused: {layer.error}"
+            else:
+                yield from (f"{dataset}/{name}: {warning}" for warning in layer.warnings)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "ophiolite": __version__,
+        "Python": platform.python_version(),
+        **{name: metadata.version(name) for name in PACKAGES},
+    }
