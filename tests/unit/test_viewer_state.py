@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -23,16 +25,7 @@ from ophiolite.report.viewer_state import (
 
 BASE = "http://127.0.0.1:9000"
 EM = VolumeView("t2", "em", "t2/layers/em", "image", (8.0, 8.0, 40.0), (100, -20, 7), (512, 256, 100), 1, (30.0, 210.0))
-CELLS = VolumeView(
-    "t2",
-    "cells",
-    "t2/layers/cells",
-    "segmentation",
-    EM.resolution_nm,
-    EM.start_vx,
-    EM.size_vx,
-    selected=(2**63 + 11, 5),
-)
+CELLS = replace(EM, layer="cells", path="t2/layers/cells", kind="segmentation", contrast=None, selected=(2**63 + 11, 5))
 SYNAPSES = AnnotationView("t2", "synapses", "t2/layers/synapses", "LINE", {"pre": "cells", "post": "cells"})
 
 
@@ -97,18 +90,17 @@ def test_a_link_carries_any_state(name: str, label: int) -> None:
     assert json.loads(unquote(fragment)) == state
 
 
-def properties(**numbers: list[int]) -> dict[str, object]:
-    return {
-        "inline": {
-            "ids": ["7", "18446744073709551615", "3", "4"],
-            "properties": [{"id": "size", "type": "tags", "values": []}]
-            + [{"id": k, "type": "number", "values": v} for k, v in numbers.items()],
-        }
-    }
+def properties(voxels: Sequence[float] = (), tags: Sequence[Sequence[int]] = ()) -> dict[str, object]:
+    listed: list[dict[str, object]] = [{"id": "label", "type": "label", "values": ["a", "b", "c", "d"]}]
+    if voxels:
+        listed.append({"id": "voxels", "type": "number", "values": voxels})
+    if tags:
+        listed.append({"id": "tags", "type": "tags", "tags": ["at_border", "has_mesh", "has_skeleton"], "values": tags})
+    return {"inline": {"ids": ["7", "18446744073709551615", "3", "4"], "properties": listed}}
 
 
 def test_the_largest_segments_come_first() -> None:
-    sized = properties(voxels=[5, 90, 5, 20])
+    sized = properties([5, 90, 5, 20])
     assert largest_segments(sized, 3) == (2**64 - 1, 4, 3)
     assert largest_segments(sized, 9) == (2**64 - 1, 4, 3, 7)
     assert largest_segments(properties(), 3) == ()
@@ -116,8 +108,7 @@ def test_the_largest_segments_come_first() -> None:
 
 def test_segments_without_mesh_or_skeleton_are_passed_over() -> None:
     """The viewer waits for ever for a selected segment that has none."""
-    sized = properties(voxels=[5, 90, 5, 20], mesh_faces=[1, 0, 1, 1], skeleton_vertices=[3, 3, 3, 0])
-    assert largest_segments(sized, 3) == (3, 7)
+    assert largest_segments(properties([5, 90, 5, 20], [[1, 2], [2], [0, 1, 2], [1]]), 3) == (3, 7)
 
 
 def write_info(folder: Path, info: dict[str, object]) -> None:
@@ -152,12 +143,16 @@ def test_layers_are_read_from_a_results_folder(tmp_path: Path) -> None:
         tmp_path / "d/layers/cells",
         {"type": "segmentation", "num_channels": 1, "scales": [scale], "segment_properties": "segment_properties"},
     )
-    write_info(tmp_path / "d/layers/cells/segment_properties", properties(voxels=[5, 90, 5, 20]))
+    write_info(tmp_path / "d/layers/cells/segment_properties", properties([5, 90, 5, 20]))
     write_info(
         tmp_path / "d/layers/synapses",
         {"@type": "neuroglancer_annotations_v1", "annotation_type": "line", "relationships": [{"id": "pre"}]},
     )
-    em, cells, synapses = read_views(tmp_path, selected=2)
+    write_info(tmp_path / "d/layers/other", {"type": "segmentation", "num_channels": 1, "scales": [scale]})
+    assert read_views(tmp_path)[-1] == AnnotationView("d", "synapses", "d/layers/synapses", "LINE", {})
+    plan = {"datasets": {"d": {"layers": {"synapses": {"kind": "annotations", "segmentation": "cells"}}}}}
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    em, cells, _, synapses = read_views(tmp_path, selected=2)
     assert em == VolumeView("d", "em", "d/layers/em", "image", (8, 8, 40), (-3, 0, 9), (20, 16, 12), 1, (60.0, 179.0))
     assert isinstance(cells, VolumeView)
     assert cells.selected == (2**64 - 1, 4)

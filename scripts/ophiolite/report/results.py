@@ -56,7 +56,7 @@ def _view(layer: Path, folder: Path, selected: int) -> LayerView:
     dataset, path = layer.parent.parent.name, layer.relative_to(folder).as_posix()
     try:
         if info.get("@type") == "neuroglancer_annotations_v1":
-            links = _links(layer, info)
+            links = _links(layer, folder, info)
             return AnnotationView(dataset, layer.name, path, info["annotation_type"].upper(), links)
         finest = info["scales"][0]
         return VolumeView(
@@ -82,16 +82,23 @@ def _view(layer: Path, folder: Path, selected: int) -> LayerView:
         ) from error
 
 
-def _links(layer: Path, info: Mapping[str, Any]) -> dict[str, str]:
-    """Relationship -> segmentation layer; the format does not say which, so only where the dataset has just one."""
+def _links(layer: Path, folder: Path, info: Mapping[str, Any]) -> dict[str, str]:
+    """Relationship -> segmentation layer: the one that the plan names, else the only one of the dataset.
+
+    The format itself does not say to which layer the labels belong.
+    """
+    plan = _read_json(folder / "plan.json") if (folder / "plan.json").is_file() else {}
+    layers = plan.get("datasets", {}).get(layer.parent.parent.name, {}).get("layers", {})
+    named = layers.get(layer.name, {}).get("segmentation")
     siblings = sorted(layer.parent.glob("*/info"))
-    segmentations = [path.parent.name for path in siblings if _read_json(path).get("type") == "segmentation"]
-    return {relation["id"]: segmentations[0] for relation in info["relationships"] if len(segmentations) == 1}
+    found = [named] if named else [p.parent.name for p in siblings if _read_json(p).get("type") == "segmentation"]
+    return {relation["id"]: found[0] for relation in info["relationships"] if len(found) == 1}
 
 
 def _selected(layer: Path, info: Mapping[str, Any], count: int) -> tuple[int, ...]:
-    place = info.get("segment_properties")
-    return largest_segments(_read_json(layer / place / "info"), count) if place else ()
+    """The largest segments, once the segment properties are there."""
+    place = layer / str(info.get("segment_properties")) / "info"
+    return largest_segments(_read_json(place), count) if place.is_file() else ()
 
 
 def _contrast(layer: Path, info: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -104,20 +104,23 @@ def viewer_link(state: Mapping[str, Any], base: str) -> str:
 def largest_segments(properties: Mapping[str, Any], count: int) -> tuple[int, ...]:
     """The `count` largest labels of a segment properties JSON, largest first, ties by label.
 
-    Size is the number property `voxels`. Labels that carry a number property `mesh_faces` or `skeleton_vertices`
-    of 0 are passed over: a selected segment without its mesh never finishes loading in the viewer.
+    Size is the number property `voxels`. Where the tags `has_mesh` or `has_skeleton` exist, labels without them are
+    passed over: a selected segment without its mesh never finishes loading in the viewer.
     Returns () where the properties hold no sizes.
     """
     inline = properties.get("inline", {})
     labels = [int(text) for text in inline.get("ids", [])]
-    numbers = {p["id"]: p["values"] for p in inline.get("properties", []) if p.get("type") == "number"}
-    if "voxels" not in numbers:
-        return ()
+    sizes: list[float] = []
     whole = [True] * len(labels)
-    for name in ("mesh_faces", "skeleton_vertices"):
-        for row, value in enumerate(numbers.get(name, [])):
-            whole[row] = whole[row] and value > 0
-    ranked = sorted((-size, label) for size, label, ok in zip(numbers["voxels"], labels, whole, strict=True) if ok)
+    for item in inline.get("properties", []):
+        if item.get("type") == "number" and item["id"] == "voxels":
+            sizes = item["values"]
+        elif item.get("type") == "tags":
+            needed = {index for index, tag in enumerate(item["tags"]) if tag in ("has_mesh", "has_skeleton")}
+            whole = [needed <= set(tags) for tags in item["values"]]
+    if not sizes:
+        return ()
+    ranked = sorted((-size, label) for size, label, ok in zip(sizes, labels, whole, strict=True) if ok)
     return tuple(label for _, label in ranked[:count])
 
 
