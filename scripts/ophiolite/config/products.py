@@ -33,7 +33,8 @@ class Pyramid(Section):
     factors: Auto | list[VecModel] = Field(
         "auto",
         description="downsampling factor [x, y, z] of each mip from the one before; `auto` halves the finest axes "
-        "until voxels are near-isotropic, then all axes, until the volume fits one chunk; `[]` makes mip 0 only",
+        "until voxels are near-isotropic, then all axes, until a mip has no more voxels than a chunk; `[]` makes mip 0 "
+        "only",
     )
     method: Literal["auto", "mean", "mode", "min", "max", "stride"] = Field(
         "auto", description="`auto` is mean for images and mode for segmentations"

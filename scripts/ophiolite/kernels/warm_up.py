@@ -2,11 +2,64 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels import downsample, label_stats
 
+_SIDE_VX = 24
+_NM = (8.0, 8.0, 8.0)
+_NEITHER = (False, False, False)
 
-def warm_up(image_types: tuple[str, ...], label_types: tuple[str, ...]) -> list[str]:
+
+def warm_up(image_types: tuple[str, ...], label_types: tuple[str, ...], products: tuple[str, ...]) -> list[str]:
     """Compile kernels into numba's cache; returns the names of what was compiled."""
     downsample.warm_up(image_types, label_types)
     label_stats.warm_up(label_types)
-    return ["downsample", "label_stats"]
+    done = ["downsample", "label_stats"]
+    if "mesh" in products:
+        _warm_meshes()
+        done.append("mesh")
+    if "skeleton" in products:
+        _warm_skeletons()
+        done.append("skeleton")
+    return done
+
+
+def _ball() -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
+    """A ball of one label with a hole through it, so that no path of the kernels stays untrodden."""
+    x, y, z = np.indices((_SIDE_VX,) * 3) - _SIDE_VX / 2 + 0.5
+    ball = (x**2 + y**2 + z**2 < (_SIDE_VX / 2 - 1) ** 2) & (x**2 + y**2 > 9)
+    return np.asfortranarray(ball, dtype=np.uint64)
+
+
+def _warm_meshes() -> None:
+    from ophiolite.kernels.lod import LodOptions
+    from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+    from ophiolite.kernels.mesh_measure import measure
+    from ophiolite.kernels.octree import mesh_entry
+    from ophiolite.kernels.stitch import stitch
+
+    ball, shape = _ball(), (_SIDE_VX, _SIDE_VX, _SIDE_VX)
+    closed = (True, True, True)
+    for options in (MeshOptions(), MeshOptions(simplify=False)):
+        for _, piece in mesh_labels(ball, _NM, shape, closed, _NEITHER, _NEITHER, options):
+            vertices, faces = stitch([((0, 0, 0), piece)])
+            vertices_nm = vertices / STEPS_PER_VOXEL * np.array(_NM)
+            measure(vertices_nm, faces)
+    mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=64))
+
+
+def _warm_skeletons() -> None:
+    from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures
+
+    turns = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    ring = np.stack([1000 * np.cos(turns), 1000 * np.sin(turns), 0 * turns], axis=1)
+    away = np.stack([1050 + 100 * np.arange(20.0), np.zeros(20), np.zeros(20)], axis=1)
+    spur = np.stack([np.full(3, 2000.0), 50 + 50 * np.arange(3.0), np.zeros(3)], axis=1)
+    vertices = np.concatenate([ring, away, spur])
+    around = [(i, (i + 1) % 40) for i in range(40)]
+    along = [(40 + i, 41 + i) for i in range(19)]
+    edges = np.array([*around, *along, (49, 60), (60, 61), (61, 62)], dtype=np.uint32)
+    radius = np.full(len(vertices), 60.0)
+    skeleton_measures(*clean_skeleton(vertices, edges, radius, CleanOptions(min_cable_nm=100, tick_nm=200)))

@@ -44,18 +44,18 @@ def chunk_size(pyramid: Pyramid, resolution_nm: ResolutionNm) -> Vec:
 
 
 def auto_factors(box: Box, resolution_nm: ResolutionNm, chunk: Vec) -> list[Vec]:
-    """Halve the finest axes until voxels are near-isotropic, then all, until the volume fits one chunk."""
+    """Halve the finest axes until voxels are near-isotropic, then all, until a mip has no more voxels than a chunk."""
     steps: list[Vec] = []
     total: Vec = (1, 1, 1)
     while True:
         size = scale_box(box, total).shape
-        if all(s <= c for s, c in zip(size, chunk, strict=True)):
+        if prod(size) <= prod(chunk):
             return steps
         now = [r * f for r, f in zip(resolution_nm, total, strict=True)]
         finest = [r * ISOTROPY <= max(now) for r in now]
         halve = [(f or not any(finest)) and s > 1 for f, s in zip(finest, size, strict=True)]
         if not any(halve):
-            halve = [s > c for s, c in zip(size, chunk, strict=True)]
+            halve = [s > 1 for s in size]
         step: Vec = (1 + halve[0], 1 + halve[1], 1 + halve[2])
         steps.append(step)
         total = mul(total, step)

@@ -1,0 +1,53 @@
+"""After the warm-up no process compiles anything: the numba cache grows no more."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WARM = "from ophiolite.kernels.warm_up import warm_up; warm_up(('uint8',), ('uint64',), ('mesh', 'skeleton'))"
+WORK = """
+import numpy as np
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
+from ophiolite.kernels import downsample, label_stats
+from ophiolite.kernels.lod import LodOptions
+from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.mesh_measure import measure
+from ophiolite.kernels.octree import mesh_entry
+from ophiolite.kernels.skeleton_merge import clean_skeleton, skeleton_measures, stitch_skeletons
+from ophiolite.kernels.skeletonize import skeletonize_labels
+from ophiolite.kernels.stitch import stitch
+labels = np.asfortranarray(np.random.default_rng(3).integers(0, 3, (6, 6, 6)).repeat(8, 0).repeat(8, 1).repeat(8, 2).astype(np.uint64))
+image = np.asfortranarray((labels % 251).astype(np.uint8))[..., None]
+sums = downsample.block_sums(image, (1, 2, 3), (2, 2, 1), np.uint32)
+downsample.block_sums(sums, (1, 1, 3), (2, 2, 2), np.uint32)
+downsample.block_mode(labels, (1, 0, 3), (2, 2, 2))
+label_stats.label_stats(labels, (0, 0, 0))
+low, high, none = (True,) * 3, (False,) * 3, (False,) * 3
+for label, piece in mesh_labels(labels, (8.0, 8.0, 40.0), labels.shape, low, none, none, MeshOptions()):
+    vertices, faces = stitch([((0, 0, 0), piece)])
+    nm = vertices / STEPS_PER_VOXEL * np.array([8.0, 8.0, 40.0])
+    measure(nm, faces)
+    mesh_entry(nm, faces, LodOptions(faces_per_fragment=256))
+for label, piece in skeletonize_labels(labels, (8.0, 8.0, 40.0), labels.shape, none, none):
+    whole = stitch_skeletons([((0, 0, 0), piece)])
+    skeleton_measures(*clean_skeleton(whole.vertices * 1.0, whole.edges, whole.radius_nm.astype(np.float64)))
+"""
+
+
+def compiled(cache: Path) -> set[str]:
+    return {str(p.relative_to(cache)) for p in cache.rglob("*.nbc")}
+
+
+@pytest.mark.slow
+def test_a_process_after_the_warm_up_compiles_nothing(tmp_path: Path, repository: Path) -> None:
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(repository / "scripts")}
+    subprocess.run([sys.executable, "-c", WARM], env=env, check=True)
+    warm = compiled(tmp_path)
+    assert warm
+    subprocess.run([sys.executable, "-c", WORK], env=env, check=True)
+    assert compiled(tmp_path) == warm
