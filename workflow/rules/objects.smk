@@ -5,18 +5,18 @@ rule object_table:
     output:
         receipt("object_table", "{part}"),
     log:
-        log_of(("object_table"), "{part}"),
+        log_of("object_table", "{part}"),
     benchmark:
-        benchmark_of(("object_table"), "{part}")
+        benchmark_of("object_table", "{part}")
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=memory(("object_table")),
-        runtime=runtime(("object_table")),
-        disk_mb=disk(("object_table")),
+        mem_mb=memory("object_table"),
+        runtime=runtime("object_table"),
+        disk_mb=disk("object_table"),
     params:
         job=job_arguments,
-        digest=digest(("object_table")),
+        digest=digest("object_table"),
     shell:
         "python -m ophiolite object_table {params.job}" " --part {wildcards.part} 2> {log}"
 

@@ -34,7 +34,7 @@ rule fetch:
     output:
         "data/{download}.fetched.json",
     log:
-        "data/{download}.log",
+        "data/{download}.fetch.log",
     localrule: True
     conda:
         "../../envs/volume.yaml"
@@ -70,7 +70,7 @@ rule warm_up:
     benchmark:
         f"{ROOT}/benchmarks/warm_up.tsv"
     conda:
-        "../../envs/volume.yaml"
+        "../../envs/mesh.yaml"
     params:
         plan=PLAN,  # no digest: every block would run again after it; changed kernels compile where they are called
     shell:
