@@ -19,6 +19,7 @@ from ophiolite.report.render import (
     Camera,
     Solid,
     box_camera,
+    clearest_camera,
     label_colours,
     principal_camera,
     render,
@@ -135,6 +136,20 @@ def test_a_camera_shows_all_of_what_it_was_made_for(seed: int) -> None:
         assert (seen[:, :2] <= (200, 120)).all()
     spread = principal_camera(points, (200, 120)).project(points, 1).std(axis=0)
     assert spread[0] >= spread[1] >= spread[2]
+
+
+def test_the_scene_is_seen_from_where_most_is_seen() -> None:
+    """A wall hides a small square from one side; the camera goes round it."""
+    corners = np.array([[x, y, z] for x in (0, 100) for y in (0, 100) for z in (0, 100)], dtype=np.float64)
+
+    def plate(y: float, low: float, high: float, colour: tuple[float, float, float]) -> Solid:
+        vertices = np.array([[low, y, low], [high, y, low], [high, y, high], [low, y, high]], dtype=np.float64)
+        return Solid(colour, vertices, np.array([[0, 1, 2], [0, 2, 3]]), *NO_BONES)
+
+    for wall, other in ((5.0, 95.0), (95.0, 5.0)):
+        pair = [plate(wall, 0, 100, RED), plate(other, 40, 60, BLUE)]
+        picture = render(pair, clearest_camera(pair, corners, (160, 120))).astype(int)
+        assert ((picture[..., 2] > 2 * picture[..., 0]) & (picture[..., 2] > 50)).sum() > 50
 
 
 def test_one_point_can_be_looked_at() -> None:

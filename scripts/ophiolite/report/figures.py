@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.report.render import BACKGROUND, Solid, box_camera, label_colours, principal_camera, render
+from ophiolite.report.render import BACKGROUND, Solid, clearest_camera, label_colours, principal_camera, render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,12 +130,12 @@ def draw_objects(portraits: Sequence[Portrait], path: Path, columns: int = 3) ->
 
 
 def draw_scene(solids: Sequence[Solid], start_nm: Sequence[float], stop_nm: Sequence[float], path: Path) -> None:
-    """PNG: all solids together in the frame of their volume."""
+    """PNG: all solids together in the frame of their volume, from the side where they hide each other least."""
     corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], dtype=np.float64)
     edges = [(i, j) for i in range(8) for j in range(i + 1, 8) if (corners[i] != corners[j]).sum() == 1]
     corners = np.asarray(start_nm) + corners * (np.asarray(stop_nm) - np.asarray(start_nm))
     frame = corners[np.ravel(edges)]
-    picture = render(solids, box_camera(corners, SCENE_PX), bones=False, frame_nm=frame)
+    picture = render(solids, clearest_camera(solids, corners, SCENE_PX), bones=False, frame_nm=frame)
     with _figure((SCENE_PX[0] / DPI, SCENE_PX[1] / DPI), dark=True) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(picture, interpolation="none")
@@ -145,7 +145,7 @@ def draw_scene(solids: Sequence[Solid], start_nm: Sequence[float], stop_nm: Sequ
 
 def draw_distributions(columns: Mapping[str, NDArray[Any]], path: Path) -> None:
     """SVG: a histogram with logarithmic bins for each column (title -> values); zeros and NaN are counted apart."""
-    with _figure((3.7 * len(columns), 2.5)) as figure:
+    with _figure((min(11.0, 3.7 * len(columns)), 2.5)) as figure:
         figure.subplots_adjust(left=0.52 / figure.get_figwidth(), right=0.99, bottom=0.17, top=0.86, wspace=0.24)
         for axes, (title, values) in zip(
             figure.subplots(1, len(columns), squeeze=False)[0], columns.items(), strict=True

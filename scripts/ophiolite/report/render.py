@@ -19,6 +19,9 @@ PALETTE = (
 )  # fmt: skip
 # Backs of surfaces are set back by so many pixels.
 BACK_BIAS_PX = 4.0
+# Sides from which a box is looked at, tried on a sketch so many times smaller.
+TURNS_DEGREES = (32.0, 122.0, 212.0, 302.0)
+SKETCH = 4
 GOLDEN = 0.618033988749895
 
 
@@ -90,12 +93,27 @@ def principal_camera(points_nm: NDArray[np.floating], size_px: tuple[int, int], 
     return _fit(points, np.stack([right, down, np.cross(down, right)]), size_px, margin)
 
 
-def box_camera(corners_nm: NDArray[np.floating], size_px: tuple[int, int], margin: float = 0.06) -> Camera:
-    """A view of a box from above one of its corners; x runs to the right, z upwards."""
-    turn, tilt = np.deg2rad(32.0), np.deg2rad(24.0)
+def box_camera(
+    corners_nm: NDArray[np.floating], size_px: tuple[int, int], turn_degrees: float = 32.0, margin: float = 0.06
+) -> Camera:
+    """A view of a box from above, z upwards; turned about z, 0 has x run to the right."""
+    turn, tilt = np.deg2rad(turn_degrees), np.deg2rad(24.0)
     right = np.array([np.cos(turn), np.sin(turn), 0.0])
     towards = np.array([np.sin(turn) * np.cos(tilt), -np.cos(turn) * np.cos(tilt), np.sin(tilt)])
     return _fit(corners_nm, np.stack([right, -np.cross(towards, right), towards]), size_px, margin)
+
+
+def clearest_camera(solids: Sequence[Solid], corners_nm: NDArray[np.floating], size_px: tuple[int, int]) -> Camera:
+    """The view of a box, from one of its four sides, in which the objects hide each other least.
+
+    The measure is the sum of the square roots of the areas seen: many objects seen in part beat one seen whole.
+    """
+    sketch_px = (size_px[0] // SKETCH, size_px[1] // SKETCH)
+    areas = []
+    for turn in TURNS_DEGREES:
+        owners = _surfaces(solids, box_camera(corners_nm, sketch_px, turn), 1)[2]
+        areas.append(np.bincount(owners[owners >= 0], minlength=max(1, len(solids))))
+    return box_camera(corners_nm, size_px, TURNS_DEGREES[int(np.argmax([np.sqrt(area).sum() for area in areas]))])
 
 
 def _fit(points_nm: NDArray[np.floating], axes: NDArray[np.float64], size_px: tuple[int, int], margin: float) -> Camera:
@@ -117,23 +135,14 @@ def render(
 
     frame_nm : (24, 3) ends of the twelve edges of a box, drawn behind what stands before it.
     """
-    from ophiolite.report.raster_loops import fill_segments, fill_triangles
+    from ophiolite.report.raster_loops import fill_segments
 
     sampling = SUPERSAMPLING
-    shape = (camera.size_px[1] * sampling, camera.size_px[0] * sampling)
-    depth = np.full(shape, -np.inf, dtype=np.float32)
-    normal = np.zeros((*shape, 3), dtype=np.float32)
-    owners = np.full(shape, -1, dtype=np.int32)
-    for number, solid in enumerate(solids):
-        if len(solid.faces):
-            points = camera.project(solid.vertices_nm, sampling)
-            normals = _normals(points, solid.faces)
-            bias = BACK_BIAS_PX * sampling
-            fill_triangles(points, normals, solid.faces, number, bias, depth, normal, owners)
+    depth, normal, owners = _surfaces(solids, camera, sampling)
     colours = np.array([solid.colour for solid in solids]).reshape(-1, 3)
     picture = _shade(depth, normal, owners, colours, sampling)
     if frame_nm is not None:
-        lines = np.full(shape, -1, dtype=np.int32)
+        lines = np.full(owners.shape, -1, dtype=np.int32)
         ends = camera.project(frame_nm, sampling)
         fill_segments(ends, np.arange(len(ends)).reshape(-1, 2), 0.7 * sampling, 0, depth.copy(), lines)
         picture[lines == 0] = 0.45
@@ -142,6 +151,24 @@ def render(
     height, width = camera.size_px[1], camera.size_px[0]
     small = picture.reshape(height, sampling, width, sampling, 3).mean(axis=(1, 3))
     return np.asarray(np.rint(np.clip(small, 0, 1) * 255), dtype=np.uint8)
+
+
+def _surfaces(
+    solids: Sequence[Solid], camera: Camera, sampling: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+    """Depth, normal and number of the nearest object at every sample; -inf, 0 and -1 where there is none."""
+    from ophiolite.report.raster_loops import fill_triangles
+
+    shape = (camera.size_px[1] * sampling, camera.size_px[0] * sampling)
+    depth = np.full(shape, -np.inf, dtype=np.float32)
+    normal = np.zeros((*shape, 3), dtype=np.float32)
+    owners = np.full(shape, -1, dtype=np.int32)
+    for number, solid in enumerate(solids):
+        if len(solid.faces):
+            points = camera.project(solid.vertices_nm, sampling)
+            normals = _normals(points, solid.faces)
+            fill_triangles(points, normals, solid.faces, number, BACK_BIAS_PX * sampling, depth, normal, owners)
+    return depth, normal, owners
 
 
 def _normals(points: NDArray[np.float64], faces: NDArray[np.integer]) -> NDArray[np.float64]:

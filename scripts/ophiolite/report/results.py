@@ -12,7 +12,7 @@ from ophiolite.report.viewer_state import AnnotationView, LayerView, VolumeView,
 
 SELECTED_SEGMENTS = 12
 CONTRAST_PERCENTILES = (0.5, 99.5)
-CONTRAST_SAMPLE_VX = (512, 512, 64)
+CONTRAST_SAMPLE_VX = (512, 512, 16)
 KIND_ORDER = {"image": 0, "segmentation": 1, "annotation": 2}
 
 
@@ -102,7 +102,9 @@ def _selected(layer: Path, info: Mapping[str, Any], count: int) -> tuple[int, ..
 
 
 def _contrast(layer: Path, info: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Black and white of a grey image, from the middle of its coarsest scale; zeros, which pad, do not count.
+    """Black and white of a grey image, from the middle of its finest scale; zeros, which pad, do not count.
+
+    Coarse scales are means, so their range is narrower than what the viewer will show.
 
     None for colour images of 8 bits, which are shown as they are, and for encodings that TensorStore cannot decode.
     """
@@ -116,7 +118,7 @@ def _contrast(layer: Path, info: Mapping[str, Any]) -> tuple[float, float] | Non
             {
                 "driver": "neuroglancer_precomputed",
                 "kvstore": {"driver": "file", "path": f"{layer}/"},
-                "scale_index": len(info["scales"]) - 1,
+                "scale_index": 0,
             },
             read=True,
         ).result()
