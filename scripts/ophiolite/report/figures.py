@@ -145,14 +145,14 @@ def draw_scene(solids: Sequence[Solid], start_nm: Sequence[float], stop_nm: Sequ
 
 def draw_distributions(columns: Mapping[str, NDArray[Any]], path: Path) -> None:
     """SVG: a histogram with logarithmic bins for each column (title -> values); zeros and NaN are counted apart."""
-    with _figure((min(11.0, 3.7 * len(columns)), 2.5)) as figure:
-        figure.subplots_adjust(left=0.52 / figure.get_figwidth(), right=0.99, bottom=0.17, top=0.86, wspace=0.24)
+    with _figure((min(11.0, 3.7 * len(columns)), 2.7)) as figure:
+        figure.subplots_adjust(left=0.52 / figure.get_figwidth(), right=0.99, bottom=0.16, top=0.8, wspace=0.24)
         for axes, (title, values) in zip(
             figure.subplots(1, len(columns), squeeze=False)[0], columns.items(), strict=True
         ):
             finite = np.asarray(values, dtype=np.float64)
             usable = finite[np.isfinite(finite) & (finite > 0)]
-            axes.set_title(title)
+            axes.set_title(title, pad=17)
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter(_decade)
             axes.xaxis.set_minor_formatter(lambda *_: "")
@@ -165,7 +165,7 @@ def draw_distributions(columns: Mapping[str, NDArray[Any]], path: Path) -> None:
                 notes.append(f"median {_count(middle)}")
             if len(finite) > len(usable):
                 notes.append(f"{len(finite) - len(usable):,} without")
-            axes.annotate("    ".join(notes), (1, 1.04), xycoords="axes fraction", ha="right", size=8, color=QUIET)
+            axes.annotate("    ".join(notes), (0, 1.03), xycoords="axes fraction", size=8, color=QUIET)
             axes.yaxis.get_major_locator().set_params(integer=True)
             axes.set_axisbelow(True)
             axes.grid(axis="y", color=QUIET, alpha=0.25, linewidth=0.6)
