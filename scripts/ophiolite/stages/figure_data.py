@@ -18,6 +18,7 @@ from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.report.render import Solid, label_colours
 from ophiolite.stages.job import load_plan
+from ophiolite.stages.layer import volume_info
 from ophiolite.stages.objects import read_objects
 
 SHOWN_VX = 768
@@ -26,8 +27,8 @@ RANKED = 24
 DISTRIBUTIONS = {
     "voxels": "voxels",
     "mesh_faces": "triangles",
-    "mesh_area_um2": "surface, square micrometres",
-    "cable_um": "cable length, micrometres",
+    "mesh_area_um2": "surface, µm²",
+    "cable_um": "cable length, µm",
 }
 
 
@@ -114,8 +115,8 @@ class LayerFigures:
     def caption(self, label: int) -> str:
         """What stands under the picture of an object."""
         row = int(np.searchsorted(self.table["label"], np.uint64(label)))
-        parts = [f"{self.table['volume_um3'][row]:.3g} cubic micrometres"]
-        for name, unit in (("mesh_faces", "triangles"), ("cable_um", "micrometres of cable")):
+        parts = [f"{self.table['volume_um3'][row]:.3g} µm³"]
+        for name, unit in (("mesh_faces", "triangles"), ("cable_um", "µm of cable")):
             if name in self.table and np.isfinite(value := float(self.table[name][row])) and value:
                 parts.append(f"{value:,.0f} {unit}" if value >= 10 else f"{value:.2f} {unit}")
         return ", ".join(parts)
@@ -152,7 +153,8 @@ class LayerFigures:
         return None
 
     def _read(self, layer: str, mip: int, box: Box) -> NDArray[Any]:
-        return VolumeReader(self.store, LayerPaths(self.dataset, layer).layer_folder, mip).read(box)
+        info = volume_info(self.volume(layer))
+        return VolumeReader(self.store, LayerPaths(self.dataset, layer).layer_folder, mip, info).read(box)
 
 
 def _solid(

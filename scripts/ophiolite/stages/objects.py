@@ -27,10 +27,10 @@ from ophiolite.stages.shards import measures_path
 AXES = ("x", "y", "z")
 SHOWN = {
     "voxels": "voxels at mip 0",
-    "volume_um3": "volume in cubic micrometres",
+    "volume_um3": "volume in µm³",
     "mesh_faces": "triangles of the finest mesh",
-    "mesh_area_um2": "area of the finest mesh in square micrometres",
-    "cable_um": "cable length of the skeleton in micrometres",
+    "mesh_area_um2": "area of the finest mesh in µm²",
+    "cable_um": "cable length of the skeleton in µm",
     "skeleton_terminals": "free ends of the skeleton",
     "skeleton_branch_points": "branch points of the skeleton",
     "skeleton_radius_nm": "mean radius along the skeleton",
