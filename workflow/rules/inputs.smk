@@ -145,9 +145,9 @@ def layer_targets(dataset, layer, plan, kinds):
     base = f"{ROOT}/{dataset}/receipts/{layer}"
     if plan["kind"] == "refused":
         return [f"{base}/refused"]
-    found = []
     if plan["kind"] == "annotations":
         return [f"{base}/annotation_layer.json"] if "annotations" in kinds else []
+    found = []
     if "image" in kinds:
         found.append(f"{base}/layer_done.json")
     found += [f"{base}/{p}_done.json" for p in PRODUCTS if p in kinds and plan[p]]
@@ -155,7 +155,7 @@ def layer_targets(dataset, layer, plan, kinds):
         found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]
         if plan["properties"]:
             found.append(f"{base}/segment_properties.json")
-    return found
+    return [f"{base}/layer_info.json", *found] if found else []
 
 
 def receipts_for_slices(wildcards):

@@ -23,8 +23,7 @@ rule layer_info:
 rule pyramid_blocks:
     input:
         WARM,
-        info=receipt("layer_info"),
-        carries=carries_read,
+        carries_read,
     output:
         receipt("pyramid_blocks", "r{round}.{block}"),
     log:
@@ -70,7 +69,6 @@ rule label_stats:
 
 rule layer_done:
     input:
-        receipt("layer_info"),
         blocks_of_layer,
         stats_of_layer,
     output:

@@ -6,7 +6,7 @@ import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
 from ophiolite.plan.fragments import FOLDERS
-from ophiolite.stages.layer import PROPERTIES_FOLDER, close_folder
+from ophiolite.stages.layer import PROPERTIES_FOLDER, close_folder, sweep_rules
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,7 +19,8 @@ def run(args: argparse.Namespace) -> None:
     job = job_of(args, "layer_done")
     paths, volume = job.paths, job.volume
     blocks = [f"r{r.number}.{name}" for r in volume.rounds for name in r.block_names()]
-    receipts = [paths.receipt("layer_info", ""), *(paths.receipt("pyramid_blocks", b) for b in blocks)]
-    keep = ("provenance", *(f"{folder}/" for folder in (*FOLDERS.values(), PROPERTIES_FOLDER)))
+    receipts = [paths.receipt("pyramid_blocks", b) for b in blocks]
+    keep = ("info", "provenance", *(f"{folder}/" for folder in (*FOLDERS.values(), PROPERTIES_FOLDER)))
     files, digest = close_folder(job, paths.layer_folder, receipts, keep)
+    sweep_rules(job, "pyramid_blocks", "carry", "statistics", "label_stats")
     job.finish([], {"files": files, "receipts": digest})

@@ -8,7 +8,7 @@ from pathlib import Path
 from ophiolite.config.load import load_config, parse_config_json
 from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import load_speeds
-from ophiolite.plan.make import make_plan
+from ophiolite.plan.make import make_plan, planned_layers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,4 +23,7 @@ def run(args: argparse.Namespace) -> None:
     config = load_config(args.config) if args.config else parse_config_json(args.config_json)
     folder = Path(config.store) / config.project
     plan = make_plan(config, Path(), load_speeds(folder))
-    Store(folder).write("plan.json", plan.to_bytes())
+    store = Store(folder)
+    for paths in planned_layers(plan):
+        store.make_folder(paths.receipts)  # from here on the layer's folder is ours
+    store.write("plan.json", plan.to_bytes())

@@ -92,6 +92,13 @@ class Store:
             raise StoreError(self._unwritable(target, error)) from None
         return Written(path, size, digest.hexdigest())
 
+    def make_folder(self, folder: str) -> None:
+        """Make a folder that may be there; raises StoreError where the disk forbids it."""
+        try:
+            self.local(folder).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(self._unwritable(self.local(folder), error)) from None
+
     def delete(self, path: str) -> None:
         """Remove a file that may be absent."""
         self.local(path).unlink(missing_ok=True)
@@ -103,10 +110,12 @@ class Store:
             if file.is_file() and not file.name.endswith(".partial"):
                 yield file.relative_to(self.root).as_posix()
 
-    def sweep(self, folder: str) -> None:
-        """Remove what killed writers left below a folder."""
+    def sweep(self, folder: str, keep: tuple[str, ...] = ()) -> None:
+        """Remove what killed writers left below a folder, except of files whose path begins as one of `keep`."""
         for file in self.local(folder).rglob(".*.partial"):
-            file.unlink(missing_ok=True)
+            target = file.with_name(file.name[1:].rsplit(".", 2)[0])
+            if not target.relative_to(self.root).as_posix().startswith(keep):
+                file.unlink(missing_ok=True)
 
     def _unreadable(self, path: str, error: OSError) -> StoreError:
         do = "Run the workflow again: it remakes what is missing" if error.errno == errno.ENOENT else "Check the disk"

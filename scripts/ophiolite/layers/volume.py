@@ -22,11 +22,14 @@ OPEN_SHARDS = 32
 
 
 class VolumeReader:
-    """Voxels of one mip of a layer in a store; background outside the volume."""
+    """Voxels of one mip of a layer in a store; background outside the volume.
 
-    def __init__(self, store: Store, folder: str, mip: int) -> None:
+    info : what a plan says of the layer; read from the folder where it is not given.
+    """
+
+    def __init__(self, store: Store, folder: str, mip: int, info: VolumeInfo | None = None) -> None:
         info_path = f"{folder}/info"
-        self.info: VolumeInfo = parse_info(store.read(info_path), str(store.local(info_path)))
+        self.info = info or parse_info(store.read(info_path), str(store.local(info_path)))
         if mip >= len(self.info.scales):
             raise LayerError(
                 explain(

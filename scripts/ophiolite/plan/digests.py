@@ -41,7 +41,8 @@ def _product_digests(out: dict[str, str], name: str, product: FragmentPlan, bloc
     above = blocks if not product.options["dust_vx"] else (blocks, stats)
     fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
     out[fragments] = settings_digest(code_digest(f"commands.{fragments}"), data, made_from, above)
-    out[index] = settings_digest(code_digest(f"commands.{index}"), out[fragments])
+    in_info = options["shards"].get("quantization_bits")
+    out[index] = settings_digest(code_digest(f"commands.{index}"), out[fragments], in_info)
     out[shards] = settings_digest(code_digest(f"commands.{shards}"), options["shards"], out[index])
     out[f"{name}_done"] = settings_digest(code_digest(f"commands.{name}_done"), out[shards])
     return out[f"{name}_done"]

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ophiolite.config.model import AnnotationLayer, Config, Dataset, ImageLayer, Layer, SegmentationLayer
-from ophiolite.errors import OphioliteError, PlanError, explain
+from ophiolite.errors import LayerError, OphioliteError, PlanError, explain
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.store import Store
 from ophiolite.plan.costs import SECONDS_PER_MVX
 from ophiolite.plan.digests import annotation_digests, project_digests, volume_digests
 from ophiolite.plan.estimate import Speeds, annotation_costs, volume_costs
@@ -34,17 +36,13 @@ from ophiolite.sources.source import Source
 
 LABEL_TYPE = "uint64"
 LABELS_PER_PART = 1_000_000
+NO_VOXELS = {"mesh", "skeleton", "properties", "max_inline_labels"}
 
 
 def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
     """The plan of a project; `base` is the folder that relative sources start from."""
     datasets = {
-        name: DatasetPlan(
-            layers={
-                key: _plan_layer(config, f"datasets.{name}", dataset, key, base, speeds)
-                for key in sorted(dataset.layers)
-            }
-        )
+        name: DatasetPlan(layers={key: _plan_layer(config, name, key, base, speeds) for key in sorted(dataset.layers)})
         for name, dataset in sorted(config.datasets.items())
     }
     return ProjectPlan(
@@ -58,15 +56,40 @@ def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
     )
 
 
-def _plan_layer(config: Config, where: str, dataset: Dataset, name: str, base: Path, speeds: Speeds) -> LayerPlan:
+def planned_layers(plan: ProjectPlan) -> list[LayerPaths]:
+    """The paths of every layer that was not refused."""
+    layers = [(d, name, layer) for d, dataset in plan.datasets.items() for name, layer in dataset.layers.items()]
+    return [LayerPaths(d, name) for d, name, layer in layers if not isinstance(layer, Refused)]
+
+
+def _plan_layer(config: Config, dataset_name: str, name: str, base: Path, speeds: Speeds) -> LayerPlan:
+    dataset = config.datasets[dataset_name]
     layer: Layer = dataset.layers[name]
-    place = f"{where}.layers.{name}"
+    place = f"datasets.{dataset_name}.layers.{name}"
     try:
+        _refuse_foreign(Store(base / config.store / config.project), LayerPaths(dataset_name, name))
         if isinstance(layer, AnnotationLayer):
             return _plan_annotations(layer, dataset, base, place)
         return _plan_volume(config, layer, dataset, base, place, speeds)
     except OphioliteError as error:
         return Refused(kind="refused", error=f"{place}: {error}")
+
+
+def _refuse_foreign(store: Store, paths: LayerPaths) -> None:
+    """Raise LayerError where a layer's folder holds files but no plan of ours ever claimed it."""
+    if store.local(paths.receipts).is_dir():
+        return
+    first = next(iter(store.list(paths.layer_folder)), None)
+    if first is not None:
+        raise LayerError(
+            explain(
+                str(store.local(paths.layer_folder)),
+                "holds files that this workflow did not write",
+                expected="no such folder, or one with receipts",
+                got=first,
+                do="Move it away, or choose another project, dataset or layer name",
+            )
+        )
 
 
 def resolve_source(text: str, dataset: Dataset, base: Path) -> str:
@@ -238,5 +261,5 @@ def _plan_annotations(layer: AnnotationLayer, dataset: Dataset, base: Path, plac
     )
     stat = file.stat()
     segmentation = dataset.layers.get(layer.segmentation) if layer.segmentation else None
-    upstream = segmentation.model_dump(mode="json") if segmentation else None
+    upstream = segmentation.model_dump(mode="json", exclude=NO_VOXELS) if segmentation else None
     return plan.model_copy(update={"digests": annotation_digests(plan, [stat.st_size, stat.st_mtime_ns], upstream)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 
 from ophiolite.geometry import Box
 from ophiolite.layers.annotation_layer import annotation_files
-from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Written
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import AnnotationPlan
@@ -19,7 +19,7 @@ from ophiolite.precomputed.annotation_table import AnnotationTable
 from ophiolite.sources.annotation_tables import read_annotation_table
 from ophiolite.sources.cremi_annotations import read_cremi_partners
 from ophiolite.stages.job import Job
-from ophiolite.stages.layer import refuse_foreign
+from ophiolite.stages.layer import volume_info
 
 KINDS = {
     "point": AnnotationType.POINT,
@@ -32,7 +32,6 @@ KINDS = {
 def write_annotations(job: Job) -> tuple[list[Written], int]:
     """Write every file of the layer and remove stale ones; returns them and the number of annotations."""
     plan = job.annotations
-    refuse_foreign(job)
     table = _read(job, plan)
     folder = job.paths.layer_folder
     written = [job.store.write(f"{folder}/{path}", data) for path, data in annotation_files(table, plan.limit)]
@@ -54,7 +53,8 @@ def _labels_at(job: Job, plan: AnnotationPlan) -> Callable[[NDArray[np.float64]]
     """Looks labels up at points `(n, 3)` in nm; 0 outside the volume."""
     if plan.segmentation is None:
         return None
-    volume = VolumeReader(job.store, LayerPaths(job.dataset, plan.segmentation).layer_folder, 0)
+    segmentation = replace(job, layer=plan.segmentation)
+    volume = VolumeReader(job.store, segmentation.paths.layer_folder, 0, volume_info(segmentation.volume))
 
     def labels_at(points_nm: NDArray[np.float64]) -> NDArray[np.uint64]:
         voxels = np.floor(points_nm / np.array(volume.scale.resolution_nm)).astype(np.int64)

@@ -22,7 +22,7 @@ from ophiolite.precomputed.fragment_file import Fragment, decode_section, encode
 from ophiolite.precomputed.pack import Pack, encode_pack
 from ophiolite.precomputed.sharding import ShardingSpec, locate
 from ophiolite.stages.job import Job, finished_tasks, require
-from ophiolite.stages.layer import reduced_statistics
+from ophiolite.stages.layer import reduced_statistics, volume_info
 
 FAR_OFF = 4
 Flags = tuple[bool, bool, bool]
@@ -47,17 +47,18 @@ def run_fragments(
 ) -> tuple[list[Written], dict[str, Any], float]:
     """Make the fragment file of a block; returns files, facts for the receipt, and the million voxels it covers."""
     plan = job.product(product)
-    volume = VolumeReader(job.store, job.paths.layer_folder, plan.mip)
+    volume = VolumeReader(job.store, job.paths.layer_folder, plan.mip, volume_info(job.volume))
     tasks = plan.tasks_of(block)
     cores = [plan.task_core(t, volume.box) for t in tasks]
     dust = _dust(job, plan)
     with finished_tasks(job, f"{product}_fragments") as done:
         for number, (index, core) in enumerate(zip(tasks, cores, strict=True), start=1):
             name = _pack_name(index)
-            if not done.exists(name):
-                task = _read_task(volume, core, dust)
-                entries = [(0, label, data) for label, data in pieces_of(task)]
-                done.write(name, encode_pack(entries))
+            if done.exists(name):
+                job.say(f"task {number} of {len(tasks)}: done by an earlier try")
+                continue
+            task = _read_task(volume, core, dust)
+            done.write(name, encode_pack([(0, label, data) for label, data in pieces_of(task)]))
             job.say(f"task {number} of {len(tasks)}")
         found = [
             (label, core.start, data)

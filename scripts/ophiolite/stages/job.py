@@ -159,17 +159,19 @@ class Job:
 def finished_tasks(job: Job, folder: str) -> Iterator[Store]:
     """A folder for finished tasks under `work/`, named by the job's digest so that none of other settings is taken.
 
-    It outlives a failed or killed job, so that the next try skips what is done; it goes when the block is done.
+    It outlives a failed or killed job, so that the next try skips what is done; it goes when the block is done, or
+    when a job of other settings comes.
     """
-    base = f"{job.paths.work}/{folder}/tasks-{job.digest}/{job.item or 'all'}"
-    tasks = Store(job.store.root / base)
-    tasks.root.mkdir(parents=True, exist_ok=True)
+    of_rule = job.store.local(f"{job.paths.work}/{folder}")
+    own = of_rule / f"tasks-{job.digest}"
+    for other in of_rule.glob("tasks-*"):
+        if other != own:
+            shutil.rmtree(other, ignore_errors=True)
+    tasks = Store(own / (job.item or "all"))
+    tasks.make_folder("")
     tasks.sweep("")
     yield tasks
     shutil.rmtree(tasks.root)
-    parent = tasks.root.parent
-    if not any(parent.iterdir()):
-        parent.rmdir()
 
 
 def require(store: Store, path: str, remake: str) -> None:

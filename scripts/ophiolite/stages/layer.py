@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
 
 import numpy as np
 
 from ophiolite import __version__
-from ophiolite.errors import LayerError, explain
 from ophiolite.kernels.label_stats import LabelStats, merge_stats
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
@@ -52,30 +52,11 @@ def _scale(scale: ScalePlan) -> Scale:
 
 
 def write_layer_info(job: Job) -> list[Written]:
-    """Write `info` (and `provenance`, which no receipt names since it is dated); refuse a folder that is not ours."""
+    """Write `info` (and `provenance`, which no receipt names since it is dated)."""
     folder = job.paths.layer_folder
-    refuse_foreign(job)
     written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
     job.store.write(f"{folder}/provenance", _provenance(job))
     return written
-
-
-def refuse_foreign(job: Job) -> None:
-    """Raise LayerError where the layer's folder holds files but we have no receipt of it."""
-    folder = job.paths.layer_folder
-    if job.store.local(job.paths.receipts).is_dir():
-        return
-    first = next(iter(job.store.list(folder)), None)
-    if first is not None:
-        raise LayerError(
-            explain(
-                str(job.store.local(folder)),
-                "holds files that this workflow did not write",
-                expected="no such folder, or one with receipts",
-                got=first,
-                do="Move it away, or choose another project, dataset or layer name",
-            )
-        )
 
 
 def _provenance(job: Job) -> bytes:
@@ -150,8 +131,18 @@ def close_folder(job: Job, folder: str, receipts: list[str], keep: tuple[str, ..
         if path not in named and not path.startswith(own):
             job.store.delete(path)
             job.say(f"removed {path}, which no receipt names")
+    job.store.sweep(folder, own)
     _remove_empty(job.store, folder)
     return len([n for n in named if n.startswith(folder)]), digest.hexdigest()
+
+
+def sweep_rules(job: Job, *rules: str) -> None:
+    """Remove what jobs of these rules, all of them done now, left: partial files, folders of finished tasks."""
+    for rule in rules:
+        job.store.sweep(f"{job.paths.work}/{rule}")
+        job.store.sweep(f"{job.paths.receipts}/{rule}")
+        for tasks in job.store.local(f"{job.paths.work}/{rule}").glob("tasks-*"):
+            shutil.rmtree(tasks, ignore_errors=True)
 
 
 def _remove_empty(store: Store, folder: str) -> None:
@@ -169,4 +160,5 @@ def close_product(job: Job, product: str) -> dict[str, object]:
         *(paths.receipt(f"{product}_shards", j) for j in plan.job_names()),
     ]
     files, digest = close_folder(job, f"{paths.layer_folder}/{plan.folder}", receipts)
+    sweep_rules(job, f"{product}_fragments", f"{product}_shards", f"{product}_measures")
     return {"files": files, "receipts": digest}

@@ -72,8 +72,10 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
     with finished_tasks(job, "pyramid_blocks") as spool:
         for number, task in enumerate(tasks, start=1):
             name = f"{'-'.join(map(str, task))}.pack"
-            if not spool.exists(name):
-                spool.write(name, encode_pack(_task_entries(geometry, reader, task)))
+            if spool.exists(name):
+                job.say(f"task {number} of {len(tasks)}: done by an earlier try")
+                continue
+            spool.write(name, encode_pack(_task_entries(geometry, reader, task)))
             job.say(f"task {number} of {len(tasks)}")
         packs = [(t, Pack(spool.read(f"{'-'.join(map(str, t))}.pack"), str(t))) for t in tasks]
         written = list(_write_block(job, geometry, block, packs))
