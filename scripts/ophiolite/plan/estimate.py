@@ -16,7 +16,7 @@ from ophiolite.plan.costs import (
     START_SECONDS,
     task_memory_mb,
 )
-from ophiolite.plan.model import Cost, FragmentPlan, VolumePlan
+from ophiolite.plan.model import Cost, FragmentPlan, ScalePlan, VolumePlan
 from ophiolite.plan.pyramid import MEMORY_PER_TASK_BYTE
 
 COMPRESSION = {
@@ -89,16 +89,24 @@ def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
     voxels = sum(s.box.volume for s in plan.scales)
     size = sum(s.box.volume * itemsize * plan.source.channels / COMPRESSION[s.encoding.name] for s in plan.scales)
     shards = sum(prod(ceildiv(s.chunks.shape, s.shard_chunks)) if s.sharding else len(s.chunks) for s in plan.scales)
-    task_bytes = prod(low(first.task_vx, plan.scales[0].size_vx)) * itemsize * plan.source.channels
+    voxel_bytes = itemsize * plan.source.channels
+    task_bytes = prod(low(first.task_vx, plan.scales[0].size_vx)) * voxel_bytes * MEMORY_PER_TASK_BYTE
+    shard_bytes = max(_shard_bytes(s, voxel_bytes) for s in plan.scales)
     seconds = START_SECONDS + mvx * speeds.of(key, SECONDS_PER_MVX[key]) * voxels / plan.scales[0].box.volume / count
     return Cost(
         rule="pyramid_blocks",
         jobs=count,
         seconds=round(seconds, 1),
-        memory_mb=BASE_MEMORY_MB + task_bytes * MEMORY_PER_TASK_BYTE // 10**6,
+        memory_mb=BASE_MEMORY_MB + (plan.source.cache_bytes + max(task_bytes, shard_bytes)) // 10**6,
         output_mb=round(size / 1e6, 1),
         files=shards,
     )
+
+
+def _shard_bytes(scale: ScalePlan, voxel_bytes: int) -> int:
+    """What one shard takes while it is put together: its chunks, and the file."""
+    raw = prod(scale.shard_chunks) * prod(scale.chunk_vx) * voxel_bytes
+    return int(2 * raw / COMPRESSION[scale.encoding.name])
 
 
 def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, speeds: Speeds) -> list[Cost]:

@@ -23,6 +23,8 @@ LABELS_WORTH_A_JOB = 50
 LABELS_PER_SHARD = 1000
 SAMPLE_BOXES = 8
 SAMPLE_SIDE_VX = 128
+SAMPLE_WIDE_VX = 512
+SAMPLE_VX = SAMPLE_SIDE_VX**3
 SEED = 1863
 
 FRAGMENT_OPTIONS = {
@@ -117,10 +119,9 @@ def estimate_labels(bounds: Box, alignment: Vec, read: Callable[[Box], NDArray[A
     """Estimate how many labels a volume holds from a few seeded boxes (exact where they cover it).
 
     Labels seen in boxes of known volume are scaled up by the volume; big objects are counted once too often, so the
-    estimate is an upper one.
+    estimate is an upper one. Boxes are flat where the source is made of large slices or tiles.
     """
-    side = tuple(-(-SAMPLE_SIDE_VX // a) * a for a in alignment)
-    grid = Grid(bounds, (side[0], side[1], side[2]))
+    grid = Grid(bounds, _sample_shape(bounds.shape, alignment))
     cells = list(range(len(grid)))
     if len(cells) > SAMPLE_BOXES:
         cells = sorted(np.random.default_rng(SEED).choice(len(cells), SAMPLE_BOXES, replace=False).tolist())
@@ -133,3 +134,15 @@ def estimate_labels(bounds: Box, alignment: Vec, read: Callable[[Box], NDArray[A
         seen.update(found[found > 0].tolist())
         voxels += box.volume
     return max(1, round(len(seen) * bounds.volume / voxels))
+
+
+def _sample_shape(size: Vec, alignment: Vec) -> Vec:
+    """A box of about SAMPLE_VX voxels of a source that is read best in steps of `alignment`."""
+    wide = [
+        min(n, SAMPLE_WIDE_VX if a > SAMPLE_SIDE_VX else SAMPLE_SIDE_VX) for n, a in zip(size, alignment, strict=True)
+    ]
+    for axis in sorted(range(3), key=lambda d: alignment[d]):
+        if wide[0] * wide[1] * wide[2] > SAMPLE_VX:
+            others = wide[0] * wide[1] * wide[2] // wide[axis]
+            wide[axis] = max(1, SAMPLE_VX // others)
+    return (wide[0], wide[1], wide[2])

@@ -150,6 +150,7 @@ def _plan_volume(
         source_bytes=source.dtype.itemsize,
         layer_bytes=8 if label else source.dtype.itemsize,
         is_label=label,
+        cache_bytes=source.cache_bytes,
     )
     scales, rounds = plan_pyramid(volume, layer.pyramid, config.jobs, SECONDS_PER_MVX[f"pyramid_blocks.{layer.type}"])
     warnings = _check_encodings(scales, data_type, source.channels, place)
@@ -179,6 +180,7 @@ def _plan_volume(
             pad_vx=padded.pad_vx,
             fingerprint=source.fingerprint(),
             alignment_vx=source.alignment_vx,
+            cache_bytes=source.cache_bytes,
         ),
         data_type=data_type,
         method=_method(layer),

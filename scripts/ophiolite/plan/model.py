@@ -161,6 +161,7 @@ class SourcePlan(Part):
     pad_vx: Vec
     fingerprint: str
     alignment_vx: Vec
+    cache_bytes: int
 
 
 class VolumePlan(Part):

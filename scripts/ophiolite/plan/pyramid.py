@@ -33,6 +33,7 @@ class Volume:
     source_bytes: int
     layer_bytes: int
     is_label: bool
+    cache_bytes: int
 
 
 def chunk_size(pyramid: Pyramid, resolution_nm: ResolutionNm) -> Vec:
@@ -149,7 +150,8 @@ def _rounds(
     volume: Volume, pyramid: Pyramid, jobs: Jobs, scales: list[ScalePlan], chunk: Vec, seconds_per_mvx: float
 ) -> list[RoundPlan]:
     """Cut the mips into passes so that one task of each fits memory."""
-    budget = (jobs.memory_mb - BASE_MEMORY_MB) * 10**6 // MEMORY_PER_TASK_BYTE
+    room = (jobs.memory_mb - BASE_MEMORY_MB) * 10**6 - volume.cache_bytes
+    budget = max(room, 0) // MEMORY_PER_TASK_BYTE
     rounds: list[RoundPlan] = []
     first = 0
     while first < len(scales):

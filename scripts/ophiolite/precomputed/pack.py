@@ -6,6 +6,7 @@ bytes; offsets count from the start of the file, entries are sorted by group and
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterable, Iterator
 
@@ -31,9 +32,9 @@ def encode_pack(entries: Iterable[tuple[int, int, bytes]]) -> bytes:
 
 
 class Pack:
-    """Entries of a pack in memory (or a memory map)."""
+    """Entries of a pack in memory or in a memory map; data are copied out when asked for."""
 
-    def __init__(self, data: bytes | memoryview, name: str) -> None:
+    def __init__(self, data: bytes | mmap.mmap, name: str) -> None:
         self._data = memoryview(data)
         head = len(MAGIC) + 8
         if len(self._data) < head or bytes(self._data[: len(MAGIC)]) != MAGIC:
@@ -52,7 +53,18 @@ class Pack:
                 explain(name, "is truncated", got=f"{len(self._data)} bytes", do="Delete it and run again")
             )
 
+    def keys(self, group: int) -> list[int]:
+        """Keys of one group, ascending."""
+        found: list[int] = self._table[self._table[:, 0] == group, 1].tolist()
+        return found
+
     def entries(self, group: int) -> Iterator[tuple[int, bytes]]:
         """(key, data) of one group, ascending by key."""
         for _, key, offset, size in self._table[self._table[:, 0] == group].tolist():
             yield key, bytes(self._data[offset : offset + size])
+
+    def get(self, group: int, key: int) -> bytes:
+        """The data of one entry, which must exist."""
+        row = np.flatnonzero((self._table[:, 0] == group) & (self._table[:, 1] == key))[0]
+        offset, size = self._table[row, 2:].tolist()
+        return bytes(self._data[offset : offset + size])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,9 +79,15 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
                 continue
             spool.write(name, encode_pack(_task_entries(geometry, reader, task)))
             job.say(f"task {number} of {len(tasks)}")
-        packs = [(t, Pack(spool.read(f"{'-'.join(map(str, t))}.pack"), str(t))) for t in tasks]
+        packs = [(t, _open_pack(spool.local(f"{'-'.join(map(str, t))}.pack"))) for t in tasks]
         written = list(_write_block(job, geometry, block, packs))
     return written, mvx
+
+
+def _open_pack(path: Path) -> Pack:
+    """The pack of a finished task, mapped, not read: a block may hold more than fits memory."""
+    with open(path, "rb") as file:
+        return Pack(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
 
 
 def _task_entries(
@@ -124,9 +132,7 @@ def _chunks(scale: ScalePlan, pixels: NDArray[Any], own: Box, data_type: str) ->
 def _write_block(job: Job, geometry: RoundGeometry, block: str, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:
     """Assemble shards (or chunk files), carry and statistics from the finished tasks."""
     for scale in geometry.scales:
-        box = geometry.block_box(scale, block)
-        if not box.empty:
-            yield from _write_scale(job, scale, box, packs)
+        yield from _write_scale(job, scale, packs)
     if geometry.round.carry:
         last = geometry.scales[-1]
         arrays = _assemble_carry(geometry, last, geometry.block_box(last, block), packs)
@@ -138,21 +144,22 @@ def _write_block(job: Job, geometry: RoundGeometry, block: str, packs: list[tupl
         yield job.store.write(job.paths.statistics(block), stats_bytes(merged))
 
 
-def _write_scale(job: Job, scale: ScalePlan, box: Box, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:
+def _write_scale(job: Job, scale: ScalePlan, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:
+    """Write the shards (or chunk files) of one mip of a block, one after the other."""
     folder = f"{job.paths.layer_folder}/{scale.key}"
-    chunks = {key: data for _, pack in packs for key, data in pack.entries(scale.mip)}
+    holder = {key: pack for _, pack in packs for key in pack.keys(scale.mip)}
+    keys = sorted(holder)
     if scale.sharding is None:
         grid = scale.chunks
-        keys = sorted(chunks)
         for key, (x, y, z) in zip(keys, morton.decode(keys, grid.shape).tolist(), strict=True):
-            yield job.store.write(f"{folder}/{chunk_name(grid.cell((x, y, z)))}", chunks[key])
+            yield job.store.write(f"{folder}/{chunk_name(grid.cell((x, y, z)))}", holder[key].get(scale.mip, key))
         return
     spec = ShardingSpec.from_json(scale.sharding, f"plan, mip {scale.mip}")
-    ids = np.array(sorted(chunks), dtype=np.uint64)
+    ids = np.array(keys, dtype=np.uint64)
     shards, _ = locate(spec, ids)
     for shard in np.unique(shards).tolist():
-        mine = ids[shards == shard].tolist()
-        data = build_shard(spec, shard, ((key, b"", chunks[key]) for key in mine), compressed=True)
+        entries = ((key, b"", holder[key].get(scale.mip, key)) for key in ids[shards == shard].tolist())
+        data = build_shard(spec, shard, entries, compressed=True)
         yield job.store.write(f"{folder}/{shard_name(spec, shard)}", data)
 
 
