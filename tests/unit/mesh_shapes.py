@@ -13,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.mesh_measure import edge_keys
 
 Resolution = tuple[float, float, float]
 
@@ -76,3 +77,21 @@ def nm(vertices: NDArray[Any], resolution: Resolution) -> NDArray[np.float64]:
     """Lattice points in nm."""
     out: NDArray[np.float64] = np.asarray(vertices, np.float64) * np.array(resolution) / STEPS_PER_VOXEL
     return out
+
+
+def unpaired_edges(faces: Any) -> NDArray[np.int64]:
+    """Directed edges (k, 2) without their opposite, sorted; one row for each time they are missing."""
+    f = np.ascontiguousarray(faces, dtype=np.int64).reshape(-1, 3)
+    if len(f) == 0:
+        return np.empty((0, 2), np.int64)
+    keys = edge_keys(f)
+    undirected, start = np.unique(keys >> 1, return_index=True)
+    net = np.add.reduceat(1 - 2 * (keys & 1), start)
+    lone = np.flatnonzero(net)
+    edges = np.repeat(undirected[lone], np.abs(net[lone]))
+    backward = np.repeat(net[lone] < 0, np.abs(net[lone]))
+    n = int(f.max()) + 1
+    low, high = edges // n, edges % n
+    out = np.stack([np.where(backward, high, low), np.where(backward, low, high)], axis=1)
+    result: NDArray[np.int64] = out[np.lexsort((out[:, 1], out[:, 0]))]
+    return result

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mesh_shapes import unpaired_edges
 from numpy.typing import NDArray
 
 from ophiolite.kernels.mesh_measure import (
@@ -18,7 +19,6 @@ from ophiolite.kernels.mesh_measure import (
     measure,
     signed_volume,
     surface_distance,
-    unpaired_edges,
 )
 
 TETRAHEDRON = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])

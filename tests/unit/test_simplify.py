@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mesh_shapes import ball, blobs, nm, whole
+from mesh_shapes import ball, blobs, nm, unpaired_edges, whole
 from numpy.typing import NDArray
 
-from ophiolite.kernels.mesh_measure import area, is_watertight, signed_volume, surface_distance, unpaired_edges
+from ophiolite.kernels.mesh_measure import area, is_watertight, signed_volume, surface_distance
 from ophiolite.kernels.simplify import simplify
 
 ONE = (1.0, 1.0, 1.0)

@@ -88,24 +88,6 @@ def is_watertight(faces: ArrayLike) -> bool:
     return bool(((first ^ 1) == second).all() and (first & 1 == 0).all() and (np.diff(first) > 0).all())
 
 
-def unpaired_edges(faces: ArrayLike) -> NDArray[np.int64]:
-    """Directed edges (k, 2) without their opposite, sorted; one row for each time they are missing."""
-    f = np.ascontiguousarray(faces, dtype=np.int64).reshape(-1, 3)
-    if len(f) == 0:
-        return np.empty((0, 2), np.int64)
-    keys = edge_keys(f)
-    undirected, start = np.unique(keys >> 1, return_index=True)
-    net = np.add.reduceat(1 - 2 * (keys & 1), start)
-    lone = np.flatnonzero(net)
-    edges = np.repeat(undirected[lone], np.abs(net[lone]))
-    backward = np.repeat(net[lone] < 0, np.abs(net[lone]))
-    n = int(f.max()) + 1
-    low, high = edges // n, edges % n
-    out = np.stack([np.where(backward, high, low), np.where(backward, low, high)], axis=1)
-    result: NDArray[np.int64] = out[np.lexsort((out[:, 1], out[:, 0]))]
-    return result
-
-
 def edge_keys(faces: NDArray[np.int64]) -> NDArray[np.int64]:
     """Sorted keys (3 m,) of the edges of faces (m, 3): 2 (low n + high) + (0 from low to high, 1 back), n = max + 1."""
     n = int(faces.max()) + 1 if len(faces) else 1

@@ -3,7 +3,7 @@
 Garland & Heckbert 1997, "Surface simplification using quadric error metrics", planes weighted by area; the link
 condition of Dey et al. 1999, "Topology preserving edge contraction", so that a watertight mesh stays watertight and no
 part of it vanishes; collapses that turn a face over or make a sliver are refused. Vertices on edges without exactly two
-opposite faces never move. Ties go by vertex number, so the result is a function of the input alone.
+opposite faces never move. Edges wait in buckets by price instead of in a heap: nearly the same order, and no sifting.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ _LEAST_COSINE = 0.2
 _LEAST_COMPACTNESS = 0.05
 # Where planes fix no point (flat and ridge regions) shorter edges go first.
 _LENGTH_SHARE = 1e-6
+# The queue sorts prices into buckets, four to a factor of two, first in first out.
+_PER_OCTAVE = 4
+_BUCKETS = 80 * _PER_OCTAVE
 
 
 def simplify(
@@ -38,7 +41,7 @@ def simplify(
     Returns vertices, faces and, for each vertex, the row of `vertices` that it was.
     """
     v = np.array(vertices, np.float64).reshape(-1, 3)
-    f = np.array(faces, np.int64).reshape(-1, 3)
+    f = np.array(faces, np.int32).reshape(-1, 3)
     if len(f) <= target_faces or len(f) == 0:
         return v, f.astype(np.uint32), np.arange(len(v))
     centre = (v.min(axis=0) + v.max(axis=0)) / 2
@@ -54,9 +57,9 @@ def simplify(
     return v[used] + centre, number[f].astype(np.uint32), np.flatnonzero(used)
 
 
-def _at_odd_edges(faces: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+def _at_odd_edges(faces: NDArray[np.int32], n: int) -> NDArray[np.bool_]:
     """Vertices of edges that are not shared by exactly two faces in opposite directions."""
-    keys = edge_keys(faces)
+    keys = edge_keys(faces.astype(np.int64))
     edges, start, count = np.unique(keys >> 1, return_index=True, return_counts=True)
     backward = np.add.reduceat(keys & 1, start)
     bad = edges[(count != 2) | (backward != 1)]
@@ -144,37 +147,7 @@ def _place(v: Any, q: Any, locked: Any, a: int, b: int, out: Any, s: Any) -> Any
 
 
 @njit(cache=True, nogil=True)
-def _less(cost: Any, ends: Any, i: int, j: int) -> Any:
-    if cost[i] != cost[j]:
-        return cost[i] < cost[j]
-    if ends[i, 0] != ends[j, 0]:
-        return ends[i, 0] < ends[j, 0]
-    return ends[i, 1] < ends[j, 1]
-
-
-@njit(cache=True, nogil=True)
-def _swap(cost: Any, ends: Any, i: int, j: int) -> None:
-    cost[i], cost[j] = cost[j], cost[i]
-    for k in range(3):
-        ends[i, k], ends[j, k] = ends[j, k], ends[i, k]
-
-
-@njit(cache=True, nogil=True)
-def _down(cost: Any, ends: Any, size: int, i: int) -> None:
-    while True:
-        child = 2 * i + 1
-        if child >= size:
-            return
-        if child + 1 < size and _less(cost, ends, child + 1, child):
-            child += 1
-        if not _less(cost, ends, child, i):
-            return
-        _swap(cost, ends, i, child)
-        i = child
-
-
-@njit(cache=True, nogil=True)
-def _fits(v: Any, a: Any, b: int, c: int, p: Any) -> Any:
+def _fits(v: Any, a: int, b: int, c: int, p: Any) -> Any:
     """Whether face a b c stays sound when corner a moves to p."""
     ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
     wx, wy, wz = v[c, 0] - v[a, 0], v[c, 1] - v[a, 1], v[c, 2] - v[a, 2]
@@ -244,37 +217,54 @@ def _allowed(v: Any, f: Any, dead: Any, head: Any, chain: Any, mark: Any, stamp:
 
 
 @njit(cache=True, nogil=True)
-def _merge(f: Any, dead: Any, head: Any, tail: Any, chain: Any, a: int, b: int) -> Any:
+def _merge(f: Any, dead: Any, head: Any, chain: Any, a: int, b: int) -> Any:
     """Give b's faces to a; returns how many vanish."""
     gone = 0
-    chain[tail[a]] = head[b]
-    tail[a] = tail[b]
-    corner, last = head[a], -1
+    corner = head[b]
     while corner >= 0:
         i, j = corner // 3, corner % 3
-        following = chain[corner]
-        if not dead[i] and f[i, j] == b:
+        corner = chain[corner]
+        if not dead[i]:
             if f[i, (j + 1) % 3] == a or f[i, (j + 2) % 3] == a:
                 dead[i] = True
                 gone += 1
             else:
                 f[i, j] = a
-        corner = following
-    corner = head[a]
-    head[a] = -1
-    while corner >= 0:
-        following = chain[corner]
-        if not dead[corner // 3]:
-            if last < 0:
-                head[a] = corner
-            else:
-                chain[last] = corner
-            last = corner
-        corner = following
-    tail[a] = last
-    if last >= 0:
+    last = -1
+    for start in (head[a], head[b]):
+        corner = start
+        while corner >= 0:
+            following = chain[corner]
+            if not dead[corner // 3]:
+                if last < 0:
+                    head[a] = corner
+                else:
+                    chain[last] = corner
+                last = corner
+            corner = following
+    if last < 0:
+        head[a] = -1
+    else:
         chain[last] = -1
+    head[b] = -1
     return gone
+
+
+@njit(cache=True, nogil=True)
+def _push(queue: Any, first: Any, last: Any, state: Any, price: float, a: int, b: int, seen: int) -> None:
+    """Append edge a b to the bucket of its price; state holds next free row, lowest bucket used, log2 of its price."""
+    bucket = 0
+    if price > 0:
+        bucket = min(max(int((np.log2(price) - state[2]) * _PER_OCTAVE), 0), len(first) - 1)
+    row = state[0]
+    state[0] = queue[row, 3]
+    queue[row, 0], queue[row, 1], queue[row, 2], queue[row, 3] = a, b, seen, -1
+    if first[bucket] < 0:
+        first[bucket] = row
+    else:
+        queue[last[bucket], 3] = row
+    last[bucket] = row
+    state[1] = min(state[1], bucket)
 
 
 @njit(cache=True, nogil=True)
@@ -282,33 +272,43 @@ def _collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
     n, m = len(v), len(f)
     q = _quadrics(v, f)
     dead = np.zeros(m, np.bool_)
-    head, tail, chain = np.full(n, -1, np.int64), np.full(n, -1, np.int64), np.full(3 * m, -1, np.int64)
-    for corner in range(3 * m):
+    head, chain = np.full(n, -1, np.int32), np.full(3 * m, -1, np.int32)
+    for corner in range(3 * m - 1, -1, -1):
         a = f[corner // 3, corner % 3]
-        if head[a] < 0:
-            head[a] = corner
-        else:
-            chain[tail[a]] = corner
-        tail[a] = corner
-    mark, version = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    cost, ends = np.empty(3 * m + 64), np.empty((3 * m + 64, 3), np.int64)
+        chain[corner] = head[a]
+        head[a] = corner
+    mark, version = np.zeros(n, np.int64), np.zeros(n, np.int32)
+    queue = np.empty((3 * m + 64, 4), np.int32)
+    for row in range(len(queue)):
+        queue[row, 3] = row + 1
+    queue[len(queue) - 1, 3] = -1
+    first, last = np.full(_BUCKETS, -1, np.int32), np.full(_BUCKETS, -1, np.int32)
+    state = np.array([0, _BUCKETS - 1, 0])
+    weight, reach = 0.0, 0.0
+    for i in range(n):
+        weight += q[i, 10]
+        for d in range(3):
+            reach = max(reach, abs(v[i, d]))
+    state[2] = int(np.log2(max(weight * reach * reach, 1e-290))) - _BUCKETS // _PER_OCTAVE
     p, s = np.empty(3), np.empty(11)
-    size, stamp, alive = 0, 0, m
     for i in range(m):
         for j in range(3):
             a, b = f[i, j], f[i, (j + 1) % 3]
             if a < b and not (locked[a] and locked[b]):
                 mean, price = _place(v, q, locked, a, b, p, s)
                 if mean <= most:
-                    cost[size], ends[size, 0], ends[size, 1], ends[size, 2] = price, a, b, 0
-                    size += 1
-    for i in range(size // 2 - 1, -1, -1):
-        _down(cost, ends, size, i)
-    while alive > target and size > 0:
-        a, b, seen = ends[0, 0], ends[0, 1], ends[0, 2]
-        size -= 1
-        _swap(cost, ends, 0, size)
-        _down(cost, ends, size, 0)
+                    _push(queue, first, last, state, price, a, b, 0)
+    stamp, alive = 0, m
+    while alive > target:
+        while state[1] < _BUCKETS and first[state[1]] < 0:
+            state[1] += 1
+        if state[1] == _BUCKETS:
+            break
+        row = first[state[1]]
+        a, b, seen = queue[row, 0], queue[row, 1], queue[row, 2]
+        first[state[1]] = queue[row, 3]
+        queue[row, 3] = state[0]
+        state[0] = row
         if seen != version[a] + version[b] or head[a] < 0 or head[b] < 0:
             continue
         _place(v, q, locked, a, b, p, s)
@@ -319,36 +319,31 @@ def _collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
             a, b = b, a
         v[a, 0], v[a, 1], v[a, 2] = p[0], p[1], p[2]
         q[a] = s
-        alive -= _merge(f, dead, head, tail, chain, a, b)
-        head[b] = -1
+        alive -= _merge(f, dead, head, chain, a, b)
         version[a] += 1
-        if size + 64 > len(cost) - len(cost) // 8:
-            kept = 0
-            for i in range(size):
-                if (
-                    ends[i, 2] == version[ends[i, 0]] + version[ends[i, 1]]
-                    and head[ends[i, 0]] >= 0 <= head[ends[i, 1]]
-                ):
-                    _swap(cost, ends, kept, i)
-                    kept += 1
-            size = kept
-            for i in range(size // 2 - 1, -1, -1):
-                _down(cost, ends, size, i)
         stamp += 2
         corner = head[a]
         while corner >= 0:
             i, j = corner // 3, corner % 3
             corner = chain[corner]
             for u in (f[i, (j + 1) % 3], f[i, (j + 2) % 3]):
-                if mark[u] != stamp and not (locked[a] and locked[u]) and size < len(cost):
+                if mark[u] != stamp and not (locked[a] and locked[u]):
                     mark[u] = stamp
                     mean, price = _place(v, q, locked, min(a, u), max(a, u), p, s)
                     if mean <= most:
-                        at = size
-                        cost[at], ends[at, 0], ends[at, 1] = price, min(a, u), max(a, u)
-                        ends[at, 2] = version[a] + version[u]
-                        size += 1
-                        while at > 0 and _less(cost, ends, at, (at - 1) // 2):
-                            _swap(cost, ends, at, (at - 1) // 2)
-                            at = (at - 1) // 2
+                        if state[0] < 0:
+                            queue = _more(queue, state)
+                        _push(queue, first, last, state, price, min(a, u), max(a, u), version[a] + version[u])
     return ~dead
+
+
+@njit(cache=True, nogil=True)
+def _more(queue: Any, state: Any) -> Any:
+    size = len(queue)
+    out = np.empty((size + size // 2, 4), np.int32)
+    out[:size] = queue
+    for row in range(size, len(out)):
+        out[row, 3] = row + 1
+    out[len(out) - 1, 3] = -1
+    state[0] = size
+    return out
