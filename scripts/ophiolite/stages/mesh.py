@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from ophiolite.stages.job import Job
 from ophiolite.stages.shards import Entry, Pieces
 
 PRODUCT = "mesh"
+FRAGMENT_VX = 512
 MEASURES = {
     "mesh_vertices": "int64",
     "mesh_faces": "int64",
@@ -61,7 +63,9 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
     plan = job.product(PRODUCT)
     resolution = np.array(job.volume.scales[plan.mip].resolution_nm)
     settings = plan.options["shards"]
-    lods = LodOptions() if settings["lods"] == "auto" else LodOptions(max_lods=settings["lods"])
+    lods = LodOptions(fragment_nm=FRAGMENT_VX * float(resolution.max()))
+    if settings["lods"] != "auto":
+        lods = replace(lods, max_lods=settings["lods"])
     base_error_nm = settings["max_error_nm"] if plan.options["fragments"]["simplify"] else 0.0
 
     def of_label(label: int, pieces: Pieces) -> tuple[Entry | None, dict[str, Any]]:
