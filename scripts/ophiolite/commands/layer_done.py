@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
-from ophiolite.plan.fragments import FOLDERS
-from ophiolite.stages.layer import PROPERTIES_FOLDER, close_folder, sweep_rules
+from ophiolite.layers.paths import FOLDERS, PROPERTIES_FOLDER
+from ophiolite.stages.layer import close_folder, sweep_rules
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,11 +1,11 @@
-"""Make the fragment index of meshs from the receipts of all blocks, and write the folder's info."""
+"""Make the fragment index of meshes from the receipts of all blocks, and write the folder's info."""
 
 from __future__ import annotations
 
 import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
-from ophiolite.stages.fragments import write_index
+from ophiolite.stages.fragment_index import write_index
 from ophiolite.stages.mesh import write_info
 
 

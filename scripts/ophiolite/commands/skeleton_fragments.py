@@ -6,7 +6,7 @@ import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
 from ophiolite.stages.fragments import run_fragments
-from ophiolite.stages.skeleton import pieces_of
+from ophiolite.stages.skeleton_pieces import pieces_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
-from ophiolite.stages.fragments import write_index
+from ophiolite.stages.fragment_index import write_index
 from ophiolite.stages.skeleton import write_info
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
+PROPERTIES_FOLDER = "segment_properties"
+
 
 @dataclass(frozen=True)
 class LayerPaths:
@@ -43,6 +46,14 @@ class LayerPaths:
     def fragments(self, product: str, block: str) -> str:
         """The fragment file of one block."""
         return f"{self.work}/{product}_fragments/{block}.frags"
+
+    def fragment_index(self, product: str) -> str:
+        """Which byte range of which fragment file is for which merge job."""
+        return f"{self.work}/{product}_index.npy"
+
+    def measures(self, product: str, merge_job: str) -> str:
+        """The measures of the objects of one merge job."""
+        return f"{self.work}/{product}_measures/{merge_job}.parquet"
 
     def carry(self, round_number: int, block: str) -> str:
         """What a block of a round hands to the next round."""

@@ -12,6 +12,8 @@ from pathlib import Path
 from ophiolite.errors import StoreError, explain
 from ophiolite.layers.stop import write_point
 
+REMAKE = "Remake it: `snakemake --force` on the receipt that names it"
+
 
 @dataclass(frozen=True)
 class Written:
@@ -62,7 +64,7 @@ class Store:
                     f"ends inside the range at {offset}",
                     expected=f"{size} bytes",
                     got=f"{len(data)}",
-                    do="The file is truncated: delete its receipt and run again",
+                    do=REMAKE,
                 )
             )
         return data
@@ -118,7 +120,7 @@ class Store:
                 file.unlink(missing_ok=True)
 
     def _unreadable(self, path: str, error: OSError) -> StoreError:
-        do = "Run the workflow again: it remakes what is missing" if error.errno == errno.ENOENT else "Check the disk"
+        do = REMAKE if error.errno == errno.ENOENT else "Check the disk"
         return StoreError(explain(str(self.local(path)), f"cannot be read ({error.strerror})", do=do))
 
     @staticmethod

@@ -77,7 +77,7 @@ class VolumeReader:
                 explain(
                     f"{self._folder}/{shard_name(self.scale.sharding, int(shard[0]))}",
                     f"lacks chunk {chunk_name(own)}",
-                    do="Delete the receipt of its block and run again",
+                    do="Remake it: `snakemake --force` on the receipt that names it",
                 )
             )
         return found

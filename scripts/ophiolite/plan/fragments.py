@@ -13,6 +13,7 @@ from ophiolite.config.products import Mesh, Skeleton
 from ophiolite.errors import PlanError, explain
 from ophiolite.geometry import Box, Grid, Vec
 from ophiolite.geometry.box import ceildiv, low, prod
+from ophiolite.layers.paths import FOLDERS
 from ophiolite.plan.costs import SECONDS_PER_MVX
 from ophiolite.plan.model import FragmentPlan, ScalePlan
 from ophiolite.plan.pyramid import block_shape
@@ -38,7 +39,6 @@ SHARD_OPTIONS = {
     "mesh": ("lods", "quantization_bits", "draco_level", "max_error_nm"),
     "skeleton": ("min_cable_nm", "max_cable_nm", "tick_nm"),
 }
-FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
 
 
 def plan_fragments(

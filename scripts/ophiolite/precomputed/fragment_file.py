@@ -77,7 +77,7 @@ def decode_sections(kind: str, data: bytes, name: str) -> dict[int, tuple[int, i
                 f"is no fragment file of a {kind} that this version reads",
                 expected=(MAGIC, VERSION, KINDS[kind]),
                 got=(magic, version, found),
-                do="Delete its receipt and run again",
+                do="Remake it: `snakemake --force` on the receipt that names it",
             )
         )
     if len(data) < HEAD.size + count * SECTION.size:
@@ -105,4 +105,10 @@ def decode_section(merge_job: int, data: bytes, name: str) -> Iterator[Fragment]
 
 
 def _damaged(name: str, what: str) -> FormatError:
-    return FormatError(explain(name, f"is a damaged fragment file ({what})", do="Delete its receipt and run again"))
+    return FormatError(
+        explain(
+            name,
+            f"is a damaged fragment file ({what})",
+            do="Remake it: `snakemake --force` on the receipt that names it",
+        )
+    )

@@ -1,9 +1,7 @@
-"""Fragments of meshes and skeletons: blocks to fragment files, receipts to the index, the index to a merge job."""
+"""Fragments of meshes and skeletons: every task of a block, all its labels, into one fragment file."""
 
 from __future__ import annotations
 
-import io
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,20 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.errors import LayerError, explain
 from ophiolite.geometry import Box, Vec
 from ophiolite.geometry.box import add
-from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Written
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import FragmentPlan
-from ophiolite.precomputed.fragment_file import Fragment, decode_section, encode_fragment_file
+from ophiolite.precomputed.fragment_file import Fragment, encode_fragment_file
 from ophiolite.precomputed.pack import Pack, encode_pack
 from ophiolite.precomputed.sharding import ShardingSpec, locate
-from ophiolite.stages.job import Job, finished_tasks, require
+from ophiolite.stages.job import Job, finished_tasks
 from ophiolite.stages.layer import reduced_statistics, volume_info
 
-FAR_OFF = 4
 Flags = tuple[bool, bool, bool]
 
 
@@ -104,65 +99,3 @@ def _addressed(plan: FragmentPlan, found: list[tuple[int, Vec, bytes]]) -> list[
         Fragment(job, shard, label, origin, data)
         for (label, origin, data), shard, job in zip(found, shards.tolist(), jobs.tolist(), strict=True)
     ]
-
-
-INDEX = np.dtype([("block", "<u4"), ("merge_job", "<u4"), ("offset", "<u8"), ("size", "<u8")])
-
-
-def index_path(job: Job, product: str) -> str:
-    """Where the fragment index of a product lies."""
-    return f"{job.paths.work}/{product}_index.npy"
-
-
-def write_index(job: Job, product: str) -> tuple[list[Written], dict[str, Any]]:
-    """Make the fragment index from the receipts of all blocks, and say where the estimate of labels was far off."""
-    plan = job.product(product)
-    rows: list[tuple[int, int, int, int]] = []
-    for number, block in enumerate(plan.block_names()):
-        facts = read_receipt(job.store, job.paths.receipt(f"{product}_fragments", block)).facts
-        rows += [(number, *entry) for entry in facts["ranges"]]
-    table = np.array(rows, dtype=INDEX)
-    table.sort(order=("merge_job", "block"))
-    buffer = io.BytesIO()
-    np.save(buffer, table)
-    labels = sum(len(s.labels) for s in reduced_statistics(job))
-    if not labels / FAR_OFF <= plan.expected_labels <= labels * FAR_OFF:
-        job.say(
-            f"warning: {labels} labels, but the shards are planned for {plan.expected_labels}; "
-            f"set {product}.expected_labels: {labels} to balance them"
-        )
-    largest = max((int(table["size"][table["merge_job"] == j].sum()) for j in np.unique(table["merge_job"])), default=0)
-    return [job.store.write(index_path(job, product), buffer.getvalue())], {
-        "labels": labels,
-        "largest_job_bytes": largest,
-    }
-
-
-def read_merge_job(job: Job, product: str, merge_job: int) -> Iterator[tuple[int, int, list[tuple[Vec, bytes]]]]:
-    """(shard, label, [(origin_vx, data)]) of all that one merge job has to merge, by shard and label."""
-    plan = job.product(product)
-    if not 0 <= merge_job < plan.merge_jobs:
-        raise LayerError(
-            explain("--job", "does not exist", expected=f"0 to {plan.merge_jobs - 1}", got=merge_job, do="See the plan")
-        )
-    table = np.load(io.BytesIO(job.store.read(index_path(job, product))))
-    names = plan.block_names()
-    fragments: list[Fragment] = []
-    for row in table[table["merge_job"] == merge_job]:
-        path = job.paths.fragments(product, names[int(row["block"])])
-        require(
-            job.store,
-            path,
-            f"delete {job.paths.receipt(f'{product}_fragments', names[int(row['block'])])} and run again",
-        )
-        data = job.store.read_range(path, int(row["offset"]), int(row["size"]))
-        fragments += decode_section(merge_job, data, path)
-    fragments.sort(key=lambda f: (f.shard, f.label, f.origin_vx))
-    for (shard, label), group in itertools.groupby(fragments, key=lambda f: (f.shard, f.label)):
-        yield shard, label, [(f.origin_vx, f.data) for f in group]
-
-
-def shards_of_job(plan: FragmentPlan, merge_job: int) -> range:
-    """The shards that one merge job writes: an equal range, empty ones too."""
-    shards = 1 << int(plan.sharding["shard_bits"])
-    return range(-(-merge_job * shards // plan.merge_jobs), -(-(merge_job + 1) * shards // plan.merge_jobs))

@@ -93,6 +93,14 @@ class Job:
         digests = self.volume.digests if isinstance(self._layer(), VolumePlan) else self.annotations.digests
         return digests[self.rule]
 
+    def require(self, path: str, rule: str, item: str) -> None:
+        """Raise LayerError where an intermediate file is missing, with the command that remakes it."""
+        if not self.store.exists(path):
+            receipt = f"{self.project.store}/{self.project.project}/{self.paths.receipt(rule, item)}"
+            raise LayerError(
+                explain(str(self.store.local(path)), "is missing", do=f"Remake it: snakemake --force {receipt}")
+            )
+
     def say(self, text: str) -> None:
         """A line of progress in the job's log."""
         seconds = time.monotonic() - self.started
@@ -172,9 +180,3 @@ def finished_tasks(job: Job, folder: str) -> Iterator[Store]:
     tasks.sweep("")
     yield tasks
     shutil.rmtree(tasks.root)
-
-
-def require(store: Store, path: str, remake: str) -> None:
-    """Raise LayerError where an intermediate file is missing, with the command that remakes it."""
-    if not store.exists(path):
-        raise LayerError(explain(str(store.local(path)), "is missing", do=f"Remake it: {remake}"))

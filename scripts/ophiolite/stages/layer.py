@@ -12,17 +12,15 @@ import numpy as np
 
 from ophiolite import __version__
 from ophiolite.kernels.label_stats import LabelStats, merge_stats
+from ophiolite.layers.paths import FOLDERS, PROPERTIES_FOLDER
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
 from ophiolite.layers.store import Store, Written
-from ophiolite.plan.fragments import FOLDERS
 from ophiolite.plan.model import ScalePlan, VolumePlan
 from ophiolite.precomputed.encoding import ChunkEncoding
 from ophiolite.precomputed.sharding import ShardingSpec, murmur_low64
 from ophiolite.precomputed.volume_info import Scale, VolumeInfo
 from ophiolite.stages.job import Job
-
-PROPERTIES_FOLDER = "segment_properties"
 
 
 def volume_info(volume: VolumePlan) -> VolumeInfo:

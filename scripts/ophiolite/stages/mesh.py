@@ -1,8 +1,8 @@
-"""Meshes of a layer: what a task, a merge job and the folder's info need, from the plan."""
+"""What a merge job of meshes and the folder's info need, from the plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,12 @@ import numpy as np
 
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels.lod import LodOptions
-from ophiolite.kernels.mesh import MeshOptions, mesh_labels
 from ophiolite.kernels.mesh_measure import measure
 from ophiolite.kernels.octree import mesh_entry
 from ophiolite.kernels.stitch import stitch
 from ophiolite.layers.store import Written
-from ophiolite.precomputed.mesh_fragment import decode_mesh_piece, encode_mesh_piece
+from ophiolite.precomputed.mesh_fragment import decode_mesh_piece
 from ophiolite.precomputed.multilod import MeshInfo
-from ophiolite.stages.fragments import Task
 from ophiolite.stages.job import Job
 from ophiolite.stages.shards import Entry, Pieces
 
@@ -30,32 +28,6 @@ MEASURES = {
     "mesh_volume_um3": "float64",
     "mesh_watertight": "bool",
 }
-
-
-def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
-    """The function that meshes one task: (label, encoded piece), ascending by label."""
-    plan = job.product(PRODUCT)
-    options = MeshOptions(
-        **plan.options["fragments"],
-        include_labels=tuple(int(v) for v in plan.options["labels"]),
-        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
-    )
-
-    def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
-        x, y, z = task.seams_low
-        pieces = mesh_labels(
-            task.labels,
-            task.resolution_nm,
-            task.core.shape,
-            (not x, not y, not z),
-            task.seams_low,
-            task.seams_high,
-            options,
-        )
-        for label, piece in pieces:
-            yield label, encode_mesh_piece(piece)
-
-    return of_task
 
 
 def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any]]]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.label_stats import LabelStats, centroids_vx
+from ophiolite.layers.paths import PROPERTIES_FOLDER
 from ophiolite.layers.statistics import read_stats_bytes
 from ophiolite.layers.store import Written
 from ophiolite.plan.model import VolumePlan
@@ -21,8 +22,7 @@ from ophiolite.precomputed.segment_properties import (
     encode_segment_properties,
 )
 from ophiolite.stages.job import Job
-from ophiolite.stages.layer import PROPERTIES_FOLDER, part_of, reduced_path
-from ophiolite.stages.shards import measures_path
+from ophiolite.stages.layer import part_of, reduced_path
 
 AXES = ("x", "y", "z")
 SHOWN = {
@@ -81,7 +81,7 @@ def _measures(job: Job, product: str, part: int) -> Any:
 
     found = []
     for name in job.product(product).job_names():
-        table = pq.read_table(io.BytesIO(job.store.read(measures_path(job, product, name))))
+        table = pq.read_table(io.BytesIO(job.store.read(job.paths.measures(product, name))))
         labels = table.column("label").to_numpy()
         found.append(table.filter(pa.array(part_of(labels, job.volume.stats_parts) == part)))
     return pa.concat_tables(found)

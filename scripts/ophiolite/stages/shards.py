@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
+from ophiolite.errors import LayerError, explain
 from ophiolite.geometry import Vec
 from ophiolite.layers.store import Written
+from ophiolite.plan.model import FragmentPlan
+from ophiolite.precomputed.fragment_file import Fragment, decode_section
 from ophiolite.precomputed.sharding import ShardingSpec, build_shard, shard_name
-from ophiolite.stages.fragments import read_merge_job, shards_of_job
 from ophiolite.stages.job import Job
 
 Pieces = list[tuple[Vec, bytes]]
 Entry = tuple[bytes, bytes]
 SAY_EVERY = 200
-
-
-def measures_path(job: Job, product: str, merge_job: str) -> str:
-    """Where the measures of the objects of one merge job lie."""
-    return f"{job.paths.work}/{product}_measures/{merge_job}.parquet"
 
 
 def run_shards(
@@ -54,8 +53,35 @@ def run_shards(
                     job.say(f"{len(rows)} labels")
             shard_of_group, group = next(groups, (None, iter(())))
         written.append(job.store.write(f"{folder}/{shard_name(spec, shard)}", build_shard(spec, shard, entries)))
-    written.append(job.store.write(measures_path(job, product, job.item), _table(rows, columns)))
+    written.append(job.store.write(job.paths.measures(product, job.item), _table(rows, columns)))
     return written, len(rows)
+
+
+def read_merge_job(job: Job, product: str, merge_job: int) -> Iterator[tuple[int, int, list[tuple[Vec, bytes]]]]:
+    """(shard, label, [(origin_vx, data)]) of all that one merge job has to merge, by shard and label."""
+    plan = job.product(product)
+    if not 0 <= merge_job < plan.merge_jobs:
+        raise LayerError(
+            explain("--job", "does not exist", expected=f"0 to {plan.merge_jobs - 1}", got=merge_job, do="See the plan")
+        )
+    table = np.load(io.BytesIO(job.store.read(job.paths.fragment_index(product))))
+    names = plan.block_names()
+    fragments: list[Fragment] = []
+    for row in table[table["merge_job"] == merge_job]:
+        block = names[int(row["block"])]
+        path = job.paths.fragments(product, block)
+        job.require(path, f"{product}_fragments", block)
+        data = job.store.read_range(path, int(row["offset"]), int(row["size"]))
+        fragments += decode_section(merge_job, data, path)
+    fragments.sort(key=lambda f: (f.shard, f.label, f.origin_vx))
+    for (shard, label), group in itertools.groupby(fragments, key=lambda f: (f.shard, f.label)):
+        yield shard, label, [(f.origin_vx, f.data) for f in group]
+
+
+def shards_of_job(plan: FragmentPlan, merge_job: int) -> range:
+    """The shards that one merge job writes: an equal range, empty ones too."""
+    shards = 1 << int(plan.sharding["shard_bits"])
+    return range(-(-merge_job * shards // plan.merge_jobs), -(-(merge_job + 1) * shards // plan.merge_jobs))
 
 
 def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> bytes:

@@ -1,19 +1,17 @@
-"""Skeletons of a layer: what a task, a merge job and the folder's info need, from the plan."""
+"""What a merge job of skeletons and the folder's info need, from the plan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures, stitch_skeletons
-from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
 from ophiolite.layers.store import Written
 from ophiolite.precomputed.skeleton import SkeletonInfo, encode_skeleton
-from ophiolite.precomputed.skeleton_fragment import decode_skeleton_piece, encode_skeleton_piece
-from ophiolite.stages.fragments import Task
+from ophiolite.precomputed.skeleton_fragment import decode_skeleton_piece
 from ophiolite.stages.job import Job
 from ophiolite.stages.shards import Entry, Pieces
 
@@ -26,26 +24,6 @@ MEASURES = {
     "cable_um": "float64",
     "skeleton_radius_nm": "float64",
 }
-
-
-def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
-    """The function that skeletonizes one task: (label, encoded piece), ascending by label."""
-    plan = job.product(PRODUCT)
-    include = tuple(int(v) for v in plan.options["labels"]) or None
-    options = SkeletonOptions(
-        **plan.options["fragments"],
-        include_labels=include,
-        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
-    )
-
-    def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
-        found = skeletonize_labels(
-            task.labels, task.resolution_nm, task.core.shape, task.seams_low, task.seams_high, options=options
-        )
-        for label, piece in found:
-            yield label, encode_skeleton_piece(piece)
-
-    return of_task
 
 
 def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any]]]:

@@ -1,0 +1,40 @@
+"""The fragment index: from the receipts of all blocks, which bytes of which fragment file are for which merge job."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from ophiolite.layers.receipts import read_receipt
+from ophiolite.layers.store import Written
+from ophiolite.stages.job import Job
+from ophiolite.stages.layer import reduced_statistics
+
+FAR_OFF = 4
+INDEX = np.dtype([("block", "<u4"), ("merge_job", "<u4"), ("offset", "<u8"), ("size", "<u8")])
+
+
+def write_index(job: Job, product: str) -> tuple[list[Written], dict[str, Any]]:
+    """Make the fragment index from the receipts of all blocks, and say where the estimate of labels was far off."""
+    plan = job.product(product)
+    rows: list[tuple[int, int, int, int]] = []
+    for number, block in enumerate(plan.block_names()):
+        facts = read_receipt(job.store, job.paths.receipt(f"{product}_fragments", block)).facts
+        rows += [(number, *entry) for entry in facts["ranges"]]
+    table = np.array(rows, dtype=INDEX)
+    table.sort(order=("merge_job", "block"))
+    buffer = io.BytesIO()
+    np.save(buffer, table)
+    labels = sum(len(s.labels) for s in reduced_statistics(job))
+    if labels and not labels / FAR_OFF <= plan.expected_labels <= labels * FAR_OFF:
+        job.say(
+            f"warning: {labels} labels, but the shards are planned for {plan.expected_labels}; "
+            f"set {product}.expected_labels: {labels} to balance them"
+        )
+    largest = max((int(table["size"][table["merge_job"] == j].sum()) for j in np.unique(table["merge_job"])), default=0)
+    return [job.store.write(job.paths.fragment_index(product), buffer.getvalue())], {
+        "labels": labels,
+        "largest_job_bytes": largest,
+    }

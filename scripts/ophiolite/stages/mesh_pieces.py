@@ -1,0 +1,36 @@
+"""What the mesh of one task needs, from the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.precomputed.mesh_fragment import encode_mesh_piece
+from ophiolite.stages.fragments import Task
+from ophiolite.stages.job import Job
+
+
+def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
+    """The function that meshes one task: (label, encoded piece), ascending by label."""
+    plan = job.product("mesh")
+    options = MeshOptions(
+        **plan.options["fragments"],
+        include_labels=tuple(int(v) for v in plan.options["labels"]),
+        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
+    )
+
+    def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
+        x, y, z = task.seams_low
+        pieces = mesh_labels(
+            task.labels,
+            task.resolution_nm,
+            task.core.shape,
+            (not x, not y, not z),
+            task.seams_low,
+            task.seams_high,
+            options,
+        )
+        for label, piece in pieces:
+            yield label, encode_mesh_piece(piece)
+
+    return of_task

@@ -1,0 +1,30 @@
+"""What the skeletons of one task need, from the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.precomputed.skeleton_fragment import encode_skeleton_piece
+from ophiolite.stages.fragments import Task
+from ophiolite.stages.job import Job
+
+
+def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
+    """The function that skeletonizes one task: (label, encoded piece), ascending by label."""
+    plan = job.product("skeleton")
+    include = tuple(int(v) for v in plan.options["labels"]) or None
+    options = SkeletonOptions(
+        **plan.options["fragments"],
+        include_labels=include,
+        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
+    )
+
+    def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
+        found = skeletonize_labels(
+            task.labels, task.resolution_nm, task.core.shape, task.seams_low, task.seams_high, options=options
+        )
+        for label, piece in found:
+            yield label, encode_skeleton_piece(piece)
+
+    return of_task
