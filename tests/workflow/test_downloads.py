@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import yaml
+from workspace import run_snakemake
 
 
 def volume(path: Path) -> str:
@@ -25,39 +23,27 @@ def dataset(name: str, checksum: str) -> dict[str, Any]:
     return {"downloads": {name: {"sha256": checksum}}, "layers": {"em": {"type": "image", "source": f"{name}:/v"}}}
 
 
-def snakemake(repository: Path, folder: Path, mirror: Path, *arguments: str) -> str:
-    bin_folder = Path(sys.executable).parent
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "snakemake", *arguments, "--snakefile", str(repository / "workflow" / "Snakefile")),
-            *("--workflow-profile", str(repository / "profiles" / "ci"), "--configfile", "config.yaml"),
-        ],
-        cwd=folder,
-        env={**os.environ, "OPHIOLITE_MIRROR": str(mirror), "PATH": f"{bin_folder}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+def said_by(folder: Path, mirror: Path, *arguments: str) -> str:
+    done = run_snakemake(arguments, {"OPHIOLITE_MIRROR": str(mirror)}, folder)
+    assert done.code == 0, done.text
+    return done.text
 
 
-def test_a_failed_download_refuses_its_layers_and_is_tried_again(repository: Path, tmp_path: Path) -> None:
+def test_a_failed_download_refuses_its_layers_and_is_tried_again(tmp_path: Path) -> None:
     mirror = tmp_path / "mirror"
     mirror.mkdir()
     sums = {name: volume(mirror / f"{name}.h5") for name in ("good", "late")}
     config = {"project": "p", "datasets": {name: dataset(f"{name}.h5", sums[name]) for name in sums}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     hidden = (mirror / "late.h5").rename(tmp_path / "hidden.h5")
-    plan = ("plan", "--quiet")
-
     for _ in range(2):
-        said = snakemake(repository, tmp_path, mirror, *plan)
+        said = said_by(tmp_path, mirror, "plan")
         assert "REFUSED datasets.late.layers.em: late.h5: it has no public address" in said
         assert "good/em" in said
     hidden.rename(mirror / "late.h5")
-    said = snakemake(repository, tmp_path, mirror, *plan)
+    said = said_by(tmp_path, mirror, "plan")
     assert "REFUSED" not in said
     assert "late/em" in said
 
-    jobs = snakemake(repository, tmp_path, mirror, "plan", "--dry-run")
+    jobs = said_by(tmp_path, mirror, "--dry-run", "plan")
     assert "rule fetch" not in jobs

@@ -1,4 +1,4 @@
-"""Remove the intermediate files of a finished project; later jobs that need one say how to remake it."""
+"""Remove the intermediate files of a finished project; a later job that needs one says how to remake it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from ophiolite.layers.paths import KEPT_WORK
 from ophiolite.stages.job import load_plan
 
 
@@ -18,7 +19,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     for dataset in load_plan(args.plan).datasets:
-        folder = args.plan.parent / dataset / "work"
-        size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-        shutil.rmtree(folder, ignore_errors=True)
-        print(f"removed {folder}: {size / 1e6:.1f} MB", file=sys.stderr)
+        work = args.plan.parent / dataset / "work"
+        removed = [path for path in sorted(work.glob("*/*")) if path.name not in KEPT_WORK]
+        size = sum(_size(path) for path in removed)
+        for path in removed:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        print(f"removed from {work}: {size / 1e6:.1f} MB", file=sys.stderr)
+
+
+def _size(path: Path) -> int:
+    return sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
 PROPERTIES_FOLDER = "segment_properties"
 
+# Of the intermediate files, what is small and known of objects: it outlives `clean_work`.
+KEPT_WORK = ("label_stats", *(f"{product}_measures" for product in FOLDERS))
+
 
 @dataclass(frozen=True)
 class LayerPaths:

@@ -93,13 +93,21 @@ class Job:
         digests = self.volume.digests if isinstance(self._layer(), VolumePlan) else self.annotations.digests
         return digests[self.rule]
 
-    def require(self, path: str, rule: str, item: str) -> None:
-        """Raise LayerError where an intermediate file is missing, with the command that remakes it."""
+    def require(self, path: str, rule: str, item: str = "") -> None:
+        """Raise LayerError where an intermediate file is missing, with the command that remakes it.
+
+        `rule` makes it, as its job `item`; no item where it can only be made with others.
+        """
         if not self.store.exists(path):
             receipt = f"{self.project.store}/{self.project.project}/{self.paths.receipt(rule, item)}"
-            raise LayerError(
-                explain(str(self.store.local(path)), "is missing", do=f"Remake it: snakemake --force {receipt}")
-            )
+            alone = f"snakemake --force {receipt}; after clean_work, " if item else ""
+            do = f"Remake it: {alone}add --forcerun {rule} to the command"
+            raise LayerError(explain(str(self.store.local(path)), "is missing", do=do))
+
+    def read_work(self, path: str, rule: str, item: str = "") -> bytes:
+        """All bytes of an intermediate file; raises LayerError as `require` does."""
+        self.require(path, rule, item)
+        return self.store.read(path)
 
     def say(self, text: str) -> None:
         """A line of progress in the job's log."""

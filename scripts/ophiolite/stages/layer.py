@@ -86,7 +86,7 @@ def reduce_statistics(job: Job, part: int) -> list[Written]:
     volume = job.volume
     pieces: list[LabelStats] = []
     for block in volume.rounds[0].block_names():
-        stats = read_stats_bytes(job.store.read(job.paths.statistics(block)))
+        stats = read_stats_bytes(job.read_work(job.paths.statistics(block), "pyramid_blocks", f"r0.{block}"))
         pieces.append(_select(stats, part_of(stats.labels, volume.stats_parts) == part))
     merged = merge_stats(pieces)
     return [job.store.write(reduced_path(job, part), stats_bytes(merged))]

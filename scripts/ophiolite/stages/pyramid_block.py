@@ -68,7 +68,7 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
     if round_number == 0:
         reader: SourceInput | CarryInput = SourceInput(volume)
     else:
-        reader = CarryInput(job.store, job.paths, volume, round_number)
+        reader = CarryInput(job, round_number)
     tasks = geometry.round.tasks_of(block)
     mvx = sum(geometry.reads(t).volume for t in tasks) / 1e6
     with finished_tasks(job, "pyramid_blocks") as spool:

@@ -64,7 +64,8 @@ def read_merge_job(job: Job, product: str, merge_job: int) -> Iterator[tuple[int
         raise LayerError(
             explain("--job", "does not exist", expected=f"0 to {plan.merge_jobs - 1}", got=merge_job, do="See the plan")
         )
-    table = np.load(io.BytesIO(job.store.read(job.paths.fragment_index(product))))
+    index = job.read_work(job.paths.fragment_index(product), f"{product}_fragments")
+    table = np.load(io.BytesIO(index))
     names = plan.block_names()
     fragments: list[Fragment] = []
     for row in table[table["merge_job"] == merge_job]:

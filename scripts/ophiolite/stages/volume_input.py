@@ -13,13 +13,12 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.geometry import Box
 from ophiolite.geometry.box import ceildiv, floordiv, sub
 from ophiolite.geometry.grid import indices
-from ophiolite.layers.paths import LayerPaths
-from ophiolite.layers.store import Store
 from ophiolite.plan.model import VolumePlan, block_box
 from ophiolite.sources import open_source
 from ophiolite.sources.padded import PaddedSource
 from ophiolite.sources.relabel import relabelled
 from ophiolite.stages.cascade import Level
+from ophiolite.stages.job import Job
 
 
 def open_planned(volume: VolumePlan) -> PaddedSource:
@@ -57,8 +56,9 @@ class SourceInput:
 class CarryInput:
     """The last mip of the round before, from the carries its blocks left."""
 
-    def __init__(self, store: Store, paths: LayerPaths, volume: VolumePlan, number: int) -> None:
-        self._store, self._paths, self._volume = store, paths, volume
+    def __init__(self, job: Job, number: int) -> None:
+        volume = job.volume
+        self._job, self._volume = job, volume
         self._before, self._step = volume.rounds[number - 1], volume.rounds[number].before_block_vx
         self._scale = volume.scales[self._before.mips[-1]]
 
@@ -82,7 +82,9 @@ class CarryInput:
         return Level(box, out[0], out[1] if len(out) > 1 else None)
 
     def _arrays(self, block: str) -> list[NDArray[Any]]:
-        data = io.BytesIO(self._store.read(self._paths.carry(self._before.number, block)))
+        number = self._before.number
+        carry = self._job.read_work(self._job.paths.carry(number, block), "pyramid_blocks", f"r{number}.{block}")
+        data = io.BytesIO(carry)
         end = data.getbuffer().nbytes
         arrays = []
         while data.tell() < end:
