@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -142,6 +143,18 @@ class Workspace:
         plan = str(self.project / "plan.json")
         return self.command(rule, "--plan", plan, "--dataset", "d", "--layer", layer, *item, env=env, **options)
 
+    def receipts(self, layer: str, *rules: str) -> list[Path]:
+        """The receipts of all jobs of some rules."""
+        folder = self.project / "d" / "receipts" / layer
+        return sorted(path for rule in rules for path in (*folder.glob(f"{rule}.json"), *folder.glob(f"{rule}/*.json")))
+
+    def forget(self, *receipts: Path) -> None:
+        """Remove receipts and every file they name, as if their jobs had not run yet."""
+        for receipt in receipts:
+            for file in json.loads(receipt.read_text())["files"]:
+                (self.project / file["path"]).unlink()
+            receipt.unlink()
+
     def copy_to(self, folder: Path) -> Workspace:
         """A copy with all times kept, in which snakemake finds nothing to do."""
         shutil.copytree(self.folder, folder, symlinks=True, dirs_exist_ok=True)
@@ -189,8 +202,12 @@ def tiny_config() -> dict[str, Any]:
                         "pyramid": pyramid,
                         "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 100},
                         "skeleton": {
-                            **{"mip": 0, "scale": 4, "const_nm": 50, "task_vx": [64, 64, 64]},
-                            **{"dust_vx": 300, "min_cable_nm": 100},
+                            "mip": 0,
+                            "scale": 4,
+                            "const_nm": 50,
+                            "task_vx": [64, 64, 64],
+                            "dust_vx": 300,
+                            "min_cable_nm": 100,
                         },
                     },
                     "synapses": {
