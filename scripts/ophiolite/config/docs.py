@@ -31,7 +31,8 @@ One YAML file per project; everything lands in `<store>/<project>/`. Unknown key
 Sizes in voxels end in `_vx`, lengths in nanometres in `_nm`; every triple is x, y, z. This page is generated from the
 model in `scripts/ophiolite/config/` by `make docs`.
 
-Shipped configs: `config.yaml` (the demo), `fib25.yaml`, `cremi.yaml`; copy one and edit it.
+Shipped configs: `config.yaml` (the demo), `fib25.yaml`, `fib25_cremi_layout.yaml` (the same volume, repacked, from a
+mirror), `cremi.yaml`; copy one and edit it.
 """
 
 SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
