@@ -175,5 +175,7 @@ def figures_of_project(wildcards):
             if plan["kind"] in ("image", "segmentation"):
                 found.append(f"{base}.slices.png")
             if plan["kind"] == "segmentation":
-                found += [f"{base}.objects.png", f"{base}.scene.png", f"{base}.sizes.svg"]
+                found.append(f"{base}.sizes.svg")
+            if plan.get("mesh") or plan.get("skeleton"):
+                found += [f"{base}.objects.png", f"{base}.scene.png"]
     return found

@@ -106,11 +106,13 @@ def draw_slices(panels: Sequence[SlicePanel], ranked: Sequence[int], path: Path)
 
 def draw_objects(portraits: Sequence[Portrait], path: Path, columns: int = 3) -> None:
     """PNG: a grid of objects, each along its principal axes with its skeleton shining through, and a scale bar."""
-    rows = -(-len(portraits) // columns)
-    across = min(columns, len(portraits))
+    rows = max(-(-len(portraits) // columns), 1)
+    across = min(columns, max(len(portraits), 1))
     caption_px = 58
     size = (across * TILE_PX[0] / DPI, rows * (TILE_PX[1] + caption_px) / DPI)
     with _figure(size, dark=True) as figure:
+        if not portraits:
+            figure.text(0.5, 0.5, "no objects", color=LIGHT, ha="center", va="center", size=9.5)
         for number, portrait in enumerate(portraits):
             row, column = divmod(number, columns)
             camera = principal_camera(portrait.solid.points_nm, TILE_PX)

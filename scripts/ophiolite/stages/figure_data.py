@@ -100,17 +100,15 @@ class LayerFigures:
         return [int(v) for v in self.table["label"][largest]]
 
     def objects(self, count: int) -> list[tuple[int, Solid]]:
-        """The `count` largest objects as (label, mesh and skeleton), largest first."""
+        """The `count` largest objects as (label, mesh and skeleton), largest first; those with neither are left out."""
         folder = LayerPaths(self.dataset, self.layer).layer_folder
         folders = {name: f"{folder}/{product.folder}" for name, product in self.volume(self.layer).products()}
         meshes = MeshReader(self.store, folders["mesh"]) if "mesh" in folders else None
         skeletons = SkeletonReader(self.store, folders["skeleton"]) if "skeleton" in folders else None
         labels = self.ranked()[:count]
         colours = label_colours(np.array(labels, dtype=np.uint64), labels).tolist()
-        return [
-            (label, _solid(label, (r, g, b), meshes, skeletons))
-            for label, (r, g, b) in zip(labels, colours, strict=True)
-        ]
+        solids = [_solid(label, (r, g, b), meshes, skeletons) for label, (r, g, b) in zip(labels, colours, strict=True)]
+        return [(label, solid) for label, solid in zip(labels, solids, strict=True) if len(solid.points_nm)]
 
     def caption(self, label: int) -> str:
         """What stands under the picture of an object."""
