@@ -228,6 +228,13 @@ def test_filters_and_absent_chunks(tmp_path: Path, how: dict[str, object], dtype
     assert_reads(open_source(f"{tmp_path}/v.h5:d", kind="image"), expected)
 
 
+def test_nothing_was_ever_written(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_dataset("v", shape=(40, 40, 40), dtype="u8", chunks=(8, 8, 8), fillvalue=3)
+    source = open_source(f"{tmp_path}/v.h5:/v", kind="segmentation", resolution_nm=(1, 1, 1))
+    assert (source.read(source.box) == 3).all()
+
+
 def test_a_chunk_whose_filters_were_left_out(tmp_path: Path) -> None:
     expected = volume((8, 8, 16, 1), "uint16")
     with h5py.File(tmp_path / "v.h5", "w") as handle:

@@ -24,6 +24,8 @@ class ChunkReader:
         self._filters = _filters(dataset)
         self._bytes = int(np.prod(self._chunk)) * dataset.dtype.itemsize
         self._cache = ArrayCache(cache_bytes)
+        # HDF5 gives sizes of chunks at random where a dataset has none at all.
+        self._written = dataset.id.get_storage_size() > 0
 
     @staticmethod
     def fits(dataset: h5py.Dataset) -> bool:
@@ -56,6 +58,8 @@ class ChunkReader:
 
     def _decode(self, index: tuple[int, ...]) -> NDArray[Any]:
         dtype = self._dataset.dtype
+        if not self._written:
+            return np.full(self._chunk, self._dataset.fillvalue, dtype)
         origin = tuple(i * n for i, n in zip(index, self._chunk, strict=True))
         try:
             skipped, data = self._dataset.id.read_direct_chunk(origin)
