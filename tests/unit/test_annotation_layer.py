@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotation_samples import sample
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annotation_samples import sample
 from ophiolite.errors import FormatError
 from ophiolite.geometry import morton
 from ophiolite.layers.annotation_layer import annotation_files

@@ -114,7 +114,7 @@ def test_a_rule_calls_the_command_of_its_name(rule: SmkRule) -> None:
 def test_log_and_benchmark_carry_the_rules_name(rule: SmkRule) -> None:
     named = re.compile(rf'(?:_of\(f?"|/|\.){rule.name}["./]')
     assert named.search(rule.directives["log"])
-    assert "{log}" in rule.directives.get("shell", "{log}")
+    assert "{log:q}" in rule.directives.get("shell", "{log:q}")
     if "benchmark" in rule.directives:
         assert named.search(rule.directives["benchmark"])
     else:

@@ -140,3 +140,29 @@ def test_blocks_and_rounds_do_not_show_in_labels(tmp_path: Path, offset: tuple[i
         assert cut.box == whole.box
         np.testing.assert_array_equal(cut.read(cut.box), whole.read(whole.box))
     np.testing.assert_array_equal(scales[0][0].read(scales[0][0].box)[..., 0], array)
+
+
+def test_a_sparse_mean_carries_its_counts_over_rounds(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    array = rng.integers(1, 256, (33, 21, 18), dtype=np.uint8) * (rng.random((33, 21, 18)) < 0.3)
+    pyramid = {
+        "chunk_vx": [8, 8, 8],
+        "task_vx": [8, 8, 8],
+        "sparse": True,
+        "factors": [[2, 2, 1], [2, 2, 2], [2, 1, 2]],
+    }
+    plan = plan_of(tmp_path, array.astype(np.uint8), "image", [5, -3, 1], pyramid, 8)
+    volume = run_layer(plan, tmp_path)
+    assert len(volume.rounds) > 1
+    box = Box.of((5, -3, 1), (33, 21, 18))
+    for scale in volume.scales:
+        coarse = coarse_box(box, scale.factor)
+        expected = np.zeros(coarse.shape, np.uint8)
+        for index in np.ndindex(*coarse.shape):
+            low = tuple((i + c) * f for i, c, f in zip(index, coarse.start, scale.factor, strict=True))
+            high = tuple(a + f for a, f in zip(low, scale.factor, strict=True))
+            values = array[Box((low[0], low[1], low[2]), (high[0], high[1], high[2])).intersect(box).slices(box.start)]
+            present = values[values > 0]
+            expected[index] = np.round(present.sum() / present.size) if present.size else 0
+        found = VolumeReader(Store(tmp_path / "results" / "p"), "d/layers/v", scale.mip).read(coarse)[..., 0]
+        np.testing.assert_array_equal(found, expected)

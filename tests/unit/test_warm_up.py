@@ -21,7 +21,8 @@ from ophiolite.kernels.octree import mesh_entry
 from ophiolite.kernels.skeleton_merge import clean_skeleton, skeleton_measures, stitch_skeletons
 from ophiolite.kernels.skeletonize import skeletonize_labels
 from ophiolite.kernels.stitch import stitch
-labels = np.asfortranarray(np.random.default_rng(3).integers(0, 3, (6, 6, 6)).repeat(8, 0).repeat(8, 1).repeat(8, 2).astype(np.uint64))
+cells = np.random.default_rng(3).integers(0, 3, (6, 6, 6))
+labels = np.asfortranarray(cells.repeat(8, 0).repeat(8, 1).repeat(8, 2).astype(np.uint64))
 image = np.asfortranarray((labels % 251).astype(np.uint8))[..., None]
 sums = downsample.block_sums(image, (1, 2, 3), (2, 2, 1), np.uint32)
 downsample.block_sums(sums, (1, 1, 3), (2, 2, 2), np.uint32)

@@ -17,4 +17,4 @@ rule annotation_layer:
         job=job_arguments,
         digest=digest("annotation_layer"),
     shell:
-        "python -m ophiolite annotation_layer {params.job} 2> {log}"
+        "python -m ophiolite annotation_layer {params.job} 2> {log:q}"

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shlex
+import shlex
 import subprocess
 import sys
 from functools import lru_cache
@@ -81,7 +82,7 @@ def layer_plan(wildcards):
 
 def job_arguments(wildcards):
     """Params function: what every command of a layer is told."""
-    return f"--plan {PLAN} --dataset {wildcards.dataset} --layer {wildcards.layer}"
+    return f"--plan {shlex.quote(PLAN)} --dataset {wildcards.dataset} --layer {wildcards.layer}"
 
 
 def digest(name):

@@ -25,7 +25,7 @@ for product in PRODUCTS:
             digest=digest(f"{product}_fragments"),
         shell:
             "python -m ophiolite {params.command} {params.job}"
-            " --block {wildcards.block} --threads {threads} 2> {log}"
+            " --block {wildcards.block} --threads {threads} 2> {log:q}"
 
     rule:
         name:
@@ -49,7 +49,7 @@ for product in PRODUCTS:
             job=job_arguments,
             digest=digest(f"{product}_index"),
         shell:
-            "python -m ophiolite {params.command} {params.job}" " 2> {log}"
+            "python -m ophiolite {params.command} {params.job}" " 2> {log:q}"
 
     rule:
         name:
@@ -75,7 +75,7 @@ for product in PRODUCTS:
             job=job_arguments,
             digest=digest(f"{product}_shards"),
         shell:
-            "python -m ophiolite {params.command} {params.job}" " --job {wildcards.job} --threads {threads} 2> {log}"
+            "python -m ophiolite {params.command} {params.job}" " --job {wildcards.job} --threads {threads} 2> {log:q}"
 
     rule:
         name:
@@ -100,4 +100,4 @@ for product in PRODUCTS:
             job=job_arguments,
             digest=digest(f"{product}_done"),
         shell:
-            "python -m ophiolite {params.command} {params.job}" " 2> {log}"
+            "python -m ophiolite {params.command} {params.job}" " 2> {log:q}"

@@ -70,6 +70,7 @@ def blocks_of_layer(wildcards):
 
 
 def stats_of_layer(wildcards):
+    planned()
     return expand_layer(
         receipt("label_stats", "{part}"),
         wildcards,

@@ -18,7 +18,7 @@ rule object_table:
         job=job_arguments,
         digest=digest("object_table"),
     shell:
-        "python -m ophiolite object_table {params.job}" " --part {wildcards.part} 2> {log}"
+        "python -m ophiolite object_table {params.job}" " --part {wildcards.part} 2> {log:q}"
 
 
 rule segment_properties:
@@ -40,4 +40,4 @@ rule segment_properties:
         job=job_arguments,
         digest=digest("segment_properties"),
     shell:
-        "python -m ophiolite segment_properties {params.job}" " 2> {log}"
+        "python -m ophiolite segment_properties {params.job}" " 2> {log:q}"

@@ -15,7 +15,7 @@ checkpoint make_plan:
         code=CODE,
         sources=json.dumps(source_stamps(), sort_keys=True),
     shell:
-        "python -m ophiolite make_plan --config-json {params.config:q} 2> {log}"
+        "python -m ophiolite make_plan --config-json {params.config:q} 2> {log:q}"
 
 
 rule plan:
@@ -27,7 +27,7 @@ rule plan:
     conda:
         "../../envs/volume.yaml"
     shell:
-        "python -m ophiolite plan --plan {input} 2> {log}"
+        "python -m ophiolite plan --plan {input:q} 2> {log:q}"
 
 
 rule fetch:
@@ -43,7 +43,7 @@ rule fetch:
         failures=fetch_failures,
     shell:
         "python -m ophiolite fetch --name {wildcards.download} --folder data {params.options}"
-        " --failures {params.failures} 2> {log}"
+        " --failures {params.failures} 2> {log:q}"
 
 
 rule refuse:
@@ -57,7 +57,7 @@ rule refuse:
     params:
         job=job_arguments,
     shell:
-        "python -m ophiolite refuse {params.job} 2> >(tee {log} >&2)"
+        "python -m ophiolite refuse {params.job} 2> >(tee {log:q} >&2)"
 
 
 rule warm_up:
@@ -74,7 +74,7 @@ rule warm_up:
     params:
         plan=PLAN,  # no digest: every block would run again after it; changed kernels compile where they are called
     shell:
-        "python -m ophiolite warm_up --plan {params.plan} --output {output} 2> {log}"
+        "python -m ophiolite warm_up --plan {params.plan:q} --output {output:q} 2> {log:q}"
 
 
 rule clean_work:
@@ -86,4 +86,4 @@ rule clean_work:
     params:
         plan=PLAN,
     shell:
-        "python -m ophiolite clean_work --plan {params.plan} 2> {log}"
+        "python -m ophiolite clean_work --plan {params.plan:q} 2> {log:q}"

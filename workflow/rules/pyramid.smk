@@ -17,7 +17,7 @@ rule layer_info:
         job=job_arguments,
         digest=digest("layer_info"),
     shell:
-        "python -m ophiolite layer_info {params.job} 2> {log}"
+        "python -m ophiolite layer_info {params.job} 2> {log:q}"
 
 
 rule pyramid_blocks:
@@ -42,7 +42,7 @@ rule pyramid_blocks:
         digest=digest("pyramid_blocks"),
     shell:
         "python -m ophiolite pyramid_blocks {params.job}"
-        " --block r{wildcards.round}.{wildcards.block} --threads {threads} 2> {log}"
+        " --block r{wildcards.round}.{wildcards.block} --threads {threads} 2> {log:q}"
 
 
 rule label_stats:
@@ -64,7 +64,7 @@ rule label_stats:
         job=job_arguments,
         digest=digest("label_stats"),
     shell:
-        "python -m ophiolite label_stats {params.job}" " --part {wildcards.part} 2> {log}"
+        "python -m ophiolite label_stats {params.job}" " --part {wildcards.part} 2> {log:q}"
 
 
 rule layer_done:
@@ -87,4 +87,4 @@ rule layer_done:
         job=job_arguments,
         digest=digest("layer_done"),
     shell:
-        "python -m ophiolite layer_done {params.job} 2> {log}"
+        "python -m ophiolite layer_done {params.job} 2> {log:q}"

@@ -16,7 +16,7 @@ rule timings:
         plan=PLAN,
         digest=project_digest("timings"),
     shell:
-        "python -m ophiolite timings --plan {params.plan} 2> {log}"
+        "python -m ophiolite timings --plan {params.plan:q} 2> {log:q}"
 
 
 rule figure_stages:
@@ -129,4 +129,4 @@ rule report_page:
         plan=PLAN,
         digest=project_digest("report_page"),
     shell:
-        "python -m ophiolite report_page --plan {params.plan} 2> {log}"
+        "python -m ophiolite report_page --plan {params.plan:q} 2> {log:q}"

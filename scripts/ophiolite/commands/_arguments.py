@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ophiolite.errors import PlanError, explain
 from ophiolite.layers.store import Store
 from ophiolite.stages.job import Job, load_plan
 
@@ -17,6 +18,15 @@ def add_job_arguments(parser: argparse.ArgumentParser, item: str = "", example: 
     if item:
         parser.add_argument(f"--{item}", required=True, dest="item", help=f"which {item}, e.g. {example}")
     parser.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+
+
+def number(args: argparse.Namespace, item: str, count: int) -> int:
+    """The item as a number below `count`; raises PlanError for any other."""
+    if not args.item.isdigit() or int(args.item) >= count:
+        raise PlanError(
+            explain(f"--{item}", "does not exist", expected=f"0 to {count - 1}", got=args.item, do="See the plan")
+        )
+    return int(args.item)
 
 
 def job_of(args: argparse.Namespace, rule: str) -> Job:

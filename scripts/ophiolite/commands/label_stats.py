@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ophiolite.commands._arguments import add_job_arguments, job_of
+from ophiolite.commands._arguments import add_job_arguments, job_of, number
 from ophiolite.stages.layer import reduce_statistics
 
 
@@ -16,4 +16,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "label_stats")
-    job.finish(reduce_statistics(job, int(args.item)))
+    job.finish(reduce_statistics(job, number(args, "part", job.volume.stats_parts)))

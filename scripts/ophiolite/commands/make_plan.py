@@ -9,6 +9,7 @@ from ophiolite.config.load import load_config, parse_config_json
 from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import load_speeds
 from ophiolite.plan.make import make_plan, planned_layers
+from ophiolite.stages.stale import remove_stale
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,4 +27,5 @@ def run(args: argparse.Namespace) -> None:
     store = Store(folder)
     for paths in planned_layers(plan):
         store.make_folder(paths.receipts)  # from here on the layer's folder is ours
+    remove_stale(store, plan)
     store.write("plan.json", plan.to_bytes())

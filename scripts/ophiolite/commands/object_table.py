@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ophiolite.commands._arguments import add_job_arguments, job_of
+from ophiolite.commands._arguments import add_job_arguments, job_of, number
 from ophiolite.stages.objects import write_objects
 
 
@@ -16,5 +16,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "object_table")
-    written, labels = write_objects(job, int(args.item))
+    written, labels = write_objects(job, number(args, "part", job.volume.stats_parts))
     job.finish(written, {"objects": labels}, work=labels)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 VecModel = tuple[Positive, Positive, Positive]
 Auto = Literal["auto"]
-LabelId = Annotated[int | str, Field(description="a label; write those above 2^53 as a quoted string")]
+
+
+def _label(value: int | str) -> int | str:
+    """Refuse text beyond uint64."""
+    if int(value) >= 2**64:
+        raise ValueError("labels are below 2^64")
+    return value
+
+
+LabelId = Annotated[
+    Annotated[int, Field(ge=0, lt=2**64)] | Annotated[str, Field(pattern=r"^[0-9]{1,20}$")],
+    AfterValidator(_label),
+    Field(description="a label; write those above 2^53 as a quoted string"),
+]
 
 
 class Section(BaseModel):

@@ -9,17 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.geometry.box import Box, Vec, ceildiv, floordiv, mul
+from ophiolite.geometry.box import Box, Vec, ceildiv, floordiv
 
 
 def coarse_box(box: Box, factor: Vec) -> Box:
     """The coarse voxels that cover at least one voxel of `box`; `factor` is fine voxels per coarse one."""
     return Box(floordiv(box.start, factor), ceildiv(box.stop, factor))
-
-
-def fine_box(box: Box, factor: Vec, bounds: Box) -> Box:
-    """The fine voxels of `bounds` under the coarse voxels of `box`."""
-    return Box(mul(box.start, factor), mul(box.stop, factor)).intersect(bounds)
 
 
 def axis_counts(bounds: tuple[int, int], coarse: tuple[int, int], factor: int) -> NDArray[np.int64]:

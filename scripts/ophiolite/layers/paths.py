@@ -58,9 +58,9 @@ class LayerPaths:
         """The measures of the objects of one merge job."""
         return f"{self.work}/{product}_measures/{merge_job}.parquet"
 
-    def carry(self, round_number: int, block: str) -> str:
+    def carry(self, round_number: int, block: str, part: int) -> str:
         """What a block of a round hands to the next round."""
-        return f"{self.work}/carry/r{round_number}/{block}.npy"
+        return f"{self.work}/carry/r{round_number}/{block}{'.counts' * part}.npy"
 
     def statistics(self, block: str) -> str:
         """Label statistics of one block of the first round."""

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from ophiolite.errors import StoreError, explain
 from ophiolite.layers.stop import write_point
@@ -100,6 +104,48 @@ class Store:
             self.local(folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(self._unwritable(self.local(folder), error)) from None
+
+    def write_array(
+        self, path: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[NDArray[Any]], None]
+    ) -> Written:
+        """Write a Fortran-ordered .npy atomically, filled by `fill` through a memory map: never whole in memory."""
+        target = self.local(path)
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                array = np.lib.format.open_memmap(partial, "w+", np.dtype(dtype), shape, fortran_order=True)
+                fill(array)
+                array.flush()
+                del array
+                with open(partial, "rb+") as file:
+                    digest = hashlib.file_digest(file, "sha256")
+                    write_point("fsync", path)
+                    os.fsync(file.fileno())
+                write_point("rename", path)
+                size = partial.stat().st_size
+                os.replace(partial, target)
+            except BaseException:
+                partial.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise StoreError(self._unwritable(target, error)) from None
+        return Written(path, size, digest.hexdigest())
+
+    def check(self, file: Written) -> None:
+        """Raise StoreError unless a file is there with the size that was written."""
+        target = self.local(file.path)
+        size = target.stat().st_size if target.is_file() else None
+        if size != file.size_bytes:
+            raise StoreError(
+                explain(
+                    str(target),
+                    "is not what its receipt says",
+                    expected=f"{file.size_bytes} bytes",
+                    got="no file" if size is None else f"{size} bytes",
+                    do="Delete the receipt that names it and run again",
+                )
+            )
 
     def delete(self, path: str) -> None:
         """Remove a file that may be absent."""

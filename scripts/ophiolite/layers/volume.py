@@ -13,7 +13,6 @@ from ophiolite.errors import LayerError, explain
 from ophiolite.geometry import Box, Vec, morton
 from ophiolite.geometry.grid import indices
 from ophiolite.layers.store import Store
-from ophiolite.precomputed.compression import gunzip_bytes
 from ophiolite.precomputed.encoding import decode_chunk
 from ophiolite.precomputed.sharding import ShardReader, locate, shard_name
 from ophiolite.precomputed.volume_info import VolumeInfo, chunk_name, parse_info
@@ -68,8 +67,7 @@ class VolumeReader:
 
     def _chunk_bytes(self, own: Box, code: np.uint64) -> bytes:
         if self.scale.sharding is None:
-            data = self._store.read(f"{self._folder}/{chunk_name(own)}")
-            return gunzip_bytes(data) if data[:2] == b"\x1f\x8b" else data
+            return self._store.read(f"{self._folder}/{chunk_name(own)}")
         shard, _ = locate(self.scale.sharding, np.array([code], dtype=np.uint64))
         found = self._shard(int(shard[0])).get(int(code))
         if found is None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ophiolite.config.model import AnnotationLayer, Config, Dataset, ImageLayer, Layer, SegmentationLayer
 from ophiolite.errors import LayerError, OphioliteError, PlanError, explain
+from ophiolite.geometry.box import prod
+from ophiolite.kernels.downsample import sum_dtype
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.costs import SECONDS_PER_MVX
@@ -23,6 +26,7 @@ from ophiolite.plan.model import (
     ProjectPlan,
     Refused,
     ResolutionNm,
+    ScalePlan,
     SourcePlan,
     VolumePlan,
 )
@@ -42,7 +46,9 @@ NO_VOXELS = {"mesh", "skeleton", "properties", "max_inline_labels"}
 def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
     """The plan of a project; `base` is the folder that relative sources start from."""
     datasets = {
-        name: DatasetPlan(layers={key: _plan_layer(config, name, key, base, speeds) for key in sorted(dataset.layers)})
+        name: _without_orphans(
+            {key: _plan_layer(config, name, key, base, speeds) for key in sorted(dataset.layers)}, f"datasets.{name}"
+        )
         for name, dataset in sorted(config.datasets.items())
     }
     return ProjectPlan(
@@ -54,6 +60,18 @@ def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
         datasets=datasets,
         digests=project_digests(config, datasets),
     )
+
+
+def _without_orphans(layers: dict[str, LayerPlan], place: str) -> DatasetPlan:
+    """The layers of a dataset; annotations whose partners are looked up in a refused layer are refused with it."""
+    out = dict(layers)
+    for name, layer in layers.items():
+        needed = layers.get(layer.segmentation or "") if isinstance(layer, AnnotationPlan) else None
+        if isinstance(needed, Refused):
+            out[name] = Refused(
+                kind="refused", error=f"{place}.layers.{name}: its segmentation was refused. {needed.error}"
+            )
+    return DatasetPlan(layers=out)
 
 
 def planned_layers(plan: ProjectPlan) -> list[LayerPaths]:
@@ -151,10 +169,11 @@ def _plan_volume(
         layer_bytes=8 if label else source.dtype.itemsize,
         is_label=label,
         cache_bytes=source.cache_bytes,
+        alignment_vx=source.alignment_vx,
     )
     scales, rounds = plan_pyramid(volume, layer.pyramid, config.jobs, SECONDS_PER_MVX[f"pyramid_blocks.{layer.type}"])
     warnings = _check_encodings(scales, data_type, source.channels, place)
-    _check_method(layer, place)
+    _check_method(layer, source, scales, place)
     cache: dict[str, int] = {}
 
     def labels() -> int:
@@ -209,7 +228,10 @@ def _method(layer: ImageLayer | SegmentationLayer) -> str:
     return "mode" if layer.type == "segmentation" else "mean"
 
 
-def _check_method(layer: ImageLayer | SegmentationLayer, place: str) -> None:
+def _check_method(
+    layer: ImageLayer | SegmentationLayer, source: Source, scales: Sequence[ScalePlan], place: str
+) -> None:
+    """Refuse a downsampling method that has no meaning for the voxels."""
     method = _method(layer)
     if layer.type == "segmentation" and method == "mean":
         raise PlanError(
@@ -221,6 +243,18 @@ def _check_method(layer: ImageLayer | SegmentationLayer, place: str) -> None:
                 do="Use mode",
             )
         )
+    if method == "mode" and (source.channels > 1 or source.dtype.kind != "u"):
+        raise PlanError(
+            explain(
+                f"{place}.pyramid.method",
+                "takes the mode of unsigned integers of one channel",
+                expected="mean, min, max or stride for this image",
+                got=f"mode of {source.dtype}, {source.channels} channel(s)",
+                do="Choose another method",
+            )
+        )
+    if method == "mean" and len(scales) > 1:
+        sum_dtype(source.dtype, prod(scales[-1].factor))
     if layer.pyramid.sparse and method not in ("mean", "mode"):
         raise PlanError(
             explain(

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ophiolite.errors import PlanError
 from ophiolite.geometry import Box, Grid, Vec
 from ophiolite.geometry.box import add, ceildiv, floordiv, high, mul
 from ophiolite.geometry.grid import indices
@@ -78,7 +79,11 @@ class TaskGrid(Part):
     def tasks_of(self, block: str) -> list[Vec]:
         """Task indices of one block, in Morton order."""
         grid = self.blocks
-        return sorted(indices(grid.cell(grid.index(block))), key=_interleave)
+        try:
+            cell = grid.cell(grid.index(block))
+        except ValueError as error:
+            raise PlanError(f"--block: {error}. See the plan for the grid of blocks.") from None
+        return sorted(indices(cell), key=_interleave)
 
 
 def _interleave(point: Vec) -> int:
@@ -91,6 +96,8 @@ class RoundPlan(TaskGrid):
 
     `task_vx` counts voxels of the input mip. Task i covers, on each axis of every mip m of the round, the voxels
     [o_m + i T / F, o_m + (i + 1) T / F) with F the factor from the input mip to m: whole chunks, one writer each.
+    `halo_vx` is what a block reads below what it owns, `before_block_vx` what a block of the round before owns, both in
+    voxels of the input mip.
     """
 
     number: int
@@ -99,17 +106,6 @@ class RoundPlan(TaskGrid):
     carry: bool
     halo_vx: Vec
     before_block_vx: Vec
-
-    def blocks_before(self, block: str) -> list[Vec]:
-        """Indices of the blocks of the round before whose carries a block reads (some may lie outside their grid).
-
-        `halo_vx` is what a block reads below what it owns, `before_block_vx` what a block of the round before owns,
-        both in voxels of the input mip.
-        """
-        cells = self.blocks.cell(self.blocks.index(block))
-        own = Box(mul(cells.start, self.task_vx), mul(cells.stop, self.task_vx)).grow(self.halo_vx, (0, 0, 0))
-        first = high(floordiv(own.start, self.before_block_vx), (0, 0, 0))
-        return list(indices(Box(first, ceildiv(own.stop, self.before_block_vx))))
 
 
 class FragmentPlan(TaskGrid):

@@ -34,6 +34,7 @@ class Volume:
     layer_bytes: int
     is_label: bool
     cache_bytes: int
+    alignment_vx: Vec
 
 
 def chunk_size(pyramid: Pyramid, resolution_nm: ResolutionNm) -> Vec:
@@ -164,7 +165,7 @@ def _rounds(
             last += 1
         mips = scales[first : last + 1]
         least = mul(chunk, floordiv(scales[last].factor, source.factor))
-        task = _task_size(pyramid, source, least, item * volume.channels, budget)
+        task = _task_size(pyramid, source, least, item * volume.channels, budget, volume.alignment_vx)
         if prod(low(task, source.size_vx)) * item * volume.channels > budget:
             raise PlanError(
                 explain(
@@ -211,18 +212,25 @@ def _fits(pyramid: Pyramid, source: ScalePlan, last: ScalePlan, chunk: Vec, voxe
     return prod(low(least, source.size_vx)) <= voxels
 
 
-def _task_size(pyramid: Pyramid, source: ScalePlan, least: Vec, voxel_bytes: int, budget: int) -> Vec:
-    """The task in voxels of the input mip: whole multiples of `least`, near TASK_BYTES."""
+def _task_size(pyramid: Pyramid, source: ScalePlan, least: Vec, voxel_bytes: int, budget: int, alignment: Vec) -> Vec:
+    """The task in voxels of the input mip: whole multiples of `least`, near TASK_BYTES.
+
+    It grows first along axes where the source decodes in larger steps (slices, tiles), there as far as memory allows,
+    so that little is decoded twice.
+    """
     if pyramid.task_vx != "auto":
         return mul(least, ceildiv(pyramid.task_vx, least))
     task = list(least)
+    grain = alignment if source.mip == 0 else (1, 1, 1)
     while True:
         open_axes = [d for d in range(3) if task[d] < source.size_vx[d]]
         if not open_axes:
             break
-        axis = min(open_axes, key=lambda d: (task[d], d))
+        short = [d for d in open_axes if task[d] < grain[d]]
+        axis = min(short or open_axes, key=lambda d: (task[d], d))
         grown = [t * 2 if d == axis else t for d, t in enumerate(task)]
-        if prod(low((grown[0], grown[1], grown[2]), source.size_vx)) * voxel_bytes > min(TASK_BYTES, budget):
+        most = budget if short else min(TASK_BYTES, budget)
+        if prod(low((grown[0], grown[1], grown[2]), source.size_vx)) * voxel_bytes > most:
             break
         task = grown
     return (task[0], task[1], task[2])

@@ -33,8 +33,8 @@ def write_index(job: Job, product: str) -> tuple[list[Written], dict[str, Any]]:
             f"warning: {labels} labels, but the shards are planned for {plan.expected_labels}; "
             f"set {product}.expected_labels: {labels} to balance them"
         )
-    largest = max((int(table["size"][table["merge_job"] == j].sum()) for j in np.unique(table["merge_job"])), default=0)
+    bytes_of_jobs = np.bincount(table["merge_job"], weights=table["size"], minlength=plan.merge_jobs)
     return [job.store.write(job.paths.fragment_index(product), buffer.getvalue())], {
         "labels": labels,
-        "largest_job_bytes": largest,
+        "largest_job_bytes": int(bytes_of_jobs.max()),
     }

@@ -78,7 +78,8 @@ def _read_task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64]) -> Tas
     if len(dust):
         import fastremap
 
-        labels = fastremap.mask(labels, dust.tolist(), in_place=True)
+        here = fastremap.unique(labels)
+        labels = fastremap.mask(labels, here[np.isin(here, dust)].tolist(), in_place=True)
     return Task(labels, core, volume.scale.resolution_nm, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 

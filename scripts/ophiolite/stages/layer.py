@@ -50,8 +50,13 @@ def _scale(scale: ScalePlan) -> Scale:
 
 
 def write_layer_info(job: Job) -> list[Written]:
-    """Write `info` (and `provenance`, which no receipt names since it is dated)."""
+    """Write `info` (and `provenance`, which no receipt names since it is dated); drop folders of products gone."""
     folder = job.paths.layer_folder
+    kept = {product.folder for _, product in job.volume.products()} | (
+        {PROPERTIES_FOLDER} if job.volume.properties else set()
+    )
+    for gone in {*FOLDERS.values(), PROPERTIES_FOLDER} - kept:
+        shutil.rmtree(job.store.local(f"{folder}/{gone}"), ignore_errors=True)
     written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
     job.store.write(f"{folder}/provenance", _provenance(job))
     return written
@@ -116,13 +121,16 @@ def reduced_statistics(job: Job) -> Iterator[LabelStats]:
 def close_folder(job: Job, folder: str, receipts: list[str], keep: tuple[str, ...] = ()) -> tuple[int, str]:
     """Remove files below `folder` that no receipt names; returns how many are named, and a digest of all receipts.
 
+    Raises StoreError where a file that a receipt names is missing or has another size.
     `keep` names files and folders (relative to `folder`) that others own.
     """
     named: set[str] = set()
     digest = hashlib.sha256()
     for path in receipts:
         receipt = read_receipt(job.store, path)
-        named.update(f.path for f in receipt.files)
+        for file in receipt.files:
+            job.store.check(file)
+            named.add(file.path)
         digest.update(receipt.to_bytes())
     own = tuple(f"{folder}/{k}" for k in keep)
     for path in list(job.store.list(folder)):

@@ -134,10 +134,7 @@ def _write_block(job: Job, geometry: RoundGeometry, block: str, packs: list[tupl
     for scale in geometry.scales:
         yield from _write_scale(job, scale, packs)
     if geometry.round.carry:
-        last = geometry.scales[-1]
-        arrays = _assemble_carry(geometry, last, geometry.block_box(last, block), packs)
-        path = job.paths.carry(geometry.round.number, block)
-        yield job.store.write(path, _arrays_bytes(arrays))
+        yield from _write_carry(job, geometry, block, packs)
     if geometry.round.number == 0 and geometry.volume.kind == "segmentation":
         parts = [read_stats_bytes(data) for _, pack in packs for _, data in pack.entries(STATS_GROUP)]
         merged: LabelStats = merge_stats(parts)
@@ -163,19 +160,21 @@ def _write_scale(job: Job, scale: ScalePlan, packs: list[tuple[Vec, Pack]]) -> I
         yield job.store.write(f"{folder}/{shard_name(spec, shard)}", data)
 
 
-def _assemble_carry(
-    geometry: RoundGeometry, scale: ScalePlan, box: Box, packs: list[tuple[Vec, Pack]]
-) -> list[NDArray[Any]]:
-    """The carry arrays of a block, `(x, y, z, c)`, from those of its tasks."""
-    out: dict[int, NDArray[Any]] = {}
-    for task, pack in packs:
-        own = geometry.own(scale, task)
-        for key, data in pack.entries(CARRY_GROUP):
-            part = _read_array(data)
-            if key not in out:
-                out[key] = np.zeros((*box.shape, part.shape[3]), dtype=part.dtype, order="F")
-            out[key][own.slices(box.start)] = part
-    return [out[key] for key in sorted(out)]
+def _write_carry(job: Job, geometry: RoundGeometry, block: str, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:
+    """Write what the block hands to the next round: values, and counts where there are any, a file each."""
+    scale = geometry.scales[-1]
+    box = geometry.block_box(scale, block)
+    owned = [(geometry.own(scale, task), pack) for task, pack in packs]
+    owned = [(own, pack) for own, pack in owned if not own.empty]
+    for key in owned[0][1].keys(CARRY_GROUP) if owned else []:
+        first = _read_array(owned[0][1].get(CARRY_GROUP, key))
+
+        def fill(array: NDArray[Any], key: int = key) -> None:
+            for own, pack in owned:
+                array[own.slices(box.start)] = _read_array(pack.get(CARRY_GROUP, key))
+
+        path = job.paths.carry(geometry.round.number, block, key)
+        yield job.store.write_array(path, (*box.shape, first.shape[3]), first.dtype, fill)
 
 
 def _array_bytes(array: NDArray[Any]) -> bytes:
@@ -187,8 +186,3 @@ def _array_bytes(array: NDArray[Any]) -> bytes:
 def _read_array(data: bytes) -> NDArray[Any]:
     array: NDArray[Any] = np.load(io.BytesIO(data))
     return array
-
-
-def _arrays_bytes(arrays: list[NDArray[Any]]) -> bytes:
-    """A carry file: the arrays one after another, each as .npy."""
-    return b"".join(_array_bytes(a) for a in arrays)

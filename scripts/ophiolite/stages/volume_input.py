@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +81,10 @@ class CarryInput:
         return Level(box, out[0], out[1] if len(out) > 1 else None)
 
     def _arrays(self, block: str) -> list[NDArray[Any]]:
-        number = self._before.number
-        carry = self._job.read_work(self._job.paths.carry(number, block), "pyramid_blocks", f"r{number}.{block}")
-        data = io.BytesIO(carry)
-        end = data.getbuffer().nbytes
-        arrays = []
-        while data.tell() < end:
-            arrays.append(np.load(data))
-        return arrays
+        """Values, and counts for a sparse mean, of a block: mapped, not read."""
+        number, volume = self._before.number, self._volume
+        counted = volume.method == "mean" and volume.sparse and self._scale.mip > 0
+        paths = [self._job.paths.carry(number, block, part) for part in range(1 + counted)]
+        for path in paths:
+            self._job.require(path, "pyramid_blocks", f"r{number}.{block}")
+        return [np.load(self._job.store.local(path), mmap_mode="r") for path in paths]
