@@ -118,7 +118,7 @@ class Jobs(Section):
 
     minutes: Annotated[float, Field(gt=0)] = Field(10.0, description="wanted length of one job")
     min_blocks: Positive = Field(4, description="cut every stage into at least so many jobs where tasks allow")
-    max_jobs: Positive = Field(5000, description="jobs of one stage at most; binds before `minutes`")
+    max_jobs: Positive = Field(2500, description="jobs of one stage at most; binds before `minutes`")
     memory_mb: Annotated[int, Field(ge=500)] = Field(2000, description="memory one job may use")
     threads: Positive = Field(1, description="threads per job")
 

@@ -186,6 +186,7 @@ def _plan_volume(
         for product, options in (("mesh", layer.mesh), ("skeleton", layer.skeleton)):
             if options is not None:
                 products[product] = plan_fragments(product, options, scales, config.jobs, labels, f"{place}.{product}")
+    expected = max((p.expected_labels for p in products.values() if p), default=0) or (labels() if label else 0)
     plan = VolumePlan(
         kind=layer.type,
         source=SourcePlan(
@@ -207,7 +208,7 @@ def _plan_volume(
         sharded=layer.pyramid.sharded,
         scales=tuple(scales),
         rounds=tuple(rounds),
-        stats_parts=max(1, labels() // LABELS_PER_PART) if label else 0,
+        stats_parts=max(1, expected // LABELS_PER_PART) if label else 0,
         mesh=products["mesh"],
         skeleton=products["skeleton"],
         properties=isinstance(layer, SegmentationLayer) and layer.properties,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ophiolite.plan.model import Cost, DatasetPlan, ProjectPlan, Refused, VolumePlan
 
 RULES_HEADER = ("layer", "rule", "jobs", "core-hours", "min/job", "memory MB", "output MB", "files")
+MANY_JOBS = 10_000
 SCALES_HEADER = ("layer", "mip", "resolution nm", "size", "offset", "chunk", "encoding", "shards")
 
 
@@ -21,6 +22,12 @@ def render_plan(plan: ProjectPlan) -> str:
         lines += [*_table(SCALES_HEADER, scales), ""]
     lines += [*_table(RULES_HEADER, [*rules, _total(costs)]), ""]
     lines.append(f"intermediate files under work/: about {work_mb(plan):.0f} MB, kept until `snakemake clean_work`")
+    count = sum(c.jobs for c in costs)
+    if count > MANY_JOBS:
+        lines.append(
+            f"note: {count} jobs are many for one run of snakemake, which then takes minutes to start; lower"
+            " jobs.max_jobs, or run one product after the other: snakemake image, snakemake mesh, ..."
+        )
     for name, layer in layers:
         if isinstance(layer, Refused):
             lines.append(f"REFUSED {layer.error}")
