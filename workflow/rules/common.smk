@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import shlex
-import shlex
 import subprocess
 import sys
 from functools import lru_cache
