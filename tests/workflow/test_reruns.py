@@ -19,7 +19,6 @@ MESH = {"mesh_fragments": 2, "mesh_index": 1, "mesh_shards": 2, "mesh_done": 1}
 SKELETON = {"skeleton_fragments": 2, "skeleton_index": 1, "skeleton_shards": 1, "skeleton_done": 1}
 IMAGE = {"layer_info": 1, "pyramid_blocks": 4, "layer_done": 1}
 LABELS = {**IMAGE, "label_stats": 1}
-NEURONS = "datasets.d.layers.neurons"
 
 
 def test_a_second_run_does_nothing_whatever_its_comments(workspace: Workspace) -> None:
@@ -34,48 +33,31 @@ def test_a_second_run_does_nothing_whatever_its_comments(workspace: Workspace) -
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("mesh.draco_level", 3, {"mesh_shards": 2, "mesh_done": 1, **OBJECTS}),
-        ("mesh.quantization_bits", 10, {"mesh_index": 1, "mesh_shards": 2, "mesh_done": 1, **OBJECTS}),
-        ("mesh.reduction", 10, {**MESH, **OBJECTS}),
-        ("skeleton.tick_nm", 50, {"skeleton_shards": 1, "skeleton_done": 1, **OBJECTS}),
-        ("skeleton.const_nm", 60, {**SKELETON, **OBJECTS}),
-        ("max_inline_labels", 10, {"segment_properties": 1}),
-        ("properties", False, {"layer_info": 1}),
+        ("neurons.mesh.draco_level", 3, {"mesh_shards": 2, "mesh_done": 1, **OBJECTS}),
+        ("neurons.skeleton.const_nm", 60, {**SKELETON, **OBJECTS}),
+        ("em.pyramid.mips", {2: {"encoding": "jpeg", "quality": 60}}, IMAGE),
     ],
 )
 def test_an_option_remakes_what_depends_on_it(
     workspace: Workspace, path: str, value: Any, expected: dict[str, int]
 ) -> None:
-    changed = workspace.changed(f"{NEURONS}.{path}", value)
+    """For the other options see `test_digests_follow_the_options` in tests/unit/test_plan.py."""
+    changed = workspace.changed(f"datasets.d.layers.{path}", value)
     changed.plan()
     assert changed.jobs() == expected
 
 
-def test_the_quality_of_an_image_remakes_the_image_only(workspace: Workspace) -> None:
-    changed = workspace.changed("datasets.d.layers.em.pyramid.mips", {2: {"encoding": "jpeg", "quality": 60}})
-    changed.plan()
-    assert changed.jobs() == IMAGE
-
-
-def test_a_product_taken_away_and_given_back_costs_nothing_but_its_mention(workspace: Workspace) -> None:
+def test_a_product_taken_away_and_given_back_leaves_the_others_alone(workspace: Workspace) -> None:
     mesh = workspace.config["datasets"]["d"]["layers"]["neurons"]["mesh"]
-    without = workspace.changed(f"{NEURONS}.mesh", None)
+    without = workspace.changed("datasets.d.layers.neurons.mesh", None)
     without.plan()
     assert without.jobs() == {"layer_info": 1, **OBJECTS}
     assert without.snakemake("--", "image").code == 0
     assert '"mesh"' not in (workspace.layers / "neurons" / "info").read_text()
-    again = without.changed(f"{NEURONS}.mesh", mesh)
+    assert not (workspace.layers / "neurons" / "mesh").exists()
+    again = without.changed("datasets.d.layers.neurons.mesh", mesh)
     again.plan()
-    assert again.jobs() == {"layer_info": 1}
-
-
-def test_a_product_asked_for_later_leaves_the_rest_alone(workspace: Workspace) -> None:
-    for rule in SKELETON:
-        path = workspace.project / "d" / "receipts" / "neurons" / rule
-        shutil.rmtree(path) if path.is_dir() else path.with_suffix(".json").unlink()
-    shutil.rmtree(workspace.layers / "neurons" / "skeletons")
-    assert workspace.changed(f"{NEURONS}.skeleton.scale", 3).snakemake("plan").code == 0
-    assert workspace.jobs("skeleton") == SKELETON
+    assert again.jobs() == {"layer_info": 1, **MESH, **OBJECTS}
 
 
 def test_a_changed_source_remakes_its_layer(workspace: Workspace) -> None:
