@@ -345,18 +345,19 @@ def tasks_of(workspace: Workspace) -> set[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_no_space_on_the_device(workspace: Workspace, tmp_path: Path) -> None:
-    full = workspace.layers / "em" / "12_12_40"
+@pytest.mark.parametrize("where", ["layers/em/12_12_40", "work/em/carry", "work/em/pyramid_blocks"])
+def test_no_space_on_the_device(workspace: Workspace, where: str) -> None:
+    full = workspace.project / "d" / where
     workspace.forget(*workspace.receipts("em", "pyramid_blocks/r0.0-0-0"))
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(full)], check=False)
     if mounted.returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
         done = workspace.job("pyramid_blocks", "em", "--block", "r0.0-0-0")
-        left = list(full.iterdir())
+        left = [path.name for path in full.rglob("*") if path.is_file()]
     finally:
         subprocess.run(["umount", str(full)], check=True)
-    assert done.code == 1
+    assert done.code == 1, done.text
     assert "No space left on device" in done.text
     assert "Free some space" in done.text
     assert "Traceback" not in done.text

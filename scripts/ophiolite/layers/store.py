@@ -32,6 +32,13 @@ class Written:
         return {"path": self.path, "bytes": self.size_bytes, "sha256": self.sha256}
 
 
+def _reserve(file: Path) -> None:
+    """Take the space of a sparse file; a disk that has it not would kill the process that fills its memory map."""
+    if hasattr(os, "posix_fallocate"):
+        with open(file, "rb+") as opened:
+            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+
+
 @dataclass(frozen=True)
 class Store:
     """Files under one local folder, named by relative paths with `/`."""
@@ -115,6 +122,7 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 array = np.lib.format.open_memmap(partial, "w+", np.dtype(dtype), shape, fortran_order=True)
+                _reserve(partial)
                 fill(array)
                 array.flush()
                 del array
