@@ -41,7 +41,7 @@ view: setup ## serve the results and open Neuroglancer, offline: make view RESUL
 	python -m ophiolite view --results $(RESULTS)
 
 test: setup ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 lint: setup ## ruff, mypy, snakefmt, snakemake --lint, generated files
 	ruff check .
