@@ -1,0 +1,150 @@
+"""The store: files appear whole or not at all, and what goes wrong is said in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ophiolite.errors import StoreError
+from ophiolite.layers.store import Store, Written
+
+DATA = b"0123456789"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def everything(store: Store) -> list[str]:
+    return sorted(p.relative_to(store.root).as_posix() for p in store.root.rglob("*") if p.is_file())
+
+
+def test_bytes_and_parts_give_the_same_file(store: Store) -> None:
+    whole = store.write("a/b/whole", DATA)
+    parts = store.write("a/b/parts", (DATA[i : i + 3] for i in range(0, 10, 3)))
+    assert whole == Written("a/b/whole", 10, hashlib.sha256(DATA).hexdigest())
+    assert (parts.size_bytes, parts.sha256) == (whole.size_bytes, whole.sha256)
+    assert store.read("a/b/parts") == DATA
+    assert everything(store) == ["a/b/parts", "a/b/whole"]
+
+
+def test_a_file_is_replaced_whole(store: Store) -> None:
+    store.write("a", DATA)
+    store.write("a", b"new")
+    assert store.read("a") == b"new"
+
+
+def test_a_writer_that_fails_leaves_the_old_file_and_nothing_else(store: Store) -> None:
+    def parts() -> Any:
+        yield b"half"
+        raise RuntimeError("no more")
+
+    store.write("a", DATA)
+    with pytest.raises(RuntimeError, match="no more"):
+        store.write("a", parts())
+    assert store.read("a") == DATA
+    assert everything(store) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EDQUOT, "Check the disk"),
+        (errno.EACCES, "write permission"),
+        (errno.EROFS, "read-only"),
+        (errno.EIO, "Check the disk"),
+    ],
+)
+@pytest.mark.parametrize("way", ["write", "array"])
+def test_a_disk_that_refuses_is_named_and_nothing_is_left(
+    store: Store, monkeypatch: pytest.MonkeyPatch, code: int, said: str, way: str
+) -> None:
+    def fails(*_: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fails)
+    write = {
+        "write": lambda: store.write("a/b", DATA),
+        "array": lambda: store.write_array("a/b", (3, 2), np.uint8, lambda array: array.fill(1)),
+    }[way]
+    with pytest.raises(StoreError, match=said) as caught:
+        write()
+    assert str(store.root / "a" / "b") in str(caught.value)
+    assert os.strerror(code) in str(caught.value)
+    assert everything(store) == []
+
+
+def test_an_array_is_filled_through_a_map_and_read_by_numpy(store: Store) -> None:
+    def fill(array: Any) -> None:
+        array[:] = np.arange(24).reshape(4, 3, 2)
+
+    written = store.write_array("v.npy", (4, 3, 2), np.int32, fill)
+    data = store.read("v.npy")
+    assert (written.size_bytes, written.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    read = np.load(store.local("v.npy"))
+    assert read.flags.f_contiguous
+    np.testing.assert_array_equal(read, np.arange(24).reshape(4, 3, 2))
+    again = store.write_array("w.npy", (4, 3, 2), np.int32, fill)
+    assert again.sha256 == written.sha256
+
+
+def test_a_range_must_lie_inside_the_file(store: Store) -> None:
+    store.write("a", DATA)
+    assert store.read_range("a", 3, 4) == b"3456"
+    with pytest.raises(StoreError, match=r"ends inside the range at 8\. Expected 4 bytes\. Got 2.*snakemake --force"):
+        store.read_range("a", 8, 4)
+
+
+def test_what_is_missing_is_named(store: Store) -> None:
+    for read in (lambda: store.read("a/b"), lambda: store.read_range("a/b", 0, 1)):
+        with pytest.raises(StoreError, match=r"a/b: cannot be read \(No such file or directory\)"):
+            read()
+
+
+def test_a_folder_in_the_way_is_an_error(store: Store) -> None:
+    store.write("a", DATA)
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.write("a/b", DATA)
+    with pytest.raises(StoreError, match="cannot be written"):
+        store.make_folder("a/b")
+
+
+def test_lists_hold_finished_files_only(store: Store) -> None:
+    for name in ("x/2", "x/1", "y/3"):
+        store.write(name, DATA)
+    (store.root / "x" / ".4.123.partial").write_bytes(b"half")
+    assert list(store.list("x")) == ["x/1", "x/2"]
+    assert list(store.list("nowhere")) == []
+    assert store.exists("x/1")
+    assert not store.exists("x")
+
+
+def test_sweeping_takes_what_killed_writers_left_except_of_others(store: Store) -> None:
+    store.write("x/1", DATA)
+    for name in ("x/.1.77.partial", "x/.info.78.partial", "x/mesh/.0.shard.79.partial"):
+        store.local(name).parent.mkdir(exist_ok=True)
+        store.local(name).write_bytes(b"half")
+    store.sweep("x", keep=("x/info", "x/mesh/"))
+    assert everything(store) == ["x/.info.78.partial", "x/1", "x/mesh/.0.shard.79.partial"]
+    store.sweep("x")
+    assert everything(store) == ["x/1"]
+
+
+def test_a_file_is_checked_against_what_was_written(store: Store) -> None:
+    written = store.write("a", DATA)
+    store.check(written)
+    store.local("a").write_bytes(DATA[:5])
+    with pytest.raises(StoreError, match=r"Expected 10 bytes\. Got 5 bytes"):
+        store.check(written)
+    store.delete("a")
+    store.delete("a")
+    with pytest.raises(StoreError, match="Got no file"):
+        store.check(written)
