@@ -59,6 +59,14 @@ format: setup ## format everything
 docs: setup ## write the files generated from the config model
 	python -m ophiolite generate_docs
 
+$(VENV)-igneous/.done: requirements/igneous.txt
+	$(PYTHON) -m venv $(VENV)-igneous
+	$(VENV)-igneous/bin/python -m pip install --quiet --require-hashes -r requirements/igneous.txt
+	touch $@
+
+benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and through us: benchmarks/results/
+	python -m benchmarks.run $(ARGS)
+
 lock: ## renew requirements/lock.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra test --extra lint --universal --python-version 3.11 --generate-hashes \
 	  --no-annotate --no-header --no-emit-index-url --output-file requirements/lock.txt

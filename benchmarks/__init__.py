@@ -1,0 +1,1 @@
+"""Ours against Igneous: the same work through both, measured. `make benchmark`."""

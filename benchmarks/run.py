@@ -1,0 +1,109 @@
+"""Run the same work through Igneous and through the workflow, and write `benchmarks/results/`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import engine_igneous, engine_ophiolite
+from benchmarks.datasets import REPOSITORY, RESULTS, WORK, Dataset, datasets
+from benchmarks.engine_igneous import Igneous
+from benchmarks.engine_ophiolite import Ophiolite
+from benchmarks.measure import Row
+from benchmarks.report import machine, report
+
+STAGE_COLUMNS = ("dataset", "stage", "engine", "cpu_s", "wall_s", "peak_mb", "bytes", "files")
+
+
+def main() -> None:
+    """Run all, then write stages.csv, products.csv, machine.json and README.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--quick", action="store_true", help="the phantom only, small tasks, into benchmarks/work/quick"
+    )
+    args = parser.parse_args()
+    rows: list[Row] = []
+    products: list[dict[str, Any]] = []
+    for dataset in datasets(args.quick):
+        rows += run_dataset(dataset)
+        products += compare(dataset)
+        shutil.rmtree(WORK / engine_igneous.ENGINE)
+        shutil.rmtree(WORK / engine_ophiolite.ENGINE)
+    folder = WORK / "quick" if args.quick else RESULTS
+    folder.mkdir(parents=True, exist_ok=True)
+    write_csv(folder / "stages.csv", STAGE_COLUMNS, [_cells(row) for row in rows])
+    names = list(dict.fromkeys(name for product in products for name in product))
+    write_csv(folder / "products.csv", names, [[product.get(name, "") for name in names] for product in products])
+    (folder / "machine.json").write_text(json.dumps(machine(), indent=1) + "\n")
+    (folder / "README.md").write_text(report(folder))
+    say(f"{folder.relative_to(REPOSITORY)}/README.md")
+
+
+def run_dataset(dataset: Dataset) -> list[Row]:
+    """Stage by stage, one engine right after the other, so that whatever else the machine does meets both."""
+    peer, ours = Igneous(dataset), Ophiolite(dataset)
+    for engine in (peer, ours):
+        engine.clear()
+    dataset.file.read_bytes()  # the source is in the page cache for both
+    stages: list[tuple[str, Callable[[], list[Row]]]] = [("ophiolite: set-up", ours.set_up)]
+    for kind in ("image", "label") if dataset.image else ("label",):
+        for engine in (peer, ours):
+            name = type(engine).__name__.lower()
+            stages.append((f"{name}: {kind} pyramid", lambda e=engine, k=kind: e.pyramid(k)))
+            stages.append((f"{name}: {kind} pyramid of files", lambda e=engine, k=kind: e.pyramid_of_files(k)))
+    stages += [("igneous: mesh", peer.mesh), ("ophiolite: mesh", ours.mesh)]
+    stages += [("igneous: skeleton", peer.skeleton), ("ophiolite: skeleton", ours.skeleton)]
+    rows: list[Row] = []
+    for name, stage in stages:
+        found = stage()
+        rows += found
+        cost = next(row.cost for row in reversed(found) if row.engine != engine_ophiolite.JOBS)
+        say(f"{dataset.name:8} {name:36} {cost.cpu_s:8.1f} s CPU {cost.wall_s:8.1f} s wall {cost.peak_mb:7.0f} MB")
+    return rows
+
+
+def compare(dataset: Dataset) -> list[dict[str, Any]]:
+    """What each engine made, read in a process of its own: this one stays small, or its memory would count as theirs."""
+    layers = {"igneous": Igneous(dataset).layer, "ophiolite": Ophiolite(dataset).layer}
+    request = {
+        "labels": {engine: str(layer("label")) for engine, layer in layers.items()},
+        "images": {engine: str(layer("image")) for engine, layer in layers.items()} if dataset.image else {},
+        "mip": dataset.product_mip,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.products"],
+        input=json.dumps(request),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=REPOSITORY,
+    )
+    return [{"dataset": dataset.name, "engine": engine, **facts} for engine, facts in json.loads(done.stdout).items()]
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
+    """A table as CSV."""
+    with open(path, "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *lines])
+
+
+def _cells(row: Row) -> list[Any]:
+    cost = row.cost
+    numbers = [f"{cost.cpu_s:.2f}", f"{cost.wall_s:.2f}", f"{cost.peak_mb:.0f}"]
+    return [row.dataset, row.stage, row.engine, *numbers, row.bytes, row.files]
+
+
+def say(text: str) -> None:
+    """Progress, on the terminal."""
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    main()
