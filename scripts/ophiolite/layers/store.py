@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,27 +83,15 @@ class Store:
 
     def write(self, path: str, data: bytes | Iterable[bytes]) -> Written:
         """Write a file atomically; raises StoreError where the disk is full or forbids it, leaving nothing behind."""
-        target = self.local(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         digest, size = hashlib.sha256(), 0
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with open(partial, "wb") as file:
-                    for part in (data,) if isinstance(data, bytes) else data:
-                        file.write(part)
-                        digest.update(part)
-                        size += len(part)
-                    file.flush()
-                    write_point("fsync", path)
-                    os.fsync(file.fileno())
-                write_point("rename", path)
-                os.replace(partial, target)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise StoreError(self._unwritable(target, error)) from None
+        with self._replacing(path) as partial, open(partial, "wb") as file:
+            for part in (data,) if isinstance(data, bytes) else data:
+                file.write(part)
+                digest.update(part)
+                size += len(part)
+            file.flush()
+            write_point("fsync", path)
+            os.fsync(file.fileno())
         return Written(path, size, digest.hexdigest())
 
     def make_folder(self, folder: str) -> None:
@@ -116,29 +105,35 @@ class Store:
         self, path: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[NDArray[Any]], None]
     ) -> Written:
         """Write a Fortran-ordered .npy atomically, filled by `fill` through a memory map: never whole in memory."""
+        with self._replacing(path) as partial:
+            array = np.lib.format.open_memmap(partial, "w+", np.dtype(dtype), shape, fortran_order=True)
+            _reserve(partial)
+            fill(array)
+            array.flush()
+            del array
+            with open(partial, "rb+") as file:
+                digest = hashlib.file_digest(file, "sha256")
+                write_point("fsync", path)
+                os.fsync(file.fileno())
+            size = partial.stat().st_size
+        return Written(path, size, digest.hexdigest())
+
+    @contextmanager
+    def _replacing(self, path: str) -> Iterator[Path]:
+        """A partial file to fill, which takes its name when the block ends well and goes when it does not."""
         target = self.local(path)
         partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
-                array = np.lib.format.open_memmap(partial, "w+", np.dtype(dtype), shape, fortran_order=True)
-                _reserve(partial)
-                fill(array)
-                array.flush()
-                del array
-                with open(partial, "rb+") as file:
-                    digest = hashlib.file_digest(file, "sha256")
-                    write_point("fsync", path)
-                    os.fsync(file.fileno())
+                yield partial
                 write_point("rename", path)
-                size = partial.stat().st_size
                 os.replace(partial, target)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
         except OSError as error:
             raise StoreError(self._unwritable(target, error)) from None
-        return Written(path, size, digest.hexdigest())
 
     def check(self, file: Written) -> None:
         """Raise StoreError unless a file is there with the size that was written."""
