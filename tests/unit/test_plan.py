@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 import tempfile
 from collections import Counter
 from itertools import pairwise
@@ -34,6 +33,7 @@ from ophiolite.plan.pyramid import Volume, auto_factors, block_shape, plan_pyram
 from ophiolite.plan.table import render_plan
 from ophiolite.precomputed.sharding import ShardingSpec, locate
 from ophiolite.stages.shards import shards_of_job
+from smk_functions import smk_function
 
 Planned = tuple[Box, list[ScalePlan], list[RoundPlan]]
 
@@ -121,21 +121,18 @@ def _reads_what_it_needs(r: RoundPlan, source: ScalePlan, scales: list[ScalePlan
         assert own.empty or reads.contains(under)
 
 
-def carries_read(repository: Path, rounds: list[RoundPlan], number: int, block: str) -> list[str]:
-    """The names of the blocks whose receipts the workflow makes a block wait for: its own function, run by itself."""
-    code = ""
-    for file, name in (("inputs.smk", "carries_read"), ("common.smk", "block_name")):
-        text = (repository / "workflow" / "rules" / file).read_text()
-        code += re.split(r"\n(?=\S)", text[text.index(f"def {name}(") :], maxsplit=1)[0] + "\n"
+def carries_read(rounds: list[RoundPlan], number: int, block: str) -> list[str]:
+    """The names of the blocks whose receipts the workflow makes a block wait for."""
     layer = {"rounds": [json.loads(r.model_dump_json()) for r in rounds]}
-    found: dict[str, Any] = {
-        "layer_plan": lambda _: layer,
-        "receipt": lambda *_: "",
-        "expand_layer": lambda _, __, before, name: name,
-    }
-    exec(code, found)
-    names_read: list[str] = found["carries_read"](SimpleNamespace(round=str(number), block=block))
-    return names_read
+    read = smk_function(
+        "carries_read",
+        "block_name",
+        layer_plan=lambda _: layer,
+        receipt=lambda *_: "",
+        expand_layer=lambda _, __, before, name: name,
+    )
+    names: list[str] = read(SimpleNamespace(round=str(number), block=block))
+    return names
 
 
 @settings(max_examples=60)
@@ -147,7 +144,7 @@ def carries_read(repository: Path, rounds: list[RoundPlan], number: int, block: 
     jobs=jobs_of_users,
 )
 def test_blocks_wait_for_the_carries_they_read(
-    repository: Path, size: Vec, offset: Vec, resolution: tuple[float, float, float], pyramid: Pyramid, jobs: Jobs
+    size: Vec, offset: Vec, resolution: tuple[float, float, float], pyramid: Pyramid, jobs: Jobs
 ) -> None:
     try:
         _, scales, rounds = plan_of(size, offset, resolution, pyramid, jobs)
@@ -165,7 +162,7 @@ def test_blocks_wait_for_the_carries_they_read(
                 for box in reads
                 if not task_box(last, scales[before.input_mip], before.task_vx, task).intersect(box).empty
             }
-            waits = carries_read(repository, rounds, here.number, block)
+            waits = carries_read(rounds, here.number, block)
             assert needed <= set(waits) <= set(before.block_names())
             assert len(waits) == len(set(waits))
 

@@ -30,6 +30,15 @@ def test_a_second_run_does_nothing_whatever_its_comments(workspace: Workspace) -
     assert checksums(workspace.project) == before
 
 
+def test_the_report_is_made_once(workspace: Workspace) -> None:
+    done = workspace.snakemake()
+    assert done.code == 0, done.text
+    assert (workspace.project / "report.html").stat().st_size > 10_000
+    again = workspace.snakemake()
+    assert again.code == 0
+    assert "Nothing to be done" in again.text
+
+
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [

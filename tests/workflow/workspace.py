@@ -123,7 +123,7 @@ class Workspace:
 
     def plan(self) -> None:
         """Make the plan of the config as it now is."""
-        done = self.snakemake("plan")
+        done = self.snakemake("--", f"{self.config['store']}/{self.config['project']}/plan.json")
         assert done.code == 0, done.text
 
     def jobs(self, *targets: str) -> dict[str, int]:
