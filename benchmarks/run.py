@@ -23,7 +23,7 @@ STAGE_COLUMNS = ("dataset", "stage", "engine", "cpu_s", "wall_s", "peak_mb", "by
 
 
 def main() -> None:
-    """Run all, then write stages.csv, products.csv, machine.json and README.md."""
+    """Run all, writing stages.csv, products.csv, machine.json and README.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--quick", action="store_true", help="the phantom only, small tasks, into benchmarks/work/quick"
@@ -31,12 +31,19 @@ def main() -> None:
     args = parser.parse_args()
     rows: list[Row] = []
     products: list[dict[str, Any]] = []
+    folder = WORK / "quick" if args.quick else RESULTS
     for dataset in datasets(args.quick):
+        if args.only and dataset.name not in args.only:
+            continue
         rows += run_dataset(dataset)
         products += compare(dataset)
+        write_results(folder, rows, products)
         shutil.rmtree(WORK / engine_igneous.ENGINE)
         shutil.rmtree(WORK / engine_ophiolite.ENGINE)
-    folder = WORK / "quick" if args.quick else RESULTS
+
+
+def write_results(folder: Path, rows: Sequence[Row], products: Sequence[dict[str, Any]]) -> None:
+    """Write what is measured so far; called after each dataset, so that a run that is stopped leaves those it finished."""
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "stages.csv", STAGE_COLUMNS, [_cells(row) for row in rows])
     names = list(dict.fromkeys(name for product in products for name in product))
