@@ -25,6 +25,7 @@ STAGE_COLUMNS = ("dataset", "stage", "engine", "cpu_s", "wall_s", "peak_mb", "by
 def main() -> None:
     """Run all, writing stages.csv, products.csv, machine.json and README.md."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", help="names of datasets to run; all where left out")
     parser.add_argument(
         "--quick", action="store_true", help="the phantom only, small tasks, into benchmarks/work/quick"
     )
