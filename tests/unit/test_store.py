@@ -138,6 +138,14 @@ def test_sweeping_takes_what_killed_writers_left_except_of_others(store: Store) 
     assert everything(store) == ["x/1"]
 
 
+def test_sweeping_files_takes_what_was_to_become_them(store: Store) -> None:
+    for name in ("x/.1.77.partial", "x/.1.78.partial", "x/.11.77.partial", "y/.1.77.partial"):
+        store.local(name).parent.mkdir(exist_ok=True)
+        store.local(name).write_bytes(b"half")
+    store.sweep_files(["x/1", "x/2", "z/1"])
+    assert everything(store) == ["x/.11.77.partial", "y/.1.77.partial"]
+
+
 def test_a_file_is_checked_against_what_was_written(store: Store) -> None:
     written = store.write("a", DATA)
     store.check(written)

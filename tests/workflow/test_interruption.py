@@ -51,9 +51,34 @@ def test_a_killed_job_goes_on_where_it_was(workspace: Workspace, rule: str, poin
     again = workspace.job(rule, "neurons", option, item)
     assert again.code == 0, again.text
     assert again.text.count(EARLIER) == {"fsync": max(tasks - 1, 0), "rename": tasks, "receipt": 0}[point]
+    assert [name for name in unfinished(workspace.project) if name.endswith(".partial")] == []
     done = {"pyramid_blocks": "layer_done", "mesh_fragments": "mesh_done", "mesh_shards": "mesh_done"}
     closed = workspace.job(done.get(rule, "skeleton_done"), "neurons")
     assert closed.code == 0, closed.text
+    assert checksums(workspace.project) == before
+
+
+@pytest.mark.parametrize(
+    ("rule", "layer", "item", "pattern"),
+    [
+        ("layer_info", "neurons", (), "d/layers/neurons/info"),
+        ("label_stats", "neurons", ("--part", "0"), "d/work/neurons/label_stats/0.npy"),
+        ("mesh_index", "neurons", (), "d/work/neurons/mesh_index.npy"),
+        ("object_table", "neurons", ("--part", "0"), "d/objects/neurons/0.parquet"),
+        ("segment_properties", "neurons", (), "d/layers/neurons/segment_properties/info"),
+        ("annotation_layer", "synapses", (), "d/layers/synapses/by_id/0.shard"),
+    ],
+)
+def test_small_jobs_leave_nothing_half_either(
+    workspace: Workspace, rule: str, layer: str, item: tuple[str, ...], pattern: str
+) -> None:
+    before = checksums(workspace.project)
+    workspace.forget(*workspace.receipts(layer, rule))
+    killed = workspace.job(rule, layer, *item, env=stop_at(workspace, "rename", pattern))
+    assert killed.code == -signal.SIGKILL, killed.text
+    assert not (workspace.project / pattern).exists()
+    again = workspace.job(rule, layer, *item)
+    assert again.code == 0, again.text
     assert checksums(workspace.project) == before
 
 

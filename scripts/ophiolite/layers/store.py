@@ -33,6 +33,11 @@ class Written:
         return {"path": self.path, "bytes": self.size_bytes, "sha256": self.sha256}
 
 
+def _target_of(partial: Path) -> Path:
+    """The file that a partial one was to become."""
+    return partial.with_name(partial.name[1:].rsplit(".", 2)[0])
+
+
 def _reserve(file: Path) -> None:
     """Take the space of a sparse file; a disk that has it not would kill the process that fills its memory map."""
     if hasattr(os, "posix_fallocate"):
@@ -164,9 +169,16 @@ class Store:
     def sweep(self, folder: str, keep: tuple[str, ...] = ()) -> None:
         """Remove what killed writers left below a folder, except of files whose path begins as one of `keep`."""
         for file in self.local(folder).rglob(".*.partial"):
-            target = file.with_name(file.name[1:].rsplit(".", 2)[0])
-            if not target.relative_to(self.root).as_posix().startswith(keep):
+            if not _target_of(file).relative_to(self.root).as_posix().startswith(keep):
                 file.unlink(missing_ok=True)
+
+    def sweep_files(self, paths: Iterable[str]) -> None:
+        """Remove what killed writers of these very files left."""
+        targets = {self.local(path) for path in paths}
+        for folder in {target.parent for target in targets}:
+            for file in folder.glob(".*.partial"):
+                if _target_of(file) in targets:
+                    file.unlink(missing_ok=True)
 
     def _unreadable(self, path: str, error: OSError) -> StoreError:
         do = REMAKE if error.errno == errno.ENOENT else "Check the disk"

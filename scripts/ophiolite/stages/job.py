@@ -121,13 +121,14 @@ class Job:
     def finish(
         self, files: Sequence[Written], facts: dict[str, Any] | None = None, *, work: float = 0, speed_key: str = ""
     ) -> None:
-        """Write the timing, then the receipt; `work` is in the units of the rule's speed (Mvx or labels)."""
-        self.store.write(self.paths.timing(self.rule, self.item), self._timing(files, work, speed_key or self.rule))
-        write_receipt(
-            self.store,
-            self.paths.receipt(self.rule, self.item),
-            Receipt(self.rule, self.item, self.digest, files, facts or {}),
-        )
+        """Remove what killed tries left, write the timing, then the receipt.
+
+        work : in the units of the rule's speed (Mvx or labels).
+        """
+        timing, receipt = self.paths.timing(self.rule, self.item), self.paths.receipt(self.rule, self.item)
+        self.store.sweep_files([timing, receipt, *(f.path for f in files)])
+        self.store.write(timing, self._timing(files, work, speed_key or self.rule))
+        write_receipt(self.store, receipt, Receipt(self.rule, self.item, self.digest, files, facts or {}))
         self.say(f"done: {len(files)} files, {sum(f.size_bytes for f in files) / 1e6:.2f} MB")
 
     def _timing(self, files: Sequence[Written], work: float, speed_key: str) -> bytes:
