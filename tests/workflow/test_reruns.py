@@ -50,7 +50,7 @@ def test_the_report_is_made_once(workspace: Workspace) -> None:
 def test_an_option_remakes_what_depends_on_it(
     workspace: Workspace, path: str, value: Any, expected: dict[str, int]
 ) -> None:
-    """For the other options see `test_digests_follow_the_options` in tests/unit/test_plan.py."""
+    """For the other options see `test_digests_follow_the_options` in tests/unit/test_plan_digests.py."""
     changed = workspace.changed(f"datasets.d.layers.{path}", value)
     changed.plan()
     assert changed.jobs() == expected
