@@ -65,9 +65,10 @@ def digests(plan: ProjectPlan) -> dict[str, str]:
     }
 
 
-BLOCKS = {"layer_info", "pyramid_blocks", "layer_done"}
-MESH = {"mesh_fragments", "mesh_index", "mesh_shards", "mesh_done"}
-SKELETON = {"skeleton_fragments", "skeleton_index", "skeleton_shards", "skeleton_done"}
+BLOCKS = {"layer_info", "pyramid_blocks", "layer_done", "pyramid_quality", "compression"}
+MEASURED = {"mesh_quality", "skeleton_quality"}
+MESH = {"mesh_fragments", "mesh_index", "mesh_shards", "mesh_done"} | MEASURED
+SKELETON = {"skeleton_fragments", "skeleton_index", "skeleton_shards", "skeleton_done", "skeleton_quality"}
 OBJECTS = {"object_table", "segment_properties"}
 CELLS = BLOCKS | {"label_stats"} | MESH | SKELETON | OBJECTS
 
@@ -79,15 +80,15 @@ CELLS = BLOCKS | {"label_stats"} | MESH | SKELETON | OBJECTS
         ("em.pyramid.encoding", "jpeg", {"em": BLOCKS}),
         ("em.pyramid.mips", {1: {"encoding": "png"}}, {"em": BLOCKS}),
         ("em.voxel_offset_vx", [1, 2, 3], {"em": BLOCKS}),
-        ("cells.mesh.draco_level", 1, {"cells": {"mesh_shards", "mesh_done"} | OBJECTS}),
-        ("cells.mesh.lods", 1, {"cells": {"mesh_shards", "mesh_done"} | OBJECTS}),
-        ("cells.mesh.quantization_bits", 10, {"cells": {"mesh_index", "mesh_shards", "mesh_done"} | OBJECTS}),
+        ("cells.mesh.draco_level", 1, {"cells": {"mesh_shards", "mesh_done"} | MEASURED | OBJECTS}),
+        ("cells.mesh.lods", 1, {"cells": {"mesh_shards", "mesh_done"} | MEASURED | OBJECTS}),
+        ("cells.mesh.quantization_bits", 10, {"cells": {"mesh_index", "mesh_shards", "mesh_done"} | MEASURED | OBJECTS}),
         ("cells.mesh.reduction", 10, {"cells": MESH | OBJECTS}),
         ("cells.mesh.dust_vx", 10, {"cells": MESH | OBJECTS}),
         ("cells.mesh.labels", [3], {"cells": MESH | OBJECTS}),
         ("cells.mesh.mip", 1, {"cells": MESH | OBJECTS}),
-        ("cells.mesh", None, {"cells": {"layer_info"} | OBJECTS}),
-        ("cells.skeleton.tick_nm", 5, {"cells": {"skeleton_shards", "skeleton_done"} | OBJECTS}),
+        ("cells.mesh", None, {"cells": {"layer_info", "skeleton_quality"} | OBJECTS}),
+        ("cells.skeleton.tick_nm", 5, {"cells": {"skeleton_shards", "skeleton_done", "skeleton_quality"} | OBJECTS}),
         ("cells.skeleton.scale", 3, {"cells": SKELETON | OBJECTS}),
         ("cells.properties", False, {"cells": {"layer_info", "segment_properties"}}),
         ("cells.max_inline_labels", 3, {"cells": {"segment_properties"}}),

@@ -94,8 +94,7 @@ def merge_jobs_of_product(product):
 
     def of_layer(wildcards):
         planned()
-        count = layer_plan(wildcards)[product]["merge_jobs"]
-        names = [f"{job:0{len(str(count - 1))}d}" for job in range(count)]
+        names = merge_job_names(product)(layer_plan(wildcards))
         return expand_layer(receipt(f"{product}_shards", "{job}"), wildcards, job=names)
 
     return of_layer
@@ -180,3 +179,39 @@ def figures_of_project(wildcards):
             if plan.get("mesh") or plan.get("skeleton"):
                 found += [f"{base}.objects.png", f"{base}.scene.png"]
     return found
+
+
+def quality_of_layers():
+    """(dataset, layer, kind of quality) of everything that is measured: the pyramid, and mesh and skeleton if made."""
+    return [
+        (dataset, layer, kind)
+        for dataset, data in planned()["datasets"].items()
+        for layer, plan in data["layers"].items()
+        if plan["kind"] in ("image", "segmentation")
+        for kind in ("pyramid", *(p for p in PRODUCTS if plan[p]))
+    ]
+
+
+def parts_of_quality(rule, items):
+    """Input function: the parts of a table that the jobs of a rule measured; `items(layer plan)` names their jobs."""
+    kind = rule.removesuffix("_quality")
+
+    def of_project(wildcards):
+        return [
+            f"{ROOT}/{dataset}/quality/{layer}/{rule}/{item}.parquet"
+            for dataset, layer, of_layer in quality_of_layers()
+            if of_layer == kind
+            for item in items(the_plan()["datasets"][dataset]["layers"][layer])
+        ]
+
+    return of_project
+
+
+def merge_job_names(product):
+    """The names of the merge jobs of a product, given a layer's plan."""
+
+    def of_plan(plan):
+        count = plan[product]["merge_jobs"]
+        return [f"{job:0{len(str(count - 1))}d}" for job in range(count)]
+
+    return of_plan

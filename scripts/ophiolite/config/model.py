@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ophiolite.config.checks import Compression, Quality
 from ophiolite.config.products import Mesh, Positive, Pyramid, Section, Skeleton
 
 NAME = r"^[a-z0-9_]+$"
@@ -139,6 +140,8 @@ class Config(Section):
     datasets: dict[Name, Dataset] = Field(min_length=1, description="by name: [a-z0-9_]+")
     jobs: Jobs = Field(default_factory=Jobs)
     report: Report = Field(default_factory=Report)
+    quality: Quality = Field(default_factory=Quality)
+    compression: Compression = Field(default_factory=Compression)
 
     @model_validator(mode="after")
     def _one_file_per_name(self) -> Config:

@@ -38,6 +38,10 @@ class LayerPaths:
         """The object tables of this layer."""
         return f"{self.dataset}/objects/{self.layer}"
 
+    def quality(self, rule: str, item: str) -> str:
+        """The part of a table of quality, or of the benchmark of encodings, that one job measured."""
+        return f"{self.dataset}/quality/{self.layer}/{rule}/{item}.parquet"
+
     def receipt(self, rule: str, item: str) -> str:
         """The receipt of one job; rules without items have one receipt."""
         return f"{self.receipts}/{rule}/{item}.json" if item else f"{self.receipts}/{rule}.json"

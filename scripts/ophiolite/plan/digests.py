@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from ophiolite.config.checks import Compression, Quality
 from ophiolite.config.model import Config
 from ophiolite.plan.digest import code_digest, settings_digest
 from ophiolite.plan.model import AnnotationPlan, DatasetPlan, FragmentPlan, VolumePlan
 
+# Rules that serve the whole project and are remade whenever a layer or the config changes.
+PROJECT_RULES = (
+    "timings", "report_page", "mesh_quality_table", "skeleton_quality_table", "pyramid_quality_table", "quality_page",
+    "compression_table", "compression_page",
+)  # fmt: skip
 
-def volume_digests(plan: VolumePlan) -> dict[str, str]:
+
+def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression) -> dict[str, str]:
     """The digest of every rule that runs for an image or segmentation layer."""
     voxels = plan.model_dump(include={"kind", "source", "data_type", "method", "sparse", "sharded", "scales", "rounds"})
     out: dict[str, str] = {}
@@ -22,10 +29,13 @@ def volume_digests(plan: VolumePlan) -> dict[str, str]:
     add("layer_info", voxels, products, plan.properties)
     blocks = add("pyramid_blocks", voxels)
     stats = add("label_stats", blocks, plan.stats_parts) if plan.kind == "segmentation" else ""
-    add("layer_done", blocks, stats)
+    done = add("layer_done", blocks, stats)
+    add("pyramid_quality", done)
+    add("compression", done, compression.model_dump())
     upstream = [stats]
     for name, product in plan.products():
         upstream.append(_product_digests(out, name, product, blocks, stats))
+        add(f"{name}_quality", done, upstream, quality.model_dump())
     if plan.kind == "segmentation":
         objects = add("object_table", upstream)
         add("segment_properties", objects, plan.properties, plan.max_inline_labels)
@@ -63,5 +73,5 @@ def project_digests(config: Config, datasets: dict[str, DatasetPlan]) -> dict[st
     }
     return {
         rule: settings_digest(code_digest(f"commands.{rule}"), layers, config.model_dump(mode="json"))
-        for rule in ("timings", "report_page")
+        for rule in PROJECT_RULES
     }

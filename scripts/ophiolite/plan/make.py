@@ -219,7 +219,11 @@ def _plan_volume(
     )
     costs, more = volume_costs(plan, config.jobs, speeds)
     return plan.model_copy(
-        update={"costs": costs, "digests": volume_digests(plan), "warnings": (*plan.warnings, *more)}
+        update={
+            "costs": costs,
+            "digests": volume_digests(plan, config.quality, config.compression),
+            "warnings": (*plan.warnings, *more),
+        }
     )
 
 

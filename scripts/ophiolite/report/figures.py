@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,43 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.report.render import BACKGROUND, Solid, clearest_camera, label_colours, principal_camera, render
+from ophiolite.report.figure_style import ACCENT, DPI, INK, LIGHT, QUIET, canvas, save
+from ophiolite.report.render import Solid, clearest_camera, label_colours, principal_camera, render
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# The page turns this very colour into that of its text, so that charts follow its light or dark theme.
-INK = "#33404d"
-QUIET = "#8794a1"
-ACCENT = "#2f6fde"
-LIGHT = "#e8edf2"
 TILE_PX = (460, 340)
 SCENE_PX = (1380, 900)
-DPI = 100
 ROUND_STEPS = (1, 2, 5)
-STYLE: Any = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "axes.titlecolor": INK,
-    "axes.titlesize": 10,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.major.width": 0.8,
-    "ytick.major.width": 0.8,
-    "xtick.minor.width": 0.4,
-    "svg.hashsalt": "ophiolite",
-    "svg.fonttype": "path",
-    "path.simplify": False,
-    "text.parse_math": False,
-}
 
 
 @dataclass(frozen=True)
@@ -85,7 +56,7 @@ def draw_slices(panels: Sequence[SlicePanel], ranked: Sequence[int], path: Path)
     aspect = max(height / width for width, height in extents)
     bar_nm = _round_length(max(width for width, _ in extents) / 4.5)
     side = 11.0 / max(2, len(panels))
-    with _figure((side * len(panels), rows * (side * min(aspect, 1.6) + 0.05) + 0.3), dark=True) as figure:
+    with canvas((side * len(panels), rows * (side * min(aspect, 1.6) + 0.05) + 0.3), dark=True) as figure:
         grid = figure.subplots(rows, len(panels), squeeze=False)
         figure.subplots_adjust(
             left=0, right=1, bottom=0, top=1 - 0.3 / figure.get_figheight(), wspace=0.02, hspace=0.02
@@ -101,7 +72,7 @@ def draw_slices(panels: Sequence[SlicePanel], ranked: Sequence[int], path: Path)
                 )
                 axes.set_axis_off()
                 _scale_bar(axes, extent, bar_nm)
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_objects(portraits: Sequence[Portrait], path: Path, columns: int = 3) -> None:
@@ -110,7 +81,7 @@ def draw_objects(portraits: Sequence[Portrait], path: Path, columns: int = 3) ->
     across = min(columns, max(len(portraits), 1))
     caption_px = 58
     size = (across * TILE_PX[0] / DPI, rows * (TILE_PX[1] + caption_px) / DPI)
-    with _figure(size, dark=True) as figure:
+    with canvas(size, dark=True) as figure:
         if not portraits:
             figure.text(0.5, 0.5, "no objects", color=LIGHT, ha="center", va="center", size=9.5)
         for number, portrait in enumerate(portraits):
@@ -128,7 +99,7 @@ def draw_objects(portraits: Sequence[Portrait], path: Path, columns: int = 3) ->
                 left, below - 0.16 / size[1], portrait.title, color=portrait.solid.colour, va="center", size=9.5
             )
             figure.text(left, below - 0.34 / size[1], portrait.caption, color=LIGHT, va="center", size=8.5, alpha=0.8)
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_scene(solids: Sequence[Solid], start_nm: Sequence[float], stop_nm: Sequence[float], path: Path) -> None:
@@ -138,16 +109,16 @@ def draw_scene(solids: Sequence[Solid], start_nm: Sequence[float], stop_nm: Sequ
     corners = np.asarray(start_nm) + corners * (np.asarray(stop_nm) - np.asarray(start_nm))
     frame = corners[np.ravel(edges)]
     picture = render(solids, clearest_camera(solids, corners, SCENE_PX), bones=False, frame_nm=frame)
-    with _figure((SCENE_PX[0] / DPI, SCENE_PX[1] / DPI), dark=True) as figure:
+    with canvas((SCENE_PX[0] / DPI, SCENE_PX[1] / DPI), dark=True) as figure:
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(picture, interpolation="none")
         axes.set_axis_off()
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_distributions(columns: Mapping[str, NDArray[Any]], path: Path) -> None:
     """SVG: a histogram with logarithmic bins for each column (title -> values); zeros and NaN are counted apart."""
-    with _figure((min(11.0, 3.7 * len(columns)), 2.7)) as figure:
+    with canvas((min(11.0, 3.7 * len(columns)), 2.7)) as figure:
         figure.subplots_adjust(left=0.52 / figure.get_figwidth(), right=0.99, bottom=0.16, top=0.8, wspace=0.24)
         for axes, (title, values) in zip(
             figure.subplots(1, len(columns), squeeze=False)[0], columns.items(), strict=True
@@ -174,7 +145,7 @@ def draw_distributions(columns: Mapping[str, NDArray[Any]], path: Path) -> None:
             axes.tick_params(axis="y", length=0)
             axes.spines["left"].set_visible(False)
         figure.axes[0].set_ylabel("objects")
-        _save(figure, path)
+        save(figure, path)
 
 
 def draw_stages(stages: pd.DataFrame, path: Path) -> None:
@@ -184,7 +155,7 @@ def draw_stages(stages: pd.DataFrame, path: Path) -> None:
     unit, factor = ("core-hours", 1.0) if hours.max(initial=0) >= 1 else ("core-minutes", 60.0)
     if hours.max(initial=0) * 60 < 1:
         unit, factor = "core-seconds", 3600.0
-    with _figure((9.4, 0.30 * len(stages) + 0.65)) as figure:
+    with canvas((9.4, 0.30 * len(stages) + 0.65)) as figure:
         height = figure.get_figheight()
         figure.subplots_adjust(left=0.15, right=0.88, bottom=0.12 / height, top=1 - 0.42 / height)
         axes = figure.subplots()
@@ -212,30 +183,7 @@ def draw_stages(stages: pd.DataFrame, path: Path) -> None:
         axes.tick_params(axis="y", length=0)
         for side in ("left", "bottom"):
             axes.spines[side].set_visible(False)
-        _save(figure, path)
-
-
-@contextmanager
-def _figure(size_inches: tuple[float, float], dark: bool = False) -> Iterator[Any]:
-    """A figure in the style of the report, drawn by Agg whatever the user's own settings; dark for pictures."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        figure = Figure(figsize=size_inches, dpi=DPI, facecolor=BACKGROUND if dark else "none")
-        FigureCanvasAgg(figure)
-        yield figure
-
-
-def _save(figure: Any, path: Path) -> None:
-    for axes in figure.axes:
-        axes.set_facecolor("none")
-    # Without names and dates of the software the same figure is the same bytes.
-    metadata = {"Date": None, "Creator": None} if path.suffix == ".svg" else {"Software": None}
-    figure.savefig(path, dpi=DPI, metadata=metadata, facecolor=figure.get_facecolor())
+        save(figure, path)
 
 
 def _to_rgb(image: NDArray[Any], contrast: tuple[float, float] | None) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ophiolite.errors import FormatError, explain
-from ophiolite.report.figures import INK
+from ophiolite.report.figure_style import INK
 from ophiolite.report.style import CSS
 
 if TYPE_CHECKING:
@@ -58,13 +58,36 @@ class LayerRow:
 class Figure:
     """A figure file (PNG or SVG) with its title, and a caption that says what is to be seen.
 
-    section : "figures", or "cost" for those that stand by the table of stages.
+    section : "figures", or "cost" for those that stand by the table of stages. links : (text, address) under it.
     """
 
     title: str
     caption: str
     path: Path
     section: str = "figures"
+    links: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table for reading: cells are text; columns other than `text_columns` hold numbers, set flush right."""
+
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: Container[int] = (0,)
+    title: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: paragraphs, then tables, then figures. key : its anchor, [a-z_]+."""
+
+    key: str
+    title: str
+    text: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    figures: Sequence[Figure] = ()
 
 
 @dataclass(frozen=True)
@@ -99,16 +122,41 @@ def render_page(report: Report) -> str:
         ("versions", "Versions", _versions(report.versions)),
         ("config", "Config", f"<pre><code>{escape(report.config)}</code></pre>" if report.config else ""),
     ]
+    return _document(report.project, "Ophiolite report", report.facts, sections)
+
+
+def render_sections(project: str, kicker: str, facts: Sequence[tuple[str, str]], sections: Sequence[Section]) -> str:
+    """A page of sections as HTML text; `kicker` is the small line over the project's name, `facts` as in `Report`.
+
+    Raises FormatError as `render_page` does.
+    """
+    return _document(project, kicker, facts, [(s.key, s.title, _section(s)) for s in sections])
+
+
+def _section(section: Section) -> str:
+    text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in section.text)
+    return text + "".join(map(_titled_table, section.tables)) + "".join(map(_figure, section.figures))
+
+
+def _titled_table(table: Table) -> str:
+    title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    return title + _table(table.headers, table.rows, table.text_columns) + note
+
+
+def _document(
+    project: str, kicker: str, key_figures: Sequence[tuple[str, str]], sections: Sequence[tuple[str, str, str]]
+) -> str:
     shown = [section for section in sections if section[2]]
     menu = "".join(f'<a href="#{key}">{escape(title)}</a>' for key, title, _ in shown)
     body = "".join(f'<section id="{key}"><h2>{escape(title)}</h2>{text}</section>' for key, title, text in shown)
-    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for value, name in report.facts)
+    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for value, name in key_figures)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(report.project)} · Ophiolite</title><style>{CSS}</style></head><body>"
-        f'<header><p class="kicker">Ophiolite report</p><h1>{escape(report.project)}</h1><dl class="facts">{facts}</dl>'
+        f"<title>{escape(project)} · Ophiolite</title><style>{CSS}</style></head><body>"
+        f'<header><p class="kicker">{escape(kicker)}</p><h1>{escape(project)}</h1><dl class="facts">{facts}</dl>'
         f"<nav>{menu}</nav></header><main>{body}</main></body></html>\n"
     )
 
@@ -229,9 +277,10 @@ def _figure(figure: Figure) -> str:
         picture = f'<img alt="{escape(figure.title)}" src="data:image/png;base64,{source}">'
     else:
         picture = f'<div class="chart">{_inline_svg(figure, data.decode("utf-8", "replace"))}</div>'
+    links = "".join(f' <a href="{escape(address)}">{escape(text)}</a>' for text, address in figure.links)
     return (
-        f"<figure>{picture}<figcaption><strong>{escape(figure.title)}</strong> {escape(figure.caption)}</figcaption>"
-        "</figure>"
+        f"<figure>{picture}<figcaption><strong>{escape(figure.title)}</strong> {escape(figure.caption)}{links}"
+        "</figcaption></figure>"
     )
 
 

@@ -1,0 +1,18 @@
+"""The page of the quality report: a section for pyramids, meshes and skeletons each, from their tables and figures."""
+
+from __future__ import annotations
+
+from ophiolite.layers.store import Store
+from ophiolite.plan.model import ProjectPlan
+from ophiolite.report.page import render_sections
+from ophiolite.stages.mesh_quality_section import mesh_section
+from ophiolite.stages.pyramid_quality_section import pyramid_section
+from ophiolite.stages.skeleton_quality_section import skeleton_section
+
+SECTIONS = {"pyramid": pyramid_section, "mesh": mesh_section, "skeleton": skeleton_section}
+
+
+def build_quality_page(plan: ProjectPlan, store: Store) -> str:
+    """The page as HTML text; parts whose table was not asked for are left out."""
+    made = [build(plan, store) for kind, build in SECTIONS.items() if store.exists(f"tables/{kind}_quality.parquet")]
+    return render_sections(plan.project, "Ophiolite quality report", [], made)

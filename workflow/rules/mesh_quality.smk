@@ -1,0 +1,1 @@
+MESH_QUALITY_FIGURES = ()  # (name, ending) of every figure

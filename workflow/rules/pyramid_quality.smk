@@ -1,0 +1,1 @@
+PYRAMID_QUALITY_FIGURES = ()  # (name, ending) of every figure

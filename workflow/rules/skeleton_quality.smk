@@ -1,0 +1,1 @@
+SKELETON_QUALITY_FIGURES = ()  # (name, ending) of every figure
