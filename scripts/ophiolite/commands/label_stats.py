@@ -16,4 +16,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "label_stats")
-    job.finish(reduce_statistics(job, number(args, "part", job.volume.stats_parts)))
+    job.finish(reduce_statistics(job, number(args, "part", job.segmentation.stats_parts)))

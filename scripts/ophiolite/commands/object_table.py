@@ -16,5 +16,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "object_table")
-    written, labels = write_objects(job, number(args, "part", job.volume.stats_parts))
+    written, labels = write_objects(job, number(args, "part", job.segmentation.stats_parts))
     job.finish(written, {"objects": labels}, work=labels)

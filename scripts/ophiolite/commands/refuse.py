@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
+from ophiolite.commands._arguments import add_job_arguments, job_of
 from ophiolite.errors import PlanError
-from ophiolite.plan.model import Refused
-from ophiolite.stages.job import load_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this command."""
-    parser.add_argument("--plan", type=Path, required=True, help="plan.json")
-    parser.add_argument("--dataset", required=True, help="name of the dataset")
-    parser.add_argument("--layer", required=True, help="name of the layer")
+    add_job_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    layer = load_plan(args.plan).datasets[args.dataset].layers[args.layer]
-    raise PlanError(layer.error if isinstance(layer, Refused) else f"{args.dataset}/{args.layer}: was not refused.")
+    job = job_of(args, "refuse")
+    raise PlanError(f"{job.dataset}/{job.layer}: was not refused, it is planned as {job.planned.kind}.")

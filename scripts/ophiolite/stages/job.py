@@ -61,15 +61,22 @@ class Job:
     @property
     def volume(self) -> VolumePlan:
         """The plan of this image or segmentation layer."""
-        plan = self._layer()
+        plan = self.planned
         if not isinstance(plan, VolumePlan):
             raise PlanError(f"{self.dataset}/{self.layer}: is a layer of annotations, {self.rule} needs voxels.")
         return plan
 
     @property
+    def segmentation(self) -> VolumePlan:
+        """The plan of this segmentation layer."""
+        if self.volume.kind != "segmentation":
+            raise PlanError(f"{self.dataset}/{self.layer}: is an image, {self.rule} needs labels.")
+        return self.volume
+
+    @property
     def annotations(self) -> AnnotationPlan:
         """The plan of this annotation layer."""
-        plan = self._layer()
+        plan = self.planned
         if not isinstance(plan, AnnotationPlan):
             raise PlanError(f"{self.dataset}/{self.layer}: is no layer of annotations.")
         return plan
@@ -90,7 +97,7 @@ class Job:
     @property
     def digest(self) -> str:
         """Digest of this rule's settings and code."""
-        digests = self.volume.digests if isinstance(self._layer(), VolumePlan) else self.annotations.digests
+        digests = self.volume.digests if isinstance(self.planned, VolumePlan) else self.annotations.digests
         return digests[self.rule]
 
     def require(self, path: str, rule: str, item: str = "") -> None:
@@ -154,7 +161,9 @@ class Job:
         }
         return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
 
-    def _layer(self) -> VolumePlan | AnnotationPlan:
+    @property
+    def planned(self) -> VolumePlan | AnnotationPlan:
+        """The plan of this layer; raises PlanError where it was refused or is unknown."""
         dataset = self.project.datasets.get(self.dataset)
         plan = dataset.layers.get(self.layer) if dataset else None
         if plan is None:

@@ -89,7 +89,7 @@ def _measures(job: Job, product: str, part: int) -> Any:
 
 def write_segment_properties(job: Job) -> tuple[list[Written], dict[str, int]]:
     """Write what the viewer lists of each object; the largest `max_inline_labels`, saying how many are left out."""
-    table = read_objects([job.store.local(objects_path(job, p)) for p in range(job.volume.stats_parts)])
+    table = read_objects([job.store.local(objects_path(job, p)) for p in range(job.segmentation.stats_parts)])
     order = np.argsort(table["voxels"], kind="stable")[::-1][: job.volume.max_inline_labels]
     keep = np.sort(order)
     left_out = len(table["label"]) - len(keep)
