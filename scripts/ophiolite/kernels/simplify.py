@@ -318,7 +318,8 @@ def _collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
         if locked[b]:
             a, b = b, a
         v[a, 0], v[a, 1], v[a, 2] = p[0], p[1], p[2]
-        q[a] = s
+        for k in range(11):
+            q[a, k] = s[k]
         alive -= _merge(f, dead, head, chain, a, b)
         version[a] += 1
         stamp += 2
@@ -341,7 +342,10 @@ def _collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
 def _more(queue: Any, state: Any) -> Any:
     size = len(queue)
     out = np.empty((size + size // 2, 4), np.int32)
-    out[:size] = queue
+    # Whole arrays are copied in loops here: numba takes two seconds to compile each kind of slice assignment.
+    for row in range(size):
+        for column in range(4):
+            out[row, column] = queue[row, column]
     for row in range(size, len(out)):
         out[row, 3] = row + 1
     out[len(out) - 1, 3] = -1
