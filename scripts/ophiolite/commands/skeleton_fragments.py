@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
+from ophiolite.kernels.allocator import tame_page_faults
 from ophiolite.stages.fragments import run_fragments
 from ophiolite.stages.skeleton_pieces import pieces_of
 
@@ -17,5 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "skeleton_fragments")
+    tame_page_faults()
     written, facts, mvx = run_fragments(job, "skeleton", args.item, pieces_of(job))
     job.finish(written, facts, work=mvx)
