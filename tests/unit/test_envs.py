@@ -24,6 +24,7 @@ DISTRIBUTIONS = {
     "crackle": "crackle-codec",
     "fill_voids": "fill-voids",
     "nrrd": "pynrrd",
+    "skimage": "scikit-image",
     "yaml": "pyyaml",
 }
 # Packages by the name conda-forge gives them, where it is another one than the package index's.

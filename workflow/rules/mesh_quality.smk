@@ -1,1 +1,93 @@
-MESH_QUALITY_FIGURES = ()  # (name, ending) of every figure
+MESH_QUALITY_FIGURES = (
+    *((name, ending) for name in ("mesh_volume", "mesh_centroid", "mesh_distance") for ending in ("svg", "png")),
+    ("mesh_worst", "png"),
+)
+
+
+def mesh_quality_of_layer(wildcards):
+    """What every merge job of a layer's meshes measured."""
+    planned()
+    names = merge_job_names("mesh")(layer_plan(wildcards))
+    return expand_layer(f"{ROOT}/{{dataset}}/quality/{{layer}}/mesh_quality/{{job}}.parquet", wildcards, job=names)
+
+
+def mesh_quality_figure(name, ending):
+    """One figure of the report, with its caption."""
+    return report(
+        f"{ROOT}/figures/{{dataset}}.{{layer}}.{name}.{ending}",
+        caption=f"../report/{name}.rst",
+        category="Mesh quality",
+        labels={"dataset": "{dataset}", "layer": "{layer}", "figure": name.removeprefix("mesh_"), "file": ending},
+    )
+
+
+rule mesh_quality:
+    input:
+        receipt("layer_done"),
+        receipt("mesh_done"),
+    output:
+        f"{ROOT}/{{dataset}}/quality/{{layer}}/mesh_quality/{{job}}.parquet",
+    log:
+        log_of("mesh_quality", "{job}"),
+    benchmark:
+        benchmark_of("mesh_quality", "{job}")
+    conda:
+        "../../envs/mesh_quality.yaml"
+    threads: threads_of_jobs()
+    resources:
+        mem_mb=lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt,
+        runtime=runtime("mesh_quality"),
+        disk_mb=disk("mesh_quality"),
+    params:
+        job=job_arguments,
+        digest=digest("mesh_quality"),
+    shell:
+        "python -m ophiolite mesh_quality {params.job}" " --job {wildcards.job} --threads {threads} 2> {log:q}"
+
+
+rule mesh_quality_table:
+    input:
+        parts_of_quality("mesh_quality", merge_job_names("mesh")),
+    output:
+        csv=report(
+            f"{ROOT}/tables/mesh_quality.csv",
+            caption="../report/mesh_quality.rst",
+            category="Mesh quality",
+            labels={"table": "meshes"},
+        ),
+        parquet=f"{ROOT}/tables/mesh_quality.parquet",
+    log:
+        f"{ROOT}/logs/mesh_quality_table.log",
+    benchmark:
+        f"{ROOT}/benchmarks/mesh_quality_table.tsv"
+    conda:
+        "../../envs/tables.yaml"
+    params:
+        plan=PLAN,
+        digest=project_digest("mesh_quality_table"),
+    shell:
+        "python -m ophiolite mesh_quality_table --plan {params.plan:q} 2> {log:q}"
+
+
+rule figure_mesh_quality:
+    input:
+        mesh_quality_of_layer,
+    output:
+        volume_svg=mesh_quality_figure("mesh_volume", "svg"),
+        volume_png=mesh_quality_figure("mesh_volume", "png"),
+        centroid_svg=mesh_quality_figure("mesh_centroid", "svg"),
+        centroid_png=mesh_quality_figure("mesh_centroid", "png"),
+        distance_svg=mesh_quality_figure("mesh_distance", "svg"),
+        distance_png=mesh_quality_figure("mesh_distance", "png"),
+        worst=mesh_quality_figure("mesh_worst", "png"),
+    log:
+        log_of("figure_mesh_quality"),
+    benchmark:
+        benchmark_of("figure_mesh_quality")
+    conda:
+        "../../envs/report.yaml"
+    params:
+        plan=PLAN,
+        digest=project_digest("quality_page"),
+    script:
+        "../../scripts/figures/figure_mesh_quality.py"

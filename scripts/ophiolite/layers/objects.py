@@ -31,9 +31,9 @@ class KeyedShards:
         number, _ = locate(self.spec, np.array([key], dtype=np.uint64))
         return self._open(int(number[0]))
 
-    def keys(self) -> NDArray[np.uint64]:
-        """All keys of the folder, ascending."""
-        found = [self._open(number)[1].keys() for number in range(self.spec.shards)]
+    def keys(self, shards: range | None = None) -> NDArray[np.uint64]:
+        """All keys of the folder, or of some of its shards, ascending."""
+        found = [self._open(number)[1].keys() for number in shards or range(self.spec.shards)]
         return np.sort(np.concatenate(found))
 
     def _reader(self, number: int) -> tuple[str, ShardReader]:

@@ -1,0 +1,158 @@
+"""What a job measures of the meshes of one merge job: as they stand in the shards, against the voxels of their labels.
+
+An object is compared with the marching-cubes surface of its own mask, which closes half a voxel beyond the outermost
+voxel centres also at the dataset's faces, as its mesh does; with `open_edges` both end at those centres, and volumes
+mean nothing there. With `fill_holes` the mask is filled first: cavities that cross tasks are left open in the mesh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.geometry import Box, morton
+from ophiolite.geometry.pyramid import coarse_box
+from ophiolite.kernels.mesh_compare import compare_with_voxels, crossings, fill_cavities
+from ophiolite.kernels.mesh_topology import merge_vertices
+from ophiolite.layers.label_masks import LabelMasks
+from ophiolite.layers.objects import MeshReader
+from ophiolite.layers.volume import VolumeReader
+from ophiolite.precomputed.sharding import locate
+from ophiolite.stages.job import Job
+from ophiolite.stages.layer import reduced_statistics, volume_info
+from ophiolite.stages.mesh_faults import Limits, faults_of
+from ophiolite.stages.mesh_quality_table import table_bytes
+from ophiolite.stages.shards import shards_of_job
+
+SAY_EVERY = 100
+# Of a job's memory, what decoded chunks may take; and bytes per edge that crosses the border of an object, with which
+# its surface has a vertex there: surface, its topology and trees at their peak.
+_CACHE_SHARE = 4
+_BYTES_PER_CROSSING = 1200
+_ONE = (1, 1, 1)
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A label of this merge job: its mip-0 voxels and box."""
+
+    label: int
+    voxels: int
+    box: Box
+
+
+def run_mesh_quality(job: Job) -> int:
+    """Measure every label whose mesh belongs to one merge job, write its part of the table; returns how many."""
+    measure = _Measure(job)
+    owned = list(_owned(job))
+    owned.sort(key=lambda own: measure.place(own))
+    rows = []
+    for number, own in enumerate(owned, 1):
+        rows.append(measure.row(own))
+        if number % SAY_EVERY == 0:
+            job.say(f"{number} of {len(owned)} labels")
+    known = {own.label for own in owned}
+    rows += [{"label": k, "status": "without voxels"} for k in measure.stored if k not in known]
+    for row in rows:
+        gravity, faults = faults_of(row, measure.limits)
+        row |= {"dataset": job.dataset, "layer": job.layer, "gravity": gravity, "faults": "; ".join(faults)}
+    job.store.write(job.paths.quality(job.rule, job.item), table_bytes(sorted(rows, key=lambda row: int(row["label"]))))
+    return len(rows)
+
+
+def _owned(job: Job) -> Iterator[_Own]:
+    """The labels with voxels whose mesh belongs in the shards of this merge job, part by part of the statistics."""
+    plan = job.product("mesh")
+    shards = shards_of_job(plan, int(job.item))
+    spec = MeshReader(job.store, f"{job.paths.layer_folder}/{plan.folder}").spec
+    for stats in reduced_statistics(job):
+        number, _ = locate(spec, stats.labels)
+        for row in np.flatnonzero((number >= shards.start) & (number < shards.stop)).tolist():
+            box = Box(tuple(stats.start[row].tolist()), tuple(stats.stop[row].tolist()))
+            yield _Own(int(stats.labels[row]), int(stats.voxels[row]), box)
+
+
+class _Measure:
+    """What measuring the labels of one merge job shares."""
+
+    def __init__(self, job: Job) -> None:
+        self._plan = job.product("mesh")
+        self._scale = job.volume.scales[self._plan.mip]
+        self._bounds0 = job.volume.scales[0].box
+        self._resolution = np.array(self._scale.resolution_nm)
+        folder = job.paths.layer_folder
+        self._meshes = MeshReader(job.store, f"{folder}/{self._plan.folder}")
+        memory = job.project.jobs.memory_mb * 10**6
+        reader = VolumeReader(job.store, folder, self._plan.mip, volume_info(job.volume))
+        self._masks = LabelMasks(reader, memory // _CACHE_SHARE)
+        settings = job.project.config["quality"]
+        self._samples = int(settings["samples"])
+        self._most_vx = int(settings["max_box_mvx"]) * 10**6
+        self._most_crossings = memory // 2 // _BYTES_PER_CROSSING
+        options = self._plan.options
+        self._open_edges = bool(options["fragments"]["open_edges"])
+        self._fill_holes = bool(options["fragments"]["fill_holes"])
+        simplified = options["fragments"]["simplify"]
+        self.limits = Limits(
+            error_nm=float(options["fragments"]["max_error_nm"]) if simplified else 0.0,
+            voxel_nm=float(self._resolution.max()),
+        )
+        shards = shards_of_job(self._plan, int(job.item))
+        self.stored = self._meshes.keys(shards).tolist()
+        self._has_mesh = set(self.stored)
+
+    def place(self, own: _Own) -> tuple[int, int]:
+        """A sorting key that keeps neighbours together: Morton order of the chunks in the middle of boxes."""
+        box = coarse_box(own.box, self._scale.factor)
+        middle = [(a + b) // 2 - o for a, b, o in zip(box.start, box.stop, self._scale.voxel_offset_vx, strict=True)]
+        cell = [m // c for m, c in zip(middle, self._scale.chunk_vx, strict=True)]
+        return int(morton.encode([tuple(cell)], self._scale.chunks.shape)[0]), own.label
+
+    def row(self, own: _Own) -> dict[str, Any]:
+        """All measures of one label."""
+        bounds = zip(own.box.start, own.box.stop, self._bounds0.start, self._bounds0.stop, strict=True)
+        row: dict[str, Any] = {
+            "label": own.label,
+            "voxels": own.voxels,
+            "at_edge": any(a <= low or b >= high for a, b, low, high in bounds),
+        }
+        box = coarse_box(own.box, self._scale.factor).grow(_ONE, _ONE)
+        if self._open_edges:
+            box = box.intersect(self._scale.box)
+        row["open_by_design"] = self._open_edges and row["at_edge"]
+        if own.label not in self._has_mesh:
+            return row | {"status": self._reason(own, box)}
+        if box.volume > self._most_vx:
+            return row | {"status": "too large"}
+        mask = self._masks.read(own.label, box)
+        if crossings(mask) > self._most_crossings:
+            return row | {"status": "too large"}
+        return row | {"status": "measured"} | self._measures(own, mask, box, not row["open_by_design"])
+
+    def _reason(self, own: _Own, box: Box) -> str:
+        """Why a label has no mesh."""
+        options = self._plan.options
+        chosen = [int(v) for v in options["labels"]]
+        if (chosen and own.label not in chosen) or own.label in [int(v) for v in options["exclude_labels"]]:
+            return "not asked for"
+        if own.voxels < options["dust_vx"]:
+            return "dust"
+        if box.volume <= self._most_vx and not self._masks.read(own.label, box).any():
+            return "no voxel at the mesh mip"
+        return "lost"
+
+    def _measures(self, own: _Own, mask: NDArray[np.uint8], box: Box, closed: bool) -> dict[str, Any]:
+        out: dict[str, Any] = {"mesh_mip_voxels": int(np.count_nonzero(mask)), "filled_vx": 0}
+        if self._fill_holes:
+            mask = fill_cavities(mask)
+            out["filled_vx"] = int(np.count_nonzero(mask)) - out["mesh_mip_voxels"]
+        manifest = self._meshes.manifest(own.label)
+        assert manifest is not None
+        found = (self._meshes.read(own.label, lod) for lod in range(len(manifest.lod_scales)))
+        levels = (merge_vertices(*level) for level in found if level is not None)
+        compared = compare_with_voxels(levels, mask, box.start, self._resolution, self._samples, closed)
+        return out | compared | {"lod_scale_nm": manifest.lod_scales.astype(np.float64).tolist()}
