@@ -65,7 +65,8 @@ def digests(plan: ProjectPlan) -> dict[str, str]:
     }
 
 
-BLOCKS = {"layer_info", "pyramid_blocks", "layer_done", "pyramid_quality", "compression"}
+CODECS = {"compression_codec", "compression_figures"}
+BLOCKS = {"layer_info", "pyramid_blocks", "layer_done", "pyramid_quality", "pyramid_figures"} | CODECS
 MEASURED = {"mesh_quality", "skeleton_quality"}
 MESH = {"mesh_fragments", "mesh_index", "mesh_shards", "mesh_done"} | MEASURED
 SKELETON = {"skeleton_fragments", "skeleton_index", "skeleton_shards", "skeleton_done", "skeleton_quality"}

@@ -30,8 +30,10 @@ def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression)
     blocks = add("pyramid_blocks", voxels)
     stats = add("label_stats", blocks, plan.stats_parts) if plan.kind == "segmentation" else ""
     done = add("layer_done", blocks, stats)
-    add("pyramid_quality", done)
-    add("compression", done, compression.model_dump())
+    mips = add("pyramid_quality", done)
+    out["pyramid_figures"] = settings_digest(code_digest("report.pyramid_quality_figures"), mips)
+    codecs = add("compression_codec", done, compression.model_dump())
+    out["compression_figures"] = settings_digest(code_digest("report.compression_figures"), codecs)
     upstream = [stats]
     for name, product in plan.products():
         upstream.append(_product_digests(out, name, product, blocks, stats))

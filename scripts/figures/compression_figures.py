@@ -1,0 +1,16 @@
+"""The encodings of a layer: compression factor, speeds, and size against speed."""
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from ophiolite.report.compression_figures import draw_factor, draw_speed, draw_tradeoff
+
+sys.stderr = open(snakemake.log[0], "w")
+table = pd.read_parquet(snakemake.input[0])
+drawings = (draw_factor, draw_speed, draw_tradeoff)
+vectors = (snakemake.output.factor, snakemake.output.speed, snakemake.output.tradeoff)
+for draw, vector, raster in zip(drawings, vectors, snakemake.output.rasters, strict=True):
+    draw(table, Path(vector))
+    draw(table, Path(raster))

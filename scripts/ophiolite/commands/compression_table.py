@@ -1,0 +1,23 @@
+"""Collect what the encodings cost on every layer into tables/compression.csv and .parquet."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ophiolite.layers.store import Store
+from ophiolite.stages.compression_table import compression_tables
+from ophiolite.stages.job import load_plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this command."""
+    parser.add_argument("--plan", type=Path, required=True, help="plan.json")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run this command."""
+    store = Store(args.plan.parent)
+    text, binary = compression_tables(load_plan(args.plan), store)
+    store.write("tables/compression.csv", text)
+    store.write("tables/compression.parquet", binary)
