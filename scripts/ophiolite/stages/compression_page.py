@@ -54,11 +54,11 @@ def build_compression_page(plan: ProjectPlan, store: Store) -> str:
     import pyarrow.parquet as pq
 
     table = pq.read_table(io.BytesIO(store.read("tables/compression.parquet"))).to_pandas()
-    sections = [
-        _layer_section(rows, store, str(dataset), str(layer))
-        for (dataset, layer), rows in table.groupby(["dataset", "layer"])
-    ]
-    return render_sections(plan.project, "Ophiolite benchmark of encodings", [], [*sections, _readers_section(table)])
+    layers = [(str(d), str(name), rows) for (d, name), rows in table.groupby(["dataset", "layer"])]
+    sections = [_layer_section(rows, store, dataset, name) for dataset, name, rows in layers]
+    numbers = [part for dataset, name, rows in layers for part in _all_numbers(f"{dataset}/{name}", rows)]
+    sections += [_readers_section(table), Section("numbers", "All measurements", [MEASURED_NOTE], numbers)]
+    return render_sections(plan.project, "Ophiolite benchmark of encodings", [], sections)
 
 
 def _layer_section(rows: pd.DataFrame, store: Store, dataset: str, layer: str) -> Section:
@@ -73,12 +73,18 @@ def _layer_section(rows: pd.DataFrame, store: Store, dataset: str, layer: str) -
     for chunk, of_chunk in rows.groupby("chunk", sort=False):
         voxels = str(chunk).replace("x", " × ")
         text.append(f"Chunks of {voxels} voxels. {advice(of_chunk)}")
-        tables.append(Table(HEADERS, _rows(of_chunk), (0, 1), f"Chunks of {voxels} voxels", MEASURED_NOTE))
     figures = [
         Figure(title, caption, store.local(f"figures/{dataset}.{layer}.compression_{name}.svg"))
         for name, (title, caption) in FIGURES.items()
     ]
     return Section(f"{dataset}_{layer}", f"{dataset}/{layer}", text, tables, figures)
+
+
+def _all_numbers(title: str, rows: pd.DataFrame) -> list[Table]:
+    return [
+        Table(HEADERS, _rows(of_chunk), (0, 1), f"{title}, chunks of {str(chunk).replace('x', ' × ')} voxels")
+        for chunk, of_chunk in rows.groupby("chunk", sort=False)
+    ]
 
 
 def _rows(rows: pd.DataFrame) -> list[list[str]]:
