@@ -13,14 +13,18 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlencode
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ophiolite.commands import view
 from ophiolite.errors import ConfigError, LayerError
-from ophiolite.report.server import CLIENT_PAGE, ByteRange, ResultsServer, parse_range
+from ophiolite.kernels.label_stats import label_stats
+from ophiolite.layers.statistics import stats_bytes
+from ophiolite.report.server import CLIENT_PAGE, ByteRange, ObjectName, ResultsServer, parse_object, parse_range
 
 SHARD = bytes(range(256)) * 40
 
@@ -49,7 +53,10 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(root: Path) -> Iterator[ResultsServer]:
-    with ResultsServer(root, lambda base: f"{base}{CLIENT_PAGE}#!{{}}") as running:
+    def object_link(base: str, name: ObjectName) -> str | None:
+        return f"{base}/{name.dataset}.{name.layer}.{name.label}" if name.label != 404 else None
+
+    with ResultsServer(root, lambda base: f"{base}{CLIENT_PAGE}#!{{}}", object_link) as running:
         yield running
 
 
@@ -233,6 +240,39 @@ def test_the_root_leads_to_the_viewer_by_the_name_the_browser_used(server: Resul
     assert forged.headers["location"].startswith(server.url)
 
 
+def test_an_object_leads_to_the_viewer(server: ResultsServer) -> None:
+    answer = ask(server, f"/object?dataset=d&layer=cells_2&label={2**64 - 1}", Host="microscope.local:8000")
+    assert answer.status == 302
+    assert answer.headers["location"] == f"http://microscope.local:8000/d.cells_2.{2**64 - 1}"
+    missing = ask(server, "/object?dataset=d&layer=cells&label=404")
+    assert (missing.status, missing.body) == (404, b"404 no such object in the results\n")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "dataset=d&layer=cells",
+        "dataset=d&layer=cells&label=",
+        "dataset=d&layer=cells&label=-1",
+        "dataset=d&layer=cells&label=%D9%A3",
+        f"dataset=d&layer=cells&label={2**64}",
+        "dataset=..&layer=cells&label=1",
+        "dataset=d&layer=a%2Fb&label=1",
+        "dataset=d&layer=cells&label=1&label=2",
+        "&".join(f"x{n}=1" for n in range(20)),
+    ],
+)
+def test_what_names_no_object_is_a_bad_request(server: ResultsServer, query: str) -> None:
+    assert ask(server, f"/object?{query}").status == 400
+
+
+@given(dataset=st.from_regex(r"[a-z0-9_]{1,8}", fullmatch=True), label=st.integers(0, 2**64 - 1))
+def test_objects_survive_the_trip(dataset: str, label: int) -> None:
+    query = urlencode({"dataset": dataset, "layer": "cells", "label": label})
+    assert parse_object(query) == ObjectName(dataset, "cells", label)
+
+
 def has_ipv6_loopback() -> bool:
     try:
         with socket.socket(socket.AF_INET6) as probe:
@@ -282,6 +322,10 @@ def test_view_prints_one_link_and_ends_at_ctrl_c(tmp_path: Path, repository: Pat
     layer.mkdir(parents=True)
     scale = {"resolution": [8, 8, 8], "size": [4, 4, 4], "voxel_offset": [0, 0, 0]}
     (layer / "info").write_text(json.dumps({"type": "segmentation", "num_channels": 1, "scales": [scale]}))
+    statistics = tmp_path / "d/work/cells/label_stats/0.npy"
+    statistics.parent.mkdir(parents=True)
+    voxels = np.full((2, 2, 1), 7, np.uint64)
+    statistics.write_bytes(stats_bytes(label_stats(voxels, (1, 2, 3))))
     code = (
         "import argparse, sys; from ophiolite.commands import view; p = argparse.ArgumentParser();"
         " view.add_arguments(p); view.run(p.parse_args(sys.argv[1:]))"
@@ -299,6 +343,14 @@ def test_view_prints_one_link_and_ends_at_ctrl_c(tmp_path: Path, repository: Pat
     connection = http.client.HTTPConnection(host, int(port), timeout=5)
     connection.request("GET", "/")
     assert "d/layers/cells" in (connection.getresponse().getheader("Location") or "")
+    connection.close()
+    connection.request("GET", "/object?dataset=d&layer=cells&label=7")
+    state = json.loads(unquote((connection.getresponse().getheader("Location") or "").partition("#!")[2]))
+    assert state["layers"][0]["segments"] == ["7"]
+    assert state["position"] == [2, 3, 3.5]
+    connection.close()
+    connection.request("GET", "/object?dataset=d&layer=cells&label=8")
+    assert connection.getresponse().status == 404
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=10)
     assert process.returncode == 0, errors

@@ -17,6 +17,7 @@ from ophiolite.errors import LayerError
 from ophiolite.report.results import read_views
 from ophiolite.report.viewer_state import (
     AnnotationView,
+    ObjectView,
     VolumeView,
     largest_segments,
     viewer_link,
@@ -42,6 +43,19 @@ def test_the_view_is_centred_and_shows_the_whole_volume() -> None:
     assert [layer["source"] for layer in state["layers"]] == [
         f"precomputed://{BASE}/t2/layers/{name}" for name in ("em", "cells", "synapses")
     ]
+
+
+def test_an_object_stands_in_the_middle_of_its_own_dataset() -> None:
+    other = replace(CELLS, dataset="t1", path="t1/layers/cells", start_vx=(0, 0, 0))
+    shown = ObjectView("t2", "cells", 2**64 - 1, (1604.0, -80.0, 400.0), (800.0, 80.0, 40.0))
+    state = viewer_state([other, EM, CELLS], BASE, shown)
+    assert state["position"] == [200.5, -10.0, 10.0]
+    assert state["projectionScale"] < viewer_state([EM, CELLS], BASE)["projectionScale"]
+    assert state["projectionScale"] * 8 > 800
+    assert [layer.get("segments") for layer in state["layers"]] == [
+        ["9223372036854775819", "5"], None, ["18446744073709551615"],
+    ]  # fmt: skip
+    assert [layer.get("visible", True) for layer in state["layers"]] == [False, True, True]
 
 
 def test_labels_are_decimal_strings() -> None:

@@ -9,8 +9,8 @@ import webbrowser
 from pathlib import Path
 
 from ophiolite.errors import ConfigError, explain
-from ophiolite.report.results import read_views
-from ophiolite.report.server import CLIENT_PAGE, ResultsServer
+from ophiolite.report.results import find_object, read_views
+from ophiolite.report.server import CLIENT_PAGE, ObjectName, ResultsServer
 from ophiolite.report.viewer_state import viewer_link, viewer_state
 
 
@@ -44,7 +44,12 @@ def run(args: argparse.Namespace) -> None:
     def link(base: str) -> str:
         return viewer_link(viewer_state(read_views(folder), base), base + CLIENT_PAGE)
 
-    server = ResultsServer(folder, link, port=args.port, bind=args.bind)
+    def object_link(base: str, name: ObjectName) -> str | None:
+        views = read_views(folder)
+        shown = find_object(folder, views, name.dataset, name.layer, name.label)
+        return viewer_link(viewer_state(views, base, shown), base + CLIENT_PAGE) if shown else None
+
+    server = ResultsServer(folder, link, object_link, port=args.port, bind=args.bind)
     try:
         print(f"{server.url}/", flush=True)
         print("Ctrl-C ends it.", file=sys.stderr)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ophiolite.errors import LayerError, explain
-from ophiolite.report.viewer_state import AnnotationView, LayerView, VolumeView, largest_segments
+from ophiolite.kernels.label_stats import centroids_vx
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.statistics import read_stats_bytes
+from ophiolite.report.viewer_state import AnnotationView, LayerView, ObjectView, VolumeView, largest_segments
 
 SELECTED_SEGMENTS = 12
 CONTRAST_PERCENTILES = (0.5, 99.5)
@@ -36,6 +39,23 @@ def read_views(folder: Path, selected: int = SELECTED_SEGMENTS) -> tuple[LayerVi
         )
     views = [_view(path.parent, folder, selected) for path in infos]
     return tuple(sorted(views, key=lambda view: (view.dataset, KIND_ORDER[_kind(view)], view.layer)))
+
+
+def find_object(folder: Path, views: Sequence[LayerView], dataset: str, layer: str, label: int) -> ObjectView | None:
+    """Where a label of a segmentation layer lies, by the layer's label statistics; None where there is no such label.
+
+    views : what `read_views` found in the folder.
+    """
+    wanted = ("segmentation", dataset, layer)
+    volumes = [v for v in views if isinstance(v, VolumeView) and (v.kind, v.dataset, v.layer) == wanted]
+    for path in sorted((folder / LayerPaths(dataset, layer).work / "label_stats").glob("*.npy")) if volumes else []:
+        stats = read_stats_bytes(path.read_bytes())
+        for row in (stats.labels == label).nonzero()[0]:
+            nm = volumes[0].resolution_nm
+            centre = centroids_vx(stats)[row] * nm
+            extent = (stats.stop[row] - stats.start[row]) * nm
+            return ObjectView(dataset, layer, label, tuple(centre.tolist()), tuple(extent.tolist()))
+    return None
 
 
 def _kind(view: LayerView) -> str:

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ophiolite.errors import ConfigError, explain
 
@@ -48,6 +48,7 @@ CONTENT_TYPES = {
     ".wasm": "application/wasm",
 }
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+NAME = re.compile(r"[a-z0-9_]+")
 HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
 
 
@@ -95,18 +96,49 @@ def locate(root: Path, url_path: str) -> Path | None:
     return path if path.is_relative_to(root.resolve()) and path.is_file() else None
 
 
+@dataclass(frozen=True)
+class ObjectName:
+    """A label of a segmentation layer, as an address names it."""
+
+    dataset: str
+    layer: str
+    label: int
+
+
+def parse_object(query: str) -> ObjectName | None:
+    """The object of `dataset=..&layer=..&label=..`; None where the query is of another form, or no uint64 the label."""
+    fields = parse_qs(query, max_num_fields=8)
+    values = [fields.get(name, []) for name in ("dataset", "layer", "label")]
+    if any(len(value) != 1 for value in values):
+        return None
+    dataset, layer, label = (value[0] for value in values)
+    if not re.fullmatch(r"[0-9]{1,20}", label) or int(label) >= 2**64:
+        return None
+    return ObjectName(dataset, layer, int(label)) if NAME.fullmatch(dataset) and NAME.fullmatch(layer) else None
+
+
 class ResultsServer:
     """Serves a results folder at `/`, and the Neuroglancer client at `/neuroglancer/`.
 
-    `/` itself redirects to the link that `link(base)` returns, where `base` is the URL the browser used.
+    `/` itself redirects to the link that `link(base)` returns, where `base` is the URL the browser used, and
+    `/object?dataset=..&layer=..&label=..` to that of `object_link(base, name)`, None where there is no such object.
     A context manager: serves from a thread of its own within the `with` block.
     Raises ConfigError where the address cannot be bound or the client is not installed.
     """
 
-    def __init__(self, folder: Path, link: Callable[[str], str], *, port: int = 0, bind: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        link: Callable[[str], str],
+        object_link: Callable[[str, ObjectName], str | None] = lambda base, name: None,
+        *,
+        port: int = 0,
+        bind: str = "127.0.0.1",
+    ) -> None:
         self.folder = folder.resolve(strict=True)
         self.client = client_folder()
         self.link = link
+        self.object_link = object_link
         self.bind = bind
         handler = type("Handler", (_Handler,), {"served": self})
         try:
@@ -196,13 +228,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         with contextlib.suppress(ConnectionError):
-            self._route(urlsplit(self.path).path)
+            address = urlsplit(self.path)
+            self._route(address.path, address.query)
 
-    def _route(self, path: str) -> None:
+    def _route(self, path: str, query: str) -> None:
         if path == "/":
-            host = self.headers.get("Host", "")
-            base = f"http://{host}" if HOST.fullmatch(host) else self.served.url
-            self._redirect(self.served.link(base))
+            self._redirect(self.served.link(self._base()))
+        elif path == "/object":
+            self._object(query)
         elif path in (CLIENT_PREFIX.rstrip("/"), CLIENT_PREFIX, CLIENT_PAGE.rstrip("/")):
             # A browser keeps the fragment, and so the state, over a redirect that has none of its own.
             self._redirect(CLIENT_PAGE)
@@ -212,6 +245,24 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_file(file)
         else:
             self._error(HTTPStatus.NOT_FOUND, "no such file in the results")
+
+    def _base(self) -> str:
+        """The URL the browser used."""
+        host = self.headers.get("Host", "")
+        return f"http://{host}" if HOST.fullmatch(host) else self.served.url
+
+    def _object(self, query: str) -> None:
+        try:
+            name = parse_object(query)
+        except ValueError:
+            name = None
+        link = self.served.object_link(self._base(), name) if name else None
+        if name is None:
+            self._error(HTTPStatus.BAD_REQUEST, "expected object?dataset=..&layer=..&label=..")
+        elif link is None:
+            self._error(HTTPStatus.NOT_FOUND, "no such object in the results")
+        else:
+            self._redirect(link)
 
     def _client_file(self, name: str) -> None:
         file = locate(self.served.client, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +12,8 @@ from ophiolite.errors import LayerError, explain
 
 # What fits into a panel of the 2 x 2 layout on a small laptop: x runs across, y down, z either way.
 PANEL_PX = (600, 380, 380)
+# An object is shown with this much around it.
+MARGIN = 1.3
 CHANNEL_COLOURS = ("#ff00ff", "#00ff00", "#00b7ff", "#ffb000")
 
 
@@ -58,11 +60,24 @@ class AnnotationView:
 LayerView = VolumeView | AnnotationView
 
 
-def viewer_state(layers: Sequence[LayerView], base: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class ObjectView:
+    """One object to look at: a label of a segmentation layer, its centroid and the sides of its box in nm."""
+
+    dataset: str
+    layer: str
+    label: int
+    centre_nm: tuple[float, float, float]
+    extent_nm: tuple[float, float, float]
+
+
+def viewer_state(layers: Sequence[LayerView], base: str, shown: ObjectView | None = None) -> dict[str, Any]:
     """Neuroglancer state (JSON) that opens `layers`, served under the URL `base`.
 
-    The first dataset is visible, the others are in the layer bar, hidden: they share coordinates. The position is
-    the centre of the first volume, the zoom shows it whole, the background is black so that missing chunks are seen.
+    Where an object is to be `shown`, it alone is selected in its layer, in the middle and as large as the view.
+    Otherwise the first dataset is visible, the others are in the layer bar, hidden: they share coordinates. The
+    position is the centre of the first volume, the zoom shows it whole, the background is black so that missing chunks
+    are seen.
     Meshes, skeletons and segment properties come by themselves from the `info` of the volume.
     Raises LayerError where there is no volume to look at.
     """
@@ -75,14 +90,21 @@ def viewer_state(layers: Sequence[LayerView], base: str) -> dict[str, Any]:
                 do="Run the workflow first, or name the folder of a project that has finished layers",
             )
         )
+    if shown:
+        volumes = [view for view in volumes if view.dataset == shown.dataset]
+        layers = [_with_object(view, shown) for view in layers]
     home = next((view for view in volumes if view.kind == "image"), volumes[0])
     several = len({view.dataset for view in layers}) > 1
+    middle = [a + n / 2 for a, n in zip(home.start_vx, home.size_vx, strict=True)]
     extent_nm = [n * r for n, r in zip(home.size_vx, home.resolution_nm, strict=True)]
+    if shown:
+        middle = [nm / r for nm, r in zip(shown.centre_nm, home.resolution_nm, strict=True)]
+        extent_nm = [MARGIN * nm for nm in shown.extent_nm]
     # The viewer measures zoom in its canonical voxel, which is the finest axis of the state's dimensions.
     canonical_nm = min(home.resolution_nm)
     return {
         "dimensions": {axis: [nm / 1e9, "m"] for axis, nm in zip(("x", "y", "z"), home.resolution_nm, strict=True)},
-        "position": [a + n / 2 for a, n in zip(home.start_vx, home.size_vx, strict=True)],
+        "position": middle,
         "crossSectionScale": max(extent / canonical_nm / px for extent, px in zip(extent_nm, PANEL_PX, strict=True)),
         "projectionOrientation": [0.36, -0.22, -0.09, 0.9],
         "projectionScale": sum(e * e for e in extent_nm) ** 0.5 / canonical_nm,
@@ -122,6 +144,12 @@ def largest_segments(properties: Mapping[str, Any], count: int) -> tuple[int, ..
         return ()
     ranked = sorted((-size, label) for size, label, ok in zip(sizes, labels, whole, strict=True) if ok)
     return tuple(label for _, label in ranked[:count])
+
+
+def _with_object(view: LayerView, shown: ObjectView) -> LayerView:
+    if isinstance(view, VolumeView) and (view.dataset, view.layer) == (shown.dataset, shown.layer):
+        return replace(view, selected=(shown.label,))
+    return view
 
 
 def _name(view: LayerView, several: bool) -> str:
