@@ -169,7 +169,7 @@ def test_blocks_wait_for_the_carries_they_read(
 def test_blocks_are_few_enough_and_no_longer_than_they_must(
     tasks: Vec, seconds: float, least: int, most: int, minutes: float
 ) -> None:
-    block = block_shape(tasks, seconds, Jobs(min_blocks=least, max_jobs=most, minutes=minutes))
+    block = block_shape(tasks, seconds, Jobs(min_blocks=least, max_jobs=most, minutes=minutes), (1, 1, 1))
     count = prod(ceildiv(tasks, block))
     assert count <= most
     if prod(tasks) <= most:

@@ -105,13 +105,18 @@ def runtime(name):
 
 
 def disk(name):
-    """Resources function: room for what one job writes, and as much again for its finished tasks."""
-    return lambda wildcards: 500 + int(4 * cost(name, wildcards)["output_mb"] / cost(name, wildcards)["jobs"])
+    """Resources function: room for what one job writes, as much again for its finished tasks, and its scratch files."""
+
+    def of_job(wildcards):
+        planned = cost(name, wildcards)
+        return 500 + int(4 * planned["output_mb"] / planned["jobs"] + planned["scratch_mb"])
+
+    return of_job
 
 
 def cost(name, wildcards):
     costs = {c["rule"]: c for c in layer_plan(wildcards)["costs"]}
-    return costs.get(name, {"memory_mb": 800, "seconds": 30, "output_mb": 10, "jobs": 1})
+    return costs.get(name, {"memory_mb": 800, "seconds": 30, "output_mb": 10, "jobs": 1, "scratch_mb": 0})
 
 
 def threads_of_jobs():

@@ -151,7 +151,7 @@ class Store:
                     "is not what its receipt says",
                     expected=f"{file.size_bytes} bytes",
                     got="no file" if size is None else f"{size} bytes",
-                    do="Delete the receipt that names it and run again",
+                    do=REMAKE,
                 )
             )
 

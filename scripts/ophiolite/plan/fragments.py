@@ -60,7 +60,7 @@ def plan_fragments(
     return FragmentPlan(
         task_vx=task,
         tasks=tasks,
-        block_tasks=block_shape(tasks, seconds, jobs),
+        block_tasks=block_shape(tasks, seconds, jobs, (1, 1, 1)),
         mip=scale.mip,
         folder=FOLDERS[product],
         expected_labels=expected,

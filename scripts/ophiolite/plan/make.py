@@ -8,7 +8,7 @@ from typing import Any
 
 from ophiolite.config.model import AnnotationLayer, Config, Dataset, ImageLayer, Layer, SegmentationLayer
 from ophiolite.errors import LayerError, OphioliteError, PlanError, explain
-from ophiolite.geometry.box import prod
+from ophiolite.geometry.box import mul, prod
 from ophiolite.kernels.downsample import sum_dtype
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
@@ -26,11 +26,12 @@ from ophiolite.plan.model import (
     ProjectPlan,
     Refused,
     ResolutionNm,
+    RoundPlan,
     ScalePlan,
     SourcePlan,
     VolumePlan,
 )
-from ophiolite.plan.pyramid import Volume, plan_pyramid
+from ophiolite.plan.pyramid import Volume, plan_pyramid, times_decoded
 from ophiolite.precomputed.encoding import ChunkEncoding, check_encoding, unreadable_by
 from ophiolite.sources import open_source
 from ophiolite.sources.fetch import DATA, require_fetched
@@ -40,6 +41,7 @@ from ophiolite.sources.source import Source
 
 LABEL_TYPE = "uint64"
 LABELS_PER_PART = 1_000_000
+DECODED_TOO_OFTEN = 2
 NO_VOXELS = {"mesh", "skeleton", "properties", "max_inline_labels"}
 
 
@@ -172,7 +174,7 @@ def _plan_volume(
         alignment_vx=source.alignment_vx,
     )
     scales, rounds = plan_pyramid(volume, layer.pyramid, config.jobs, SECONDS_PER_MVX[f"pyramid_blocks.{layer.type}"])
-    warnings = _check_encodings(scales, data_type, source.channels, place)
+    warnings = _check_encodings(scales, data_type, source.channels, place) + _decoding(source, rounds[0])
     _check_method(layer, source, scales, place)
     cache: dict[str, int] = {}
 
@@ -282,6 +284,19 @@ def _check_encodings(scales: Any, data_type: str, channels: int, place: str) -> 
         if readers:
             warnings.append(f"mip {scale.mip}: {scale.encoding.name} cannot be opened by {', '.join(readers)}")
     return warnings
+
+
+def _decoding(source: Source, first: RoundPlan) -> list[str]:
+    """Say so where several jobs decode the same slices or chunks of a source."""
+    block = mul(first.task_vx, first.block_tasks)
+    times = times_decoded(source.alignment_vx, block, source.shape_vx)
+    if times < DECODED_TOO_OFTEN:
+        return []
+    part, job = (" x ".join(map(str, size)) for size in (source.alignment_vx, block))
+    return [
+        f"the source decodes {part} voxels at a time, jobs cover {job}: each part is"
+        f" decoded about {times:.1f} times; longer jobs (jobs.minutes) decode less"
+    ]
 
 
 def _plan_annotations(layer: AnnotationLayer, dataset: Dataset, base: Path, place: str) -> AnnotationPlan:

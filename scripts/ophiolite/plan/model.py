@@ -129,7 +129,7 @@ class FragmentPlan(TaskGrid):
 
 
 class Cost(Part):
-    """What a rule will take: estimates for one job and for all its jobs."""
+    """What a rule will take: estimates for one job and for all its jobs; `scratch_mb` is what a job keeps meanwhile."""
 
     rule: str
     jobs: int
@@ -137,6 +137,7 @@ class Cost(Part):
     memory_mb: int
     output_mb: float
     files: int
+    scratch_mb: float = 0
 
     @property
     def core_hours(self) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ophiolite.config.model import Jobs
 from ophiolite.config.products import Pyramid
 from ophiolite.errors import PlanError, explain
@@ -178,11 +180,12 @@ def _rounds(
             )
         tasks = round_tasks(mips, source, task)
         seconds = prod(low(task, source.size_vx)) / 1e6 * seconds_per_mvx
+        shared = shared_tasks(volume.alignment_vx, task) if not rounds else (1, 1, 1)
         rounds.append(
             RoundPlan(
                 task_vx=task,
                 tasks=tasks,
-                block_tasks=block_shape(tasks, seconds, jobs),
+                block_tasks=block_shape(tasks, seconds, jobs, shared),
                 number=len(rounds),
                 input_mip=source.mip,
                 mips=tuple(s.mip for s in mips),
@@ -236,19 +239,38 @@ def _task_size(pyramid: Pyramid, source: ScalePlan, least: Vec, voxel_bytes: int
     return (task[0], task[1], task[2])
 
 
-def block_shape(tasks: Vec, seconds_per_task: float, jobs: Jobs) -> Vec:
-    """Tasks along x, y, z that one job runs: doubled until a job is long enough or jobs are few enough."""
+def shared_tasks(alignment: Vec, task: Vec) -> Vec:
+    """How many tasks along x, y, z read of one decoded part (slice, tile, chunk) of a source."""
+    return ceildiv(alignment, task)
+
+
+def times_decoded(alignment: Vec, block: Vec, size: Vec) -> float:
+    """How many jobs decode the same part of a source, on average; `alignment`, `block`, `size` in mip-0 voxels."""
+    count = 1.0
+    for part, step, length in zip(alignment, block, size, strict=True):
+        start = np.arange(0, length, part)
+        last = np.minimum(start + part, length) - 1
+        count *= float(np.mean(last // step - start // step + 1))
+    return count
+
+
+def block_shape(tasks: Vec, seconds_per_task: float, jobs: Jobs, shared: Vec) -> Vec:
+    """Tasks along x, y, z that one job runs: doubled until a job is long enough or jobs are few enough.
+
+    Tasks that share decoded parts of the source (`shared_tasks`) come into one job first, whatever the number of jobs.
+    """
     block = [1, 1, 1]
     while True:
         count = prod(ceildiv(tasks, (block[0], block[1], block[2])))
         open_axes = [d for d in range(3) if block[d] < tasks[d]]
         if not open_axes:
             break
-        axis = min(open_axes, key=lambda d: (block[d], d))
+        short = [d for d in open_axes if block[d] < shared[d]]
+        axis = min(short or open_axes, key=lambda d: (block[d], d))
         grown = [b * 2 if d == axis else b for d, b in enumerate(block)]
         fewer = prod(ceildiv(tasks, (grown[0], grown[1], grown[2])))
         long_enough = prod((grown[0], grown[1], grown[2])) * seconds_per_task > jobs.minutes * 60
-        if count <= jobs.max_jobs and (long_enough or fewer < jobs.min_blocks):
+        if count <= jobs.max_jobs and (long_enough or (fewer < jobs.min_blocks and not short)):
             break
         block = grown
     return (block[0], block[1], block[2])

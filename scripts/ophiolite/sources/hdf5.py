@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.sources.axes import Axes, checked_resolution, lengths_in_nm, offset_in_voxels, stored_axes
+from ophiolite.sources.cache import ArrayCache
 from ophiolite.sources.hdf5_chunks import ChunkReader
 from ophiolite.sources.source import CACHE_BYTES, NOTHING_GIVEN, Given, Header, HeaderSource, Nm
 
@@ -74,6 +75,9 @@ class Hdf5Source(HeaderSource):
                 )
             ) from error
         return self._axes.arrange(block)
+
+    def _caches(self) -> tuple[ArrayCache, ...]:
+        return (self._chunks.cache,) if self._chunks else ()
 
     def _more_facts(self) -> tuple[object, ...]:
         return (self._name, self._axes.names)

@@ -23,7 +23,7 @@ class ChunkReader:
         self._chunk: tuple[int, ...] = dataset.chunks
         self._filters = _filters(dataset)
         self._bytes = int(np.prod(self._chunk)) * dataset.dtype.itemsize
-        self._cache = ArrayCache(cache_bytes)
+        self.cache = ArrayCache(cache_bytes)
         # HDF5 gives sizes of chunks at random where a dataset has none at all.
         self._written = dataset.id.get_storage_size() > 0
 
@@ -46,7 +46,7 @@ class ChunkReader:
         out = np.empty([b - a for a, b in zip(starts, stops, strict=True)], self._dataset.dtype)
         ranges = [range(a // n, -(-b // n)) for a, b, n in zip(starts, stops, self._chunk, strict=True)]
         for index in itertools.product(*ranges):
-            chunk = self._cache.get(index, lambda index=index: self._decode(index))  # type: ignore[misc]
+            chunk = self.cache.get(index, lambda index=index: self._decode(index))  # type: ignore[misc]
             inside: list[slice] = []
             target: list[slice] = []
             for i, n, a, b in zip(index, self._chunk, starts, stops, strict=True):

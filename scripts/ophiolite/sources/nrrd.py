@@ -110,6 +110,9 @@ class NrrdSource(HeaderSource):
         stack = np.stack(planes, axis=-1)
         return self._axes.arrange(stack.reshape(*stack.shape[:-1], *pieces.shape, order="F"))
 
+    def _caches(self) -> tuple[ArrayCache, ...]:
+        return (self._planes,) if self._map is None else ()
+
     def _read_plane(self, index: int) -> NDArray[Any]:
         plane = self._plane
 

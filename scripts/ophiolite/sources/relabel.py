@@ -96,6 +96,10 @@ class RelabelledSource:
         """Judge every part of the source by its header; SourceError names the part at fault."""
         self._source.verify()
 
+    def overflow_to(self, folder: Path) -> None:
+        """Keep decoded parts that fall out of memory in files of `folder`, for reads that come back to them."""
+        self._source.overflow_to(folder)
+
     def fingerprint(self) -> str:
         """Sixteen hex digits that change when the source's or the table's do."""
         return hashlib.sha256(f"{self._source.fingerprint()} {self._table.fingerprint()}".encode()).hexdigest()[:16]

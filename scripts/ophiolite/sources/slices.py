@@ -71,6 +71,9 @@ class SliceSource(HeaderSource):
             out[:, :, index - z.start] = self._plane(index)[x, y]
         return out
 
+    def _caches(self) -> tuple[ArrayCache, ...]:
+        return (self._cache,)
+
     def _plane(self, index: int) -> NDArray[Any]:
         """One decoded slice, (x, y, c)."""
         return self._cache.get(index, lambda: self._decode_slice(self._slices[index]))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Box, Vec, sub
+from ophiolite.sources.cache import ArrayCache
 
 Nm = tuple[float, float, float]
 
@@ -69,6 +70,9 @@ class Source(Protocol):
 
     def verify(self) -> None:
         """Judge every part by its header; SourceError names the part at fault."""
+
+    def overflow_to(self, folder: Path) -> None:
+        """Keep decoded parts that fall out of memory in files of `folder`, for reads that come back to them."""
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that change when header facts, sizes or modification times do."""
@@ -160,6 +164,15 @@ class HeaderSource(ABC):
             stat = Path(name).stat()
             facts.append((Path(name).name, stat.st_size, stat.st_mtime_ns))
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+    def overflow_to(self, folder: Path) -> None:
+        """Keep decoded parts that fall out of memory in files of `folder`, for reads that come back to them."""
+        for cache in self._caches():
+            cache.overflow_to(folder)
+
+    def _caches(self) -> tuple[ArrayCache, ...]:
+        """The caches of what costs to decode; none where a library keeps its own."""
+        return ()
 
     def _parts(self) -> tuple[str, ...]:
         """Every file whose size and modification time enter the fingerprint."""

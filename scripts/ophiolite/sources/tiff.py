@@ -91,6 +91,9 @@ class TiffSource(HeaderSource):
         stack = np.stack(planes)
         return self._axes.arrange(stack.reshape([len(r) for r in ranges] + list(stack.shape[1:])))
 
+    def _caches(self) -> tuple[ArrayCache, ...]:
+        return (self._cache,)
+
     def _plane(self, page: int, box: Box) -> NDArray[Any]:
         """The x, y window of one page with the page's own axes, e.g. (y, x), (y, x, sample) or (sample, y, x)."""
         keyframe = self._pages[page].keyframe

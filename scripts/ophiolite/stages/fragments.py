@@ -46,22 +46,22 @@ def run_fragments(
     tasks = plan.tasks_of(block)
     cores = [plan.task_core(t, volume.box) for t in tasks]
     dust = _dust(job, plan)
-    with finished_tasks(job, f"{product}_fragments") as done:
-        for number, (index, core) in enumerate(zip(tasks, cores, strict=True), start=1):
-            name = _pack_name(index)
-            if done.exists(name):
-                job.say(f"task {number} of {len(tasks)}: done by an earlier try")
-                continue
-            task = _read_task(volume, core, dust)
-            done.write(name, encode_pack([(0, label, data) for label, data in pieces_of(task)]))
-            job.say(f"task {number} of {len(tasks)}")
-        found = [
-            (label, core.start, data)
-            for index, core in zip(tasks, cores, strict=True)
-            for label, data in Pack(done.read(_pack_name(index)), _pack_name(index)).entries(0)
-        ]
-        content, ranges = encode_fragment_file(product, _addressed(plan, found))
-        written = job.store.write(job.paths.fragments(product, block), content)
+    done = finished_tasks(job, f"{product}_fragments")
+    for number, (index, core) in enumerate(zip(tasks, cores, strict=True), start=1):
+        name = _pack_name(index)
+        if done.exists(name):
+            job.say(f"task {number} of {len(tasks)}: done by an earlier try")
+            continue
+        task = _read_task(volume, core, dust)
+        done.write(name, encode_pack([(0, label, data) for label, data in pieces_of(task)]))
+        job.say(f"task {number} of {len(tasks)}")
+    found = [
+        (label, core.start, data)
+        for index, core in zip(tasks, cores, strict=True)
+        for label, data in Pack(done.read(_pack_name(index)), _pack_name(index)).entries(0)
+    ]
+    content, ranges = encode_fragment_file(product, _addressed(plan, found))
+    written = job.store.write(job.paths.fragments(product, block), content)
     facts = {"ranges": [[j, *ranges[j]] for j in sorted(ranges)], "pieces": len(found)}
     return [written], facts, sum(c.volume for c in cores) / 1e6
 

@@ -52,6 +52,7 @@ class Job:
     item: str
     threads: int
     started: float = field(default_factory=time.monotonic)
+    scratch: list[Path] = field(default_factory=list)
 
     @property
     def paths(self) -> LayerPaths:
@@ -128,7 +129,7 @@ class Job:
     def finish(
         self, files: Sequence[Written], facts: dict[str, Any] | None = None, *, work: float = 0, speed_key: str = ""
     ) -> None:
-        """Remove what killed tries left, write the timing, then the receipt.
+        """Remove what killed tries left, write the timing, then the receipt; finished tasks go last.
 
         work : in the units of the rule's speed (Mvx or labels).
         """
@@ -136,6 +137,8 @@ class Job:
         self.store.sweep_files([timing, receipt, *(f.path for f in files)])
         self.store.write(timing, self._timing(files, work, speed_key or self.rule))
         write_receipt(self.store, receipt, Receipt(self.rule, self.item, self.digest, files, facts or {}))
+        for folder in self.scratch:
+            shutil.rmtree(folder, ignore_errors=True)
         self.say(f"done: {len(files)} files, {sum(f.size_bytes for f in files) / 1e6:.2f} MB")
 
     def _timing(self, files: Sequence[Written], work: float, speed_key: str) -> bytes:
@@ -181,12 +184,11 @@ class Job:
         return plan
 
 
-@contextmanager
-def finished_tasks(job: Job, folder: str) -> Iterator[Store]:
+def finished_tasks(job: Job, folder: str) -> Store:
     """A folder for finished tasks under `work/`, named by the job's digest so that none of other settings is taken.
 
-    It outlives a failed or killed job, so that the next try skips what is done; it goes when the block is done, or
-    when a job of other settings comes.
+    It outlives a failed or killed job, so that the next try skips what is done; it goes when the job has its receipt,
+    or when a job of other settings comes.
     """
     of_rule = job.store.local(f"{job.paths.work}/{folder}")
     own = of_rule / f"tasks-{job.digest}"
@@ -196,5 +198,5 @@ def finished_tasks(job: Job, folder: str) -> Iterator[Store]:
     tasks = Store(own / (job.item or "all"))
     tasks.make_folder("")
     tasks.sweep("")
-    yield tasks
-    shutil.rmtree(tasks.root)
+    job.scratch.append(tasks.root)
+    return tasks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from ophiolite.geometry import Box, Vec, morton
 from ophiolite.geometry.grid import indices
 from ophiolite.kernels.label_stats import LabelStats, label_stats, merge_stats
 from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
-from ophiolite.layers.store import Written
+from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import RoundPlan, ScalePlan, VolumePlan, block_box, task_box, task_input
+from ophiolite.plan.pyramid import shared_tasks
 from ophiolite.precomputed.compression import gzip_bytes
 from ophiolite.precomputed.encoding import ChunkEncoding, encode_chunk
 from ophiolite.precomputed.pack import Pack, encode_pack
@@ -65,23 +67,32 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
     """Make every shard of a block; returns what was written and the million voxels read."""
     volume = job.volume
     geometry = RoundGeometry(volume, volume.rounds[round_number])
-    if round_number == 0:
-        reader: SourceInput | CarryInput = SourceInput(volume)
-    else:
-        reader = CarryInput(job, round_number)
     tasks = geometry.round.tasks_of(block)
     mvx = sum(geometry.reads(t).volume for t in tasks) / 1e6
-    with finished_tasks(job, "pyramid_blocks") as spool:
-        for number, task in enumerate(tasks, start=1):
-            name = f"{'-'.join(map(str, task))}.pack"
-            if spool.exists(name):
-                job.say(f"task {number} of {len(tasks)}: done by an earlier try")
-                continue
-            spool.write(name, encode_pack(_task_entries(geometry, reader, task)))
-            job.say(f"task {number} of {len(tasks)}")
-        packs = [(t, _open_pack(spool.local(f"{'-'.join(map(str, t))}.pack"))) for t in tasks]
-        written = list(_write_block(job, geometry, block, packs))
+    spool = finished_tasks(job, "pyramid_blocks")
+    reader = _open_input(job, geometry, spool)
+    for number, task in enumerate(tasks, start=1):
+        name = f"{'-'.join(map(str, task))}.pack"
+        if spool.exists(name):
+            job.say(f"task {number} of {len(tasks)}: done by an earlier try")
+            continue
+        spool.write(name, encode_pack(_task_entries(geometry, reader, task)))
+        job.say(f"task {number} of {len(tasks)}")
+    packs = [(t, _open_pack(spool.local(f"{'-'.join(map(str, t))}.pack"))) for t in tasks]
+    written = list(_write_block(job, geometry, block, packs))
     return written, mvx
+
+
+def _open_input(job: Job, geometry: RoundGeometry, spool: Store) -> SourceInput | CarryInput:
+    """What the tasks of a block read; decoded parts of the source that several of them share are kept on disk."""
+    if geometry.round.number > 0:
+        return CarryInput(job, geometry.round.number)
+    if shared_tasks(geometry.volume.source.alignment_vx, geometry.round.task_vx) == (1, 1, 1):
+        return SourceInput(geometry.volume)
+    decoded = spool.local("decoded")
+    shutil.rmtree(decoded, ignore_errors=True)  # of a killed try: nobody knows how far it came
+    spool.make_folder("decoded")
+    return SourceInput(geometry.volume, decoded)
 
 
 def _open_pack(path: Path) -> Pack:

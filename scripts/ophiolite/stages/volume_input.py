@@ -42,10 +42,12 @@ def open_planned(volume: VolumePlan) -> PaddedSource:
 
 
 class SourceInput:
-    """Mip 0 of a layer, from its source."""
+    """Mip 0 of a layer, from its source; `scratch` is a folder for decoded parts that several tasks share."""
 
-    def __init__(self, volume: VolumePlan) -> None:
+    def __init__(self, volume: VolumePlan, scratch: Path | None = None) -> None:
         self._source = open_planned(volume)
+        if scratch is not None:
+            self._source.source.overflow_to(scratch)
 
     def read(self, box: Box) -> Level:
         """The voxels of a box of mip 0."""
