@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -26,6 +26,7 @@ class Dataset:
     product_mip : the mip that meshes and skeletons are made at.
     task_vx : task of meshes and skeletons, in voxels of that mip.
     objects : how many labels there are, about.
+    products : whether meshes and skeletons are made too.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Dataset:
     task_vx: Triple
     objects: int
     chunk_vx: Triple = (64, 64, 64)
+    products: bool = True
 
     def size_at(self, mip: int) -> Triple:
         """Size of the volume at a mip; volumes start at voxel 0."""
@@ -66,6 +68,8 @@ SKELETON_SCALE = 4
 SKELETON_CONST_NM = 10
 SKELETON_DUST_VX = 1000
 SKELETON_MIN_CABLE_NM = 1000
+# How often FIB-25 stands along each axis of the volume that shows what pyramids cost where starts no longer count.
+TILES = 3
 
 
 def data_folder() -> Path:
@@ -75,10 +79,7 @@ def data_folder() -> Path:
 
 def datasets(quick: bool) -> list[Dataset]:
     """The phantom, and unless `quick` the real volumes whose files are there; the phantom is made where it is missing."""
-    sample = WORK / "phantom.h5"
-    if not sample.exists():
-        # In a process of its own: this one stays small, or its memory would count as that of those it starts.
-        subprocess.run([sys.executable, "-m", "benchmarks.phantom", str(sample)], check=True, cwd=REPOSITORY)
+    sample = made("phantom")
     task = (128, 128, 128) if quick else (256, 256, 256)
     phantom = Dataset(
         name="phantom",
@@ -119,4 +120,28 @@ def datasets(quick: bool) -> list[Dataset]:
         task_vx=task,
         objects=2523,
     )
-    return [phantom] if quick else [d for d in (phantom, fib25, pinky40) if d.file.exists()]
+    if quick:
+        return [phantom]
+    found = [phantom, *(d for d in (fib25, pinky40) if d.file.exists())]
+    if fib25.file.exists():
+        size = 250 * TILES
+        tiled = replace(
+            fib25,
+            name="fib25_tiled",
+            file=made("tiles", fib25.file, TILES),
+            size_vx=(size, size, size),
+            mips=3,
+            products=False,
+        )
+        found.append(tiled)
+    return found
+
+
+def made(what: str, *arguments: object) -> Path:
+    """The file that `benchmarks.<what> FILE ...` makes, made where it is missing."""
+    path = WORK / f"{what}.h5"
+    if not path.exists():
+        # In a process of its own: this one stays small, or its memory would count as that of those it starts.
+        command = [sys.executable, "-m", f"benchmarks.{what}", str(path), *map(str, arguments)]
+        subprocess.run(command, check=True, cwd=REPOSITORY)
+    return path

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def compare(labels: dict[str, Path], images: dict[str, Path], mip: int) -> dict[str, dict[str, Any]]:
-    """Facts of each engine's products, by engine.
+def compare(labels: dict[str, Path], images: dict[str, Path], mip: int | None) -> dict[str, dict[str, Any]]:
+    """Facts of each engine's products, by engine; `mip` is that of meshes and skeletons, None where there are none.
 
     mip0_same, mips_same : share of label voxels equal to those of the first engine, at mip 0 and at the coarsest mip.
     image_bias : mean of the coarsest image mip minus mean of mip 0, in grey levels.
@@ -29,8 +29,7 @@ def compare(labels: dict[str, Path], images: dict[str, Path], mip: int) -> dict[
         out[engine] = {
             **_voxels(layer, first),
             **(_image(images[engine]) if engine in images else {}),
-            **_meshes(layer, mip),
-            **_skeletons(layer, mip),
+            **({} if mip is None else _meshes(layer, mip) | _skeletons(layer, mip)),
         }
     return out
 

@@ -85,8 +85,8 @@ PROTOCOL = """Written by `make benchmark` from `stages.csv`, `products.csv` and 
 * Differences that settings cannot remove: `max_error` 40 is nm for us and no length for Igneous; its dust threshold counts
   what lies within one task, ours the whole object; its levels of detail follow an object's shortest side
   (`--nlod 2 --min-chunk-size 64,64,64` here, its default gives none at this size), ours face count and longest side."""
-RATIO_TEXT = """Igneous over ours: above 1 we are cheaper. `whole` is the sum of set-up (planning, and compiling our kernels once per
-machine), sharded pyramids, meshes and skeletons."""
+RATIO_TEXT = """Igneous over ours: above 1 we are cheaper. `whole` is the sum of sharded pyramids, meshes and skeletons; the
+first time on a machine the plan and the compiling of our kernels come on top."""
 PARTS_TEXT = (
     """`ophiolite_jobs` are the sums over the jobs of their own counts: wall is that of all jobs one after another."""
 )
@@ -116,8 +116,9 @@ def _ratios(table: Table, dataset: str) -> list[list[str]]:
     lines = [_ratio(dataset, s, table[dataset, s, IGNEOUS], table[dataset, s, OPHIOLITE]) for s in stages]
     whole = [s for s in stages if s not in SIDE_STAGES]
     theirs = _sum([table[dataset, s, IGNEOUS] for s in whole])
-    ours = _sum([table[dataset, s, OPHIOLITE] for s in ("set_up", *whole)])
-    return [*lines, _ratio(dataset, "**whole**", theirs, ours)]
+    ours = _sum([table[dataset, s, OPHIOLITE] for s in whole])
+    first = _sum([table[dataset, "set_up", OPHIOLITE], ours])
+    return [*lines, _ratio(dataset, "**whole**", theirs, ours), _ratio(dataset, "**whole, first time**", theirs, first)]
 
 
 def _sum(rows: list[dict[str, float]]) -> dict[str, float]:

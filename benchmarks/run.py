@@ -66,14 +66,15 @@ def run_dataset(dataset: Dataset) -> list[Row]:
             name = type(engine).__name__.lower()
             stages.append((f"{name}: {kind} pyramid", lambda e=engine, k=kind: e.pyramid(k)))
             stages.append((f"{name}: {kind} pyramid of files", lambda e=engine, k=kind: e.pyramid_of_files(k)))
-    stages += [("igneous: mesh", peer.mesh), ("ophiolite: mesh", ours.mesh)]
-    stages += [("igneous: skeleton", peer.skeleton), ("ophiolite: skeleton", ours.skeleton)]
+    if dataset.products:
+        stages += [("igneous: mesh", peer.mesh), ("ophiolite: mesh", ours.mesh)]
+        stages += [("igneous: skeleton", peer.skeleton), ("ophiolite: skeleton", ours.skeleton)]
     rows: list[Row] = []
     for name, stage in stages:
         found = stage()
         rows += found
         cost = next(row.cost for row in reversed(found) if row.engine != engine_ophiolite.JOBS)
-        say(f"{dataset.name:8} {name:36} {cost.cpu_s:8.1f} s CPU {cost.wall_s:8.1f} s wall {cost.peak_mb:7.0f} MB")
+        say(f"{dataset.name:12} {name:36} {cost.cpu_s:8.1f} s CPU {cost.wall_s:8.1f} s wall {cost.peak_mb:7.0f} MB")
     return rows
 
 
@@ -83,7 +84,7 @@ def compare(dataset: Dataset) -> list[dict[str, Any]]:
     request = {
         "labels": {engine: str(layer("label")) for engine, layer in layers.items()},
         "images": {engine: str(layer("image")) for engine, layer in layers.items()} if dataset.image else {},
-        "mip": dataset.product_mip,
+        "mip": dataset.product_mip if dataset.products else None,
     }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.products"],
