@@ -62,11 +62,13 @@ def test_raw_bytes_come_back_equal(tmp_path: Path) -> None:
     assert found.fault == ""
     assert len(found.decode) == 3
     for spent in (found.encode, *found.decode):
-        assert 0 < spent.codec_s < spent.seconds
+        assert 0 < spent.codec_s < spent.cpu_s
+        assert spent.seconds > 0
     row = measured_columns(found, 19 * 13 * 9, voxels.nbytes)
     assert row["ratio"] == 1
     assert row["lossless"]
-    assert row["decode_min_mvx_s"] <= row["decode_mvx_s"] <= row["decode_max_mvx_s"] < row["codec_decode_mvx_s"] * 50
+    assert row["decode_min_mvx_s"] <= row["decode_mvx_s"] <= row["decode_max_mvx_s"]
+    assert row["codec_decode_mvx_s"] > 0
 
 
 @pytest.mark.parametrize("pipeline", pipelines("image", "uint8", 3)[::3], ids=lambda p: f"{p.codec} {p.second.name}")

@@ -22,7 +22,7 @@ FIGURES = {
     "speed": (
         "How fast.",
         "Whole passes, with files, in one process; whiskers span the repeats of decoding, short lines are the codec"
-        " without files and without cutting the volume into chunks.",
+        " alone: its processor time, without files and without cutting the volume into chunks.",
     ),
     "tradeoff": (
         "Size against speed.",
@@ -45,7 +45,8 @@ PAPER_NOTE = (
 )
 MEASURED_NOTE = (
     "Speeds in million voxels per second; decoding is the median of its repeats, after one pass to warm up. All"
-    " chunks lie in one file, which stays in the operating system's cache; bytes are of chunks, without indices."
+    " chunks lie in one file, which stays in the operating system's cache; bytes are of chunks, without indices. The"
+    " codec alone is its processor time."
 )
 
 
