@@ -37,6 +37,7 @@ FROM_INDEX = {
     "crackle-codec",
     "deflate",
     "dracopy",
+    "edt",
     "fastremap",
     "fill-voids",
     "kimimaro",

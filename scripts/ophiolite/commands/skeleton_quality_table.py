@@ -1,0 +1,20 @@
+"""Collect what was measured of skeletons into tables/skeleton_quality.csv and .parquet."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ophiolite.layers.store import Store
+from ophiolite.stages.job import load_plan
+from ophiolite.stages.skeleton_quality_table import write_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this command."""
+    parser.add_argument("--plan", type=Path, required=True, help="plan.json")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run this command."""
+    write_table(load_plan(args.plan), Store(args.plan.parent))

@@ -1,0 +1,38 @@
+"""What is wrong with a skeleton, told from its row of measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+# Of the depth at the vertices, by how much radii may be off on the mean: tasks see the surface only up to their faces.
+MOST_RADIUS_ERROR = 0.25
+# Measure -> gravity, the limit that it must exceed to be a fault, and what is said of it.
+FAULTS: Mapping[str, tuple[int, float, Callable[[float], str]]] = {
+    "components_split": (9, 0, lambda v: f"in {v + 1:.0f} parts where the object is one"),
+    "border_broken": (9, 0, lambda v: f"broken at {v:.0f} border{'s' * (v > 1)}"),
+    "loops": (8, 0, lambda v: f"{v:.0f} loop{'s' * (v > 1)}"),
+    "outside_label": (8, 0, lambda v: f"{v:.0f} vertices outside the object"),
+    "truth_missed": (6, 0, lambda v: f"{v:.0f} true branch{'es' * (v > 1)} missed"),
+    "components_missed": (5, 0, lambda v: f"{v:.0f} part{'s' * (v > 1)} of the object without skeleton"),
+    "truth_false": (4, 0, lambda v: f"{v:.0f} false branch{'es' * (v > 1)}"),
+    "border_parallel": (4, 0, lambda v: f"parallel at {v:.0f} border side{'s' * (v > 1)}"),
+    "border_doubled": (2, 0, lambda v: f"double at {v:.0f} border{'s' * (v > 1)}"),
+    "radius_error_share": (2, MOST_RADIUS_ERROR, lambda v: f"radii {v:.0%} off".replace("%", " %")),
+}
+
+
+def faults_of(row: Mapping[str, Any]) -> list[str]:
+    """The faults of one skeleton in words, gravest first; none where nothing is wrong or measured."""
+    return [say(float(row[name])) for name, (_, _, say) in FAULTS.items() if _is_fault(row, name)]
+
+
+def gravity_of(row: Mapping[str, Any]) -> int:
+    """How grave the faults of one skeleton are together; 0 without any."""
+    return sum(weight for name, (weight, _, _) in FAULTS.items() if _is_fault(row, name))
+
+
+def _is_fault(row: Mapping[str, Any], name: str) -> bool:
+    value = row.get(name)
+    return value is not None and math.isfinite(value) and value > FAULTS[name][1]

@@ -1,0 +1,220 @@
+"""What the quality page says of skeletons, computed from their table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ophiolite.layers.store import Store
+from ophiolite.plan.model import ProjectPlan
+from ophiolite.report.page import Figure, Section, Table
+from ophiolite.report.skeleton_quality_figures import PAPER_OUTSIDE_SHARE, WORST, complaint, worst
+from ophiolite.stages.skeleton_quality_table import part_paths, read_parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FIGURES = {
+    "skeleton_lee": (
+        "Against thinning",
+        "Cable length, terminals and centroids of each skeleton against thinning of the same voxels (Lee et al. 1994, "
+        "scikit-image), and the share of vertices outside the object's mesh and voxels, objects in ascending order.",
+    ),
+    "skeleton_centring": (
+        "In the middle",
+        "Distance of vertices to the ridge of the distance field, in the plane across the skeleton; error of the "
+        "radius against the distance field; share of the object's voxels inside the balls of its vertices. "
+        "Dashed: medians.",
+    ),
+    "skeleton_borders": (
+        "Borders of tasks",
+        "Faces through which objects continue from task to task. Broken: the skeleton ends there on one side, or runs "
+        "on both sides in parts that nothing connects. Parallel: two traces within one radius of each other.",
+    ),
+    "skeleton_components": (
+        "Components and loops",
+        "Connected parts of each skeleton against those of its object, and loops against thinning's; where the true "
+        "centrelines are known, the distance of vertices to them.",
+    ),
+}
+PAPER_TERMINALS = "1,169"
+PAPER_LEE_TERMINALS = "3,541 (Fiji)"
+LISTED = 20
+LINKS = (
+    f"The links under the gallery of the {WORST} worst skeletons open the viewer on the object. They work when this "
+    "page is opened through `make view RESULTS={results}`, at /quality.html of the address that it prints."
+)
+
+
+def skeleton_section(plan: ProjectPlan, store: Store) -> Section:
+    """The section of skeletons: text, measures beside the paper's, what was not measured, and figures by layer."""
+    paths = {
+        (dataset, layer): part_paths(plan, dataset, layer)
+        for dataset, data in plan.datasets.items()
+        for layer in data.layers
+    }
+    tables = {place: read_parts(store, found).to_pandas() for place, found in paths.items() if found}
+    text = [paragraph for place, table in tables.items() for paragraph in paragraphs("/".join(place), table)]
+    return Section(
+        key="skeletons",
+        title="Skeletons",
+        text=[*text, LINKS.format(results=f"{plan.store}/{plan.project}")],
+        tables=[
+            _measures({"/".join(place): table for place, table in tables.items()}),
+            *_faults(tables),
+            *_not_measured(tables),
+        ],
+        figures=[figure for place, table in tables.items() for figure in _figures(store, *place, table)],
+    )
+
+
+def paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
+    """What a layer's table amounts to, in words."""
+    measured = table[table["status"] == "measured"]
+    states = table.loc[table["status"] != "measured", "status"].astype(str).tolist()
+    others = ", ".join(f"{states.count(state):,} {state}" for state in sorted(set(states)))
+    yield f"{name}: {len(measured):,} of {len(table):,} skeletons were measured" + (f" ({others})." if others else ".")
+    if not len(measured):
+        return
+    outside, vertices = int(measured["outside_label"].sum()), int(measured["vertices"].sum())
+    text = f"{_none(outside)} of {vertices:,} vertices lie outside the voxels of their object"
+    if tested := int(table["mesh_tested"].sum()):
+        share = table["outside_mesh"].sum() / tested
+        text += (
+            f", {100 * share:.2g} % outside its mesh, by at most {table['outside_mesh_max_nm'].max():.3g} nm (the "
+            f"paper: {100 * PAPER_OUTSIDE_SHARE:g} %). Meshes are simplified, so that thin parts of a mesh can miss "
+            "the middle of their voxels"
+        )
+    yield text + "."
+    thinned = measured[measured["lee_terminals"].notna()]
+    if len(thinned):
+        yield (
+            f"They have {int(thinned['terminals'].sum()):,} terminals where thinning leaves "
+            f"{int(thinned['lee_terminals'].sum()):,}, and {_ratio(thinned, 'cable_um'):.0%} of its cable; they have "
+            f"{int(thinned['loops'].sum()):,} loops where thinning leaves {int(thinned['lee_loops'].sum()):,}."
+        ).replace("%", " %")
+    yield _borders(measured)
+    known = table[table["truth_branches"].notna()]
+    if len(known):
+        yield (
+            f"The true centrelines of {len(known):,} objects are known: vertices lie "
+            f"{known['truth_mean_nm'].median():.3g} nm from them in the median object; of "
+            f"{int(known['truth_branches'].sum()):,} branches {_none(int(known['truth_missed'].sum())).lower()} are "
+            f"missed, {int(known['truth_false'].sum()):,} that are none were traced."
+        )
+
+
+def _borders(measured: pd.DataFrame) -> str:
+    faces, broken, doubled, parallel = (
+        int(measured[f"border_{kind}"].sum()) for kind in ("faces", "broken", "doubled", "parallel")
+    )
+    if not faces:
+        return "No object crosses a border of tasks."
+    return (
+        f"Objects cross the borders of tasks at {faces:,} faces: {broken:,} crossings are broken, {doubled:,} are "
+        f"double, {parallel:,} have traces in parallel on a side."
+    )
+
+
+def _measures(tables: dict[str, pd.DataFrame]) -> Table:
+    measured = [table[table["status"] == "measured"] for table in tables.values()]
+    rows = [(name, *(_value(value(t)) for t in measured), paper) for name, value, paper in _ROWS]
+    return Table(
+        ("measure", *tables, "Silversmith et al. 2022"),
+        rows,
+        text_columns=(0, len(tables) + 1),
+        title="Beside the paper",
+        note="The paper measured objects of 1,000 voxels or more of CREMI A, other data than these, with the settings "
+        "that config/cremi.yaml names; a dash is what it does not say.",
+    )
+
+
+def _thinned(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["lee_terminals"].notna()]
+
+
+def _ratio(table: pd.DataFrame, column: str) -> float:
+    below = float(table[f"lee_{column}"].sum())
+    return float(table[column].sum()) / below if below else float("nan")
+
+
+def _percent(part: str, whole: str) -> Any:
+    return lambda t: 100 * t[part].sum() / t[whole].sum() if t[whole].sum() else None
+
+
+_ROWS: tuple[tuple[str, Any, str], ...] = (
+    ("skeletons measured", len, "–"),
+    ("terminals", lambda t: int(_thinned(t)["terminals"].sum()), PAPER_TERMINALS),
+    ("terminals of thinning", lambda t: int(_thinned(t)["lee_terminals"].sum()), PAPER_LEE_TERMINALS),
+    ("cable, % of that of thinning", lambda t: 100 * _ratio(_thinned(t), "cable_um"), "–"),
+    ("centroid distance to thinning, mean, voxels", lambda t: t["centroid_lee_vx"].mean(), "–"),
+    ("vertices outside the mesh, %", _percent("outside_mesh", "mesh_tested"), f"{100 * PAPER_OUTSIDE_SHARE:g}"),
+    ("vertices outside the voxels, %", _percent("outside_label", "vertices"), "–"),
+    ("loops", lambda t: int(t["loops"].sum()), "–"),
+    ("loops of thinning", lambda t: int(t["lee_loops"].sum()), "–"),
+    ("components split", lambda t: int(t["components_split"].sum()), "–"),
+    ("components of objects without skeleton", lambda t: int(t["components_missed"].sum()), "–"),
+    ("distance to the ridge, median object, nm", lambda t: t["ridge_mean_nm"].median(), "–"),
+    ("error of the radius, mean of objects, %", lambda t: 100 * t["radius_error_share"].mean(), "–"),
+    ("covered by the balls of vertices, median object, %", lambda t: 100 * t["coverage"].median(), "–"),
+    ("faces at borders of tasks", lambda t: int(t["border_faces"].sum()), "–"),
+    ("of them broken", lambda t: int(t["border_broken"].sum()), "–"),
+    ("of them double", lambda t: int(t["border_doubled"].sum()), "–"),
+    ("sides with parallel traces", lambda t: int(t["border_parallel"].sum()), "some"),
+)
+
+
+def _faults(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
+    """The gravest faults, with the labels they are of."""
+    rows = []
+    for place, table in tables.items():
+        found = table[table["gravity"] > 0].sort_values(["gravity", "label"], ascending=[False, True])
+        rows += [("/".join(place), str(r["label"]), str(r["faults"])) for r in found.head(LISTED).to_dict("records")]
+    if rows:
+        yield Table(
+            ("layer", "object", "faults"),
+            rows,
+            text_columns=(0, 1, 2),
+            title="Faults",
+            note=f"The gravest {LISTED} of each layer at most; all stand in tables/skeleton_quality.csv.",
+        )
+
+
+def _not_measured(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
+    rows = []
+    for place, table in tables.items():
+        found = table[table["status"] != "measured"].sort_values(["voxels", "label"], ascending=[False, True])
+        for state in sorted(set(found["status"].astype(str))):
+            labels = found.loc[found["status"] == state, "label"].astype(str).tolist()
+            more = ", …" if len(labels) > LISTED else ""
+            rows.append(("/".join(place), state, f"{len(labels):,}", ", ".join(labels[:LISTED]) + more))
+    if rows:
+        headers = ("layer", "why", "objects", f"which, the largest {LISTED} at most")
+        yield Table(headers, rows, text_columns=(0, 1, 3), title="Skeletons not measured")
+
+
+def _figures(store: Store, dataset: str, layer: str, table: pd.DataFrame) -> Iterator[Figure]:
+    for name, (title, caption) in FIGURES.items():
+        path = store.local(f"figures/{dataset}.{layer}.{name}.svg")
+        yield Figure(f"{title}: {dataset}/{layer}.", caption, path)
+    rows = worst(table).to_dict("records")
+    links = [(str(row["label"]), f"object?dataset={dataset}&layer={layer}&label={row['label']}") for row in rows]
+    caption = f"The worst: {complaint(rows[0])} ({rows[0]['label']}). In the viewer:" if rows else "None was measured."
+    yield Figure(
+        f"Worst skeletons: {dataset}/{layer}.",
+        caption,
+        store.local(f"figures/{dataset}.{layer}.skeleton_worst.png"),
+        links=links,
+    )
+
+
+def _none(count: int) -> str:
+    return f"{count:,}" if count else "None"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    return "–" if value is None or not np.isfinite(value) else f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"
