@@ -81,8 +81,8 @@ def fresh(finished: Workspace) -> Any:
         workspace = Workspace(folder, config)
         for source in finished.folder.glob("*.h5"):
             shutil.copy2(source, folder)
-        for cache in (finished.project / "work").glob("numba-*"):
-            shutil.copytree(cache, workspace.project / "work" / cache.name)
+        for cache in finished.project.parent.glob(".numba-*"):
+            shutil.copytree(cache, workspace.project.parent / cache.name)
         workspace.write_config()
         return workspace
 

@@ -23,7 +23,7 @@ PRODUCTS = ("image", "mesh", "skeleton", "objects", "annotations")
 SWITCHES = ("OPHIOLITE_STOP_AT", "OPHIOLITE_STOP_MARK", "OPHIOLITE_STOP_HOW", "PYTHONPATH", "NUMBA_CACHE_DIR")
 
 # Two dates of writing, times and machine facts: everything else must not depend on when and where a job ran.
-UNTIMELY = re.compile(r"(^|/)(logs|timings|benchmarks|numba-[^/]+)/|/provenance$|^tables/|^figures/|^report")
+UNTIMELY = re.compile(r"(^|/)(logs|timings|benchmarks)/|/provenance$|^tables/|^figures/|^report")
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Workspace:
 
     def command(self, name: str, *args: str, env: Mapping[str, str] | None = None, **options: Any) -> Run:
         """Run one command of the library as a rule does, without snakemake."""
-        cache = next((self.project / "work").glob("numba-*"), self.project / "work" / "numba")
+        cache = next(self.project.parent.glob(".numba-*"), self.project.parent / ".numba")
         own = {"PYTHONPATH": str(REPOSITORY / "scripts"), "NUMBA_CACHE_DIR": str(cache), **(env or {})}
         return run([sys.executable, "-m", "ophiolite", name, *args], self.folder, own, **options)
 

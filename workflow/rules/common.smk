@@ -10,9 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
-ROOT = f"{config.get('store', 'results')}/{config.get('project', '')}"
+STORE = config.get("store", "results")
+ROOT = f"{STORE}/{config.get('project', '')}"
 PLAN = f"{ROOT}/plan.json"
-NUMBA_CACHE = Path(ROOT).absolute() / "work" / f"numba-{platform.machine()}"
+NUMBA_CACHE = Path(STORE).absolute() / f".numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
 WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
