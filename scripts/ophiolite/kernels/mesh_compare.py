@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.geometry import Vec
 from ophiolite.kernels.label_surface import Triangles, lewiner_surface, surface_samples, zmesh_surface
-from ophiolite.kernels.mesh_measure import Surface, centroid, is_watertight
+from ophiolite.kernels.mesh_measure import Surface, centroid
 from ophiolite.kernels.mesh_topology import Topology, topology
 
 LEAST_SAMPLES = 64
@@ -89,32 +90,36 @@ def compare_with_voxels(
     """
     voxel_nm = np.asarray(resolution_nm, np.float64)
     voxels = _Voxels.of(mask, start_vx, voxel_nm)
-    raw = zmesh_surface(mask, start_vx, voxel_nm)
-    lewiner = lewiner_surface(mask, start_vx, voxel_nm)
-    reference = Reference(raw, most_samples)
+    rest = iter(levels)
+    finest = next(rest)
     row: dict[str, Any] = {"voxel_volume_um3": voxels.volume_nm3 / 1e9}
+    # One surface of the mask after the other: each with its tree is what takes memory.
+    surface = lewiner_surface(mask, start_vx, voxel_nm)
+    row |= _surface_row(surface, voxels, closed, "lewiner_")
+    row |= _gap_row(Reference(surface, most_samples).gap(finest), "lewiner_")
+    surface = zmesh_surface(mask, start_vx, voxel_nm)
+    row |= _surface_row(surface, voxels, closed, "raw_")
+    reference = Reference(surface, most_samples)
     of_lods: dict[str, list[Any]] = {name: [] for name in LOD_COLUMNS}
-    for level, triangles in enumerate(levels):
-        gap = reference.gap(triangles)
+    for level, triangles in enumerate(itertools.chain([finest], rest)):
+        gap, counted = reference.gap(triangles), topology(*triangles)
         if level == 0:
-            counted = topology(*triangles)
             row |= _topology_row(counted) | _gap_row(gap, "distance_")
             row |= voxels.against(triangles, counted, "") if closed else {}
-            row |= _gap_row(Reference(lewiner, most_samples).gap(triangles), "lewiner_")
-        of_lods["lod_faces"].append(len(triangles[1]))
-        of_lods["lod_watertight"].append(is_watertight(triangles[1]))
-        for name, value in _gap_row(gap, "lod_").items():
+        of_level = {f"lod_{name}": getattr(counted, name) for name in ("faces", "components", "watertight")}
+        for name, value in (of_level | _gap_row(gap, "lod_")).items():
             of_lods[name].append(value)
-    for prefix, surface in (("raw_", raw), ("lewiner_", lewiner)):
-        counted = topology(*surface)
-        row |= {f"{prefix}faces": counted.faces, f"{prefix}is_volume": counted.is_volume}
-        row |= {f"{prefix}components": counted.components, f"{prefix}genus": counted.genus}
-        row |= {f"{prefix}open_edges": counted.open_edges}
-        row |= voxels.against(surface, counted, prefix) if closed else {}
     return row | of_lods
 
 
-LOD_COLUMNS = ("lod_faces", "lod_watertight", "lod_mean_nm", "lod_p95_nm", "lod_max_nm")
+LOD_COLUMNS = ("lod_faces", "lod_components", "lod_watertight", "lod_mean_nm", "lod_p95_nm", "lod_max_nm")
+
+
+def _surface_row(surface: Triangles, voxels: _Voxels, closed: bool, prefix: str) -> dict[str, Any]:
+    counted = topology(*surface)
+    names = ("faces", "is_volume", "components", "genus", "open_edges")
+    row = {f"{prefix}{name}": getattr(counted, name) for name in names}
+    return row | (voxels.against(surface, counted, prefix) if closed else {})
 
 
 def _topology_row(counted: Topology) -> dict[str, Any]:

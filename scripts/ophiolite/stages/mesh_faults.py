@@ -39,12 +39,12 @@ def faults_of(row: Mapping[str, Any], limits: Limits) -> tuple[int, list[str]]:
 
 def _surface_faults(row: Mapping[str, Any]) -> list[str]:
     counts = (
-        (row["open_edges"] if not row["raw_open_edges"] else 0, "open edge"),
-        (row["crowded_edges"], "edge of more than two faces"),
-        (row["torn_edges"], "edge where faces look opposite ways"),
-        (row["duplicate_faces"], "face that is there twice"),
+        (row["open_edges"] if not row["raw_open_edges"] else 0, "open edge", "open edges"),
+        (row["crowded_edges"], "edge of more than two faces", "edges of more than two faces"),
+        (row["torn_edges"], "edge where faces look opposite ways", "edges where faces look opposite ways"),
+        (row["duplicate_faces"], "duplicate face", "duplicate faces"),
     )
-    return [_many(count, name) for count, name in counts if count]
+    return [_many(*count) for count in counts if count[0]]
 
 
 def _volume_faults(row: Mapping[str, Any]) -> list[str]:
@@ -72,14 +72,16 @@ def _shape_faults(row: Mapping[str, Any], limits: Limits) -> list[str]:
     far = row["distance_max_nm"]
     if far is not None and far > _SLACK * limits.error_nm + limits.voxel_nm / 2:
         found.append(f"{far:.0f} nm off, {limits.error_nm:.0f} allowed")
-    for level, (gap, said) in enumerate(zip(row["lod_max_nm"], row["lod_scale_nm"], strict=True)):
-        if level and gap is not None and gap > _SLACK * said + limits.voxel_nm / 2:
+    for level in range(1, len(row["lod_scale_nm"])):
+        # A level leaves out parts that are smaller than what it errs; how far from others these lay is no error.
+        whole = row["lod_components"][level] == row["components"]
+        gap, said = row["lod_max_nm" if whole else "lod_p95_nm"][level], row["lod_scale_nm"][level]
+        if gap is not None and gap > _SLACK * said + limits.voxel_nm / 2:
             found.append(f"level {level} is {gap:.0f} nm off, says {said:.0f}")
     if not all(row["lod_watertight"][1:]) and row["watertight"]:
         found.append("coarser levels are not watertight")
     return found
 
 
-def _many(count: int, word: str) -> str:
-    head, _, tail = word.partition(" ")
-    return f"{count} {head}{'s' * (count != 1)}{' ' if tail else ''}{tail}"
+def _many(count: int, one: str, many: str = "") -> str:
+    return f"{count} {one if count == 1 else many or one + 's'}"

@@ -29,10 +29,11 @@ from ophiolite.stages.mesh_quality_table import table_bytes
 from ophiolite.stages.shards import shards_of_job
 
 SAY_EVERY = 100
-# Of a job's memory, what decoded chunks may take; and bytes per edge that crosses the border of an object, with which
-# its surface has a vertex there: surface, its topology and trees at their peak.
-_CACHE_SHARE = 4
-_BYTES_PER_CROSSING = 1200
+# Of a job's memory, what decoded chunks may take, what a process takes before it has read anything, and bytes per pair
+# of voxels that an object's surface divides: the surface has a vertex there, two triangles, and a tree over these.
+_CACHE_SHARE = 8
+_BASE_BYTES = 350_000_000
+_BYTES_PER_CROSSING = 850
 _ONE = (1, 1, 1)
 
 
@@ -92,7 +93,7 @@ class _Measure:
         settings = job.project.config["quality"]
         self._samples = int(settings["samples"])
         self._most_vx = int(settings["max_box_mvx"]) * 10**6
-        self._most_crossings = memory // 2 // _BYTES_PER_CROSSING
+        self._most_bytes = memory - memory // _CACHE_SHARE - _BASE_BYTES
         options = self._plan.options
         self._open_edges = bool(options["fragments"]["open_edges"])
         self._fill_holes = bool(options["fragments"]["fill_holes"])
@@ -129,7 +130,7 @@ class _Measure:
         if box.volume > self._most_vx:
             return row | {"status": "too large"}
         mask = self._masks.read(own.label, box)
-        if crossings(mask) > self._most_crossings:
+        if mask.nbytes + crossings(mask) * _BYTES_PER_CROSSING > self._most_bytes:
             return row | {"status": "too large"}
         return row | {"status": "measured"} | self._measures(own, mask, box, not row["open_by_design"])
 

@@ -123,6 +123,11 @@ _ROWS: tuple[tuple[str, Any, str], ...] = (
     ("distance from scikit-image's surface, mean, nm", lambda t: t["lewiner_mean_nm"].mean(), "–"),
     ("triangles before simplification over those stored", lambda t: t["raw_faces"].sum() / t["faces"].sum(), "–"),
     ("objects whose parts or handles simplification changed", lambda t: int(_reshaped(t).sum()), "–"),
+    (
+        "objects whose coarser levels leave small parts out",
+        lambda t: int(t["lod_components"].map(_left_out).sum()),
+        "–",
+    ),
     ("duplicate faces", lambda t: int(t["duplicate_faces"].sum()), "–"),
     ("faces without area", lambda t: int(t["flat_faces"].sum()), "–"),
 )
@@ -131,6 +136,10 @@ _ROWS: tuple[tuple[str, Any, str], ...] = (
 def _reshaped(table: pd.DataFrame) -> Any:
     both = table["genus"].notna() & table["raw_genus"].notna()
     return (table["components"] != table["raw_components"]) | (both & (table["genus"] != table["raw_genus"]))
+
+
+def _left_out(components: Any) -> bool:
+    return bool(min(components) < components[0])
 
 
 def _missing(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:

@@ -28,7 +28,7 @@ COLUMNS = {
     "raw_is_volume": "bool", "lewiner_is_volume": "bool", "raw_open_edges": "int64", "lewiner_open_edges": "int64",
     "distance_mean_nm": "float64", "distance_p95_nm": "float64", "distance_max_nm": "float64",
     "lewiner_mean_nm": "float64", "lewiner_p95_nm": "float64", "lewiner_max_nm": "float64",
-    "lod_faces": "int64", "lod_scale_nm": "float64", "lod_watertight": "bool",
+    "lod_faces": "int64", "lod_scale_nm": "float64", "lod_components": "int64", "lod_watertight": "bool",
     "lod_mean_nm": "float64", "lod_p95_nm": "float64", "lod_max_nm": "float64",
 }  # fmt: skip
 
