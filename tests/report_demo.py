@@ -17,12 +17,14 @@ from ophiolite.report.figures import (
     draw_slices,
     draw_stages,
 )
-from ophiolite.report.page import Figure, LayerRow, Report, ScaleRow
+from ophiolite.report.page import Figure, LayerRow, Report, ScaleRow, Table
 from ophiolite.report.render import Solid, label_colours
-from ophiolite.report.tables import stage_table
+from ophiolite.report.tables import PAPER_WHOLE, rule_table, stage_of, stage_table
+from ophiolite.stages.timings import STAGE_HEADERS, stage_rows, with_paper
 
 RULES = ("pyramid_blocks", "mesh_fragments", "mesh_index", "mesh_shards", "skeleton_fragments", "object_table")
 CPU_S = (120.0, 900.0, 3.0, 260.0, 1500.0, 9.0)
+VOXELS = {("d", name): 2_000_000_000 for name in ("label pyramid", "mesh", "skeleton", "objects", PAPER_WHOLE, "whole")}
 LABELS = (7, 2**40 + 3, 2**53 + 11)
 
 
@@ -30,15 +32,19 @@ def timings() -> list[dict[str, Any]]:
     """Two jobs of each rule, in the form in which jobs leave them."""
     return [
         {
+            "dataset": "d",
+            "stage": stage_of(rule, "segmentation"),
             "rule": rule,
             "seconds": cpu / 4,
             "cpu_s": cpu / 2,
             "peak_mb": 300 + cpu / 2,
             "bytes": int(cpu * 1e5),
             "files": 3,
-            "finished": f"2026-01-01T00:{stage:02d}:{10 + 30 * job:02d}Z",
+            "work_bytes": int(cpu * 1e4),
+            "work_files": 1,
+            "finished": f"2026-01-01T00:{minute:02d}:{10 + 30 * job:02d}Z",
         }
-        for stage, (rule, cpu) in enumerate(zip(RULES, CPU_S, strict=True))
+        for minute, (rule, cpu) in enumerate(zip(RULES, CPU_S, strict=True))
         for job in (0, 1)
     ]
 
@@ -84,7 +90,6 @@ def write_figures(folder: Path) -> list[Figure]:
     solids = [tube(seed, label, seed) for seed, label in enumerate(LABELS)]
     image, labels = slice_pair()
     half = image.reshape(80, 2, 60, 2).mean(axis=(1, 3))
-    stages = stage_table(timings(), RULES)
     draw_scene(solids, (0, -300, -300), (3000, 2000, 2000), folder / "scene.png")
     draw_objects(
         [Portrait(s, str(n), "0.16 µm³    4,272 faces") for s, n in zip(solids, LABELS, strict=True)],
@@ -103,7 +108,7 @@ def write_figures(folder: Path) -> list[Figure]:
         "cable length (µm)": np.r_[rng.lognormal(1, 1, 300), np.zeros(9)],
     }
     draw_distributions(sizes, folder / "sizes.svg")
-    draw_stages(stages[:-1], folder / "stages.svg")
+    draw_stages(rule_table(timings()), folder / "stages.svg")
     return [
         Figure("The largest objects together.", "In the frame of their volume.", folder / "scene.png"),
         Figure(
@@ -147,7 +152,7 @@ def demo_report(folder: Path, figures: list[Figure]) -> Report:
                 ("mesh", "skeletons"),
             ),
         ],
-        stages=stage_table(timings(), RULES),
+        costs=[Table(STAGE_HEADERS, stage_rows(with_paper(stage_table(timings(), VOXELS))), (0, 1), "Stages")],
         figures=figures,
         warnings=["d/em: jpeg is not exact & <i>never</i> was"],
         view_command=f"make view RESULTS={folder.name}",

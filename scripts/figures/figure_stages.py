@@ -1,4 +1,4 @@
-"""Core-hours of every stage of the project."""
+"""Core-hours of every rule of the project, by stage."""
 
 import sys
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from ophiolite.report.figures import draw_stages
-from ophiolite.report.tables import stage_table
+from ophiolite.report.tables import rule_table
 
 sys.stderr = open(snakemake.log[0], "w")
 timings = pd.read_parquet(snakemake.input[0]).to_dict("records")
-draw_stages(stage_table(timings), Path(snakemake.output[0]))
+draw_stages(rule_table(timings), Path(snakemake.output[0]))

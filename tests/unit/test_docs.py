@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from ophiolite.layers.receipts import Receipt
 from ophiolite.layers.statistics import STATS
 from ophiolite.layers.store import Written
 from ophiolite.plan import model
+from ophiolite.plan.paper_scale import ScaleRow
+from ophiolite.report.tables import STAGE_COLUMNS
 from ophiolite.sources.fetch import receipt_bytes
-from ophiolite.stages import mesh, objects, skeleton
+from ophiolite.stages import mesh, objects, pyramid_quality_table, skeleton
 from ophiolite.stages.fragment_index import INDEX
+from ophiolite.stages.pyramid_quality import SUMS
 from ophiolite.stages.timings import COLUMNS
 
 HERE = Path(__file__).resolve().parent.parent.parent
@@ -55,11 +59,14 @@ def object_columns() -> list[str]:
         ("Receipts", keys_of(Receipt("r", "i", "d", [Written("p", 1, "s")]).to_bytes())),
         ("Receipts", keys_of(receipt_bytes("n", "s", None, 0))),
         ("Timings", COLUMNS),
+        ("Timings", STAGE_COLUMNS),
+        ("Timings", [field.name for field in fields(ScaleRow)]),
+        ("Pyramid quality", [*SUMS, *pyramid_quality_table.COLUMNS]),
         ("Fragment index", INDEX.names),
         ("Label statistics", STATS.names),
         ("Object tables", object_columns()),
     ],
-    ids=["plan", "receipt", "fetched", "timings", "index", "statistics", "objects"],
+    ids=["plan", "receipt", "fetched", "timings", "stages", "scale", "pyramid", "index", "statistics", "objects"],
 )
 def test_every_field_stands_in_its_section(title: str, names: Iterable[str]) -> None:
     said = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`[^`]+`", section(title)))))

@@ -83,7 +83,11 @@ CELLS = BLOCKS | {"label_stats"} | MESH | SKELETON | OBJECTS
         ("em.voxel_offset_vx", [1, 2, 3], {"em": BLOCKS}),
         ("cells.mesh.draco_level", 1, {"cells": {"mesh_shards", "mesh_done"} | MEASURED | OBJECTS}),
         ("cells.mesh.lods", 1, {"cells": {"mesh_shards", "mesh_done"} | MEASURED | OBJECTS}),
-        ("cells.mesh.quantization_bits", 10, {"cells": {"mesh_index", "mesh_shards", "mesh_done"} | MEASURED | OBJECTS}),
+        (
+            "cells.mesh.quantization_bits",
+            10,
+            {"cells": {"mesh_index", "mesh_shards", "mesh_done"} | MEASURED | OBJECTS},
+        ),
         ("cells.mesh.reduction", 10, {"cells": MESH | OBJECTS}),
         ("cells.mesh.dust_vx", 10, {"cells": MESH | OBJECTS}),
         ("cells.mesh.labels", [3], {"cells": MESH | OBJECTS}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +11,13 @@ import pandas as pd
 import pytest
 
 from ophiolite.errors import FormatError
+from ophiolite.plan.costs import SECONDS_PER_MVX
+from ophiolite.plan.estimate import Speeds
+from ophiolite.plan.paper_scale import paper_scale
 from ophiolite.report.page import Figure, Report, human_bytes, human_time, render_page
-from ophiolite.report.tables import STAGE_COLUMNS, stage_table
-from report_demo import RULES, demo_report, timings, write_figures
+from ophiolite.report.tables import PAPER_DATASET, PAPER_WHOLE, RULE_COLUMNS, STAGE_COLUMNS, rule_table, stage_table
+from ophiolite.stages.timings import STAGE_HEADERS, scale_rows, stage_rows, with_paper
+from report_demo import RULES, VOXELS, demo_report, timings, write_figures
 
 
 class Reader(HTMLParser):
@@ -107,7 +111,7 @@ def test_page_and_figures_repeat_to_the_byte(page: str, figures: list[Figure], t
 
 
 def test_empty_parts_leave_no_section(report: Report) -> None:
-    bare = replace(report, layers=[], figures=[], warnings=[], versions={}, config="", stages=report.stages[:0])
+    bare = replace(report, layers=[], figures=[], warnings=[], versions={}, config="", costs=[])
     assert "<section" not in render_page(bare)
     assert "<section" in render_page(report)
 
@@ -128,27 +132,68 @@ def test_a_figure_that_runs_or_loads_is_refused(report: Report, tmp_path: Path, 
         render_page(bad)
 
 
-def test_stages_add_up() -> None:
-    table = stage_table(timings(), RULES)
-    assert tuple(table.columns) == STAGE_COLUMNS
-    assert table["stage"].tolist() == [*RULES, "total"]
-    assert table["jobs"].tolist() == [2] * len(RULES) + [12]
-    row = table.set_index("stage").loc["mesh_fragments"]
+def test_rules_add_up_to_stages_and_stages_to_the_whole() -> None:
+    rules = rule_table(timings())
+    assert tuple(rules.columns) == RULE_COLUMNS
+    assert rules["rule"].tolist() == list(RULES)
+    row = rules.set_index("rule").loc["mesh_fragments"]
     assert row["core_hours"] == pytest.approx(0.25)
     # 30 s between the ends, 225 s of the first job before that.
     assert row["wall_s"] == pytest.approx(255)
     assert row["peak_mb"] == 750
-    assert row["bytes"] == 180_000_000
-    total = table.iloc[-1]
-    assert total["core_hours"] == pytest.approx(table["core_hours"][:-1].sum())
-    assert total["peak_mb"] == table["peak_mb"][:-1].max()
-    assert total["wall_s"] < table["wall_s"][:-1].sum()
+    stages = stage_table(timings(), VOXELS)
+    assert tuple(stages.columns) == STAGE_COLUMNS
+    by_name = stages.set_index("stage")
+    assert by_name.index.tolist() == ["label pyramid", "mesh", "skeleton", "objects", PAPER_WHOLE, "whole"]
+    assert by_name["jobs"].tolist() == [2, 6, 2, 2, 10, 12]
+    mesh = rules["stage"] == "mesh"
+    assert by_name.loc["mesh", "core_hours"] == pytest.approx(rules["core_hours"][mesh].sum())
+    assert by_name.loc["mesh", "gvx_per_core_hour"] == pytest.approx(2 / (1163 / 3600))
+    assert by_name.loc["mesh", "bytes"] == 2 * 1163 * 100_000
+    assert by_name.loc["mesh", "work_files"] == 6
+    whole = by_name.loc["whole"]
+    assert whole["core_hours"] == pytest.approx(rules["core_hours"].sum())
+    assert whole["peak_mb"] == rules["peak_mb"].max()
+    assert whole["wall_s"] < rules["wall_s"].sum()
+    assert whole["bytes_per_mvx"] == pytest.approx(whole["bytes"] / 2000)
 
 
-def test_stages_without_a_place_in_the_order_come_last_by_name() -> None:
-    assert stage_table(timings(), ["object_table"])["stage"].tolist() == ["object_table", *sorted(RULES[:-1]), "total"]
-    assert stage_table([]).empty
-    assert isinstance(stage_table([]), pd.DataFrame)
+def test_datasets_come_apart_and_then_together() -> None:
+    jobs = [{**job, "dataset": name} for name in ("b", "a") for job in timings() if job["rule"] == "mesh_index"]
+    table = stage_table(jobs, {("a", "mesh"): 10**9, ("a", "whole"): 10**9, ("b", "whole"): 3 * 10**9})
+    assert list(zip(table["dataset"], table["stage"], strict=True)) == [
+        ("a", "mesh"), ("a", "whole"), ("b", "mesh"), ("b", "whole"), ("all", "whole"),
+    ]  # fmt: skip
+    assert table["voxels"].tolist() == [10**9, 10**9, 0, 3 * 10**9, 4 * 10**9]
+    assert table["gvx_per_core_hour"].isna().tolist() == [False, False, True, False, False]
+
+
+def test_the_papers_rows_stand_at_the_end_and_leave_out_what_it_does_not_say() -> None:
+    rows = stage_rows(with_paper(stage_table(timings(), VOXELS)))
+    assert all(len(row) == len(STAGE_HEADERS) for row in rows)
+    last = dict(zip(STAGE_HEADERS, rows[-1], strict=True))
+    assert last["dataset"] == PAPER_DATASET
+    assert (last["GVx"], last["core-hours"], last["GVx per core-hour"], last["jobs"]) == ("283.1", "36", "7.9", "")
+    assert last["per MVx"] == "24.0 kB"
+    assert pytest.approx(7.9, abs=0.05) == 283.1 / 36
+
+
+def test_rules_without_a_place_in_the_order_come_last_by_name() -> None:
+    jobs = [{**job, "rule": name} for job, name in zip(timings(), ("z", "a", "mesh_done"), strict=False)]
+    assert rule_table([{**job, "stage": "mesh"} for job in jobs])["rule"].tolist() == ["mesh_done", "a", "z"]
+    assert rule_table([]).empty
+    assert stage_table([], {}).empty
+
+
+def test_the_papers_largest_work_scales_with_the_measured_speeds() -> None:
+    of_plan = {row.quantity: row for row in paper_scale(Speeds())}
+    measured = {row.quantity: row for row in paper_scale(Speeds({"mesh_fragments": 1.5}))}
+    assert of_plan["mesh fragments"].estimate == pytest.approx(298e6 / 16 * SECONDS_PER_MVX["mesh_fragments"] / 3600)
+    assert measured["mesh fragments"].estimate == pytest.approx(298e6 / 16 * 1.5 / 3600)
+    assert (of_plan["mesh fragments"].measured, measured["mesh fragments"].measured) == (False, True)
+    assert measured["skeleton fragments"] == of_plan["skeleton fragments"]
+    assert of_plan["skeletons, shards"].estimate == 2**19
+    assert [len(row) for row in scale_rows(pd.DataFrame([asdict(r) for r in measured.values()]))] == [6] * 6
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from ophiolite.plan.model import AnnotationPlan, DatasetPlan, FragmentPlan, Volu
 
 # Rules that serve the whole project and are remade whenever a layer or the config changes.
 PROJECT_RULES = (
-    "timings", "report_page", "mesh_quality_table", "skeleton_quality_table", "pyramid_quality_table", "quality_page",
-    "compression_table", "compression_page",
+    "timings_tables", "report_page", "mesh_quality_table", "skeleton_quality_table", "pyramid_quality_table",
+    "quality_page", "compression_table", "compression_page",
 )  # fmt: skip
 
 

@@ -19,8 +19,8 @@ def render_plan(plan: ProjectPlan) -> str:
     costs = [c for _, layer in layers if not isinstance(layer, Refused) for c in layer.costs]
     lines = [f"plan of project {plan.project}", ""]
     if scales:
-        lines += [*_table(SCALES_HEADER, scales), ""]
-    lines += [*_table(RULES_HEADER, [*rules, _total(costs)]), ""]
+        lines += [*text_table(SCALES_HEADER, scales), ""]
+    lines += [*text_table(RULES_HEADER, [*rules, _total(costs)]), ""]
     lines.append(f"intermediate files under work/: about {work_mb(plan):.0f} MB, kept until `snakemake clean_work`")
     count = sum(c.jobs for c in costs)
     if count > MANY_JOBS:
@@ -92,7 +92,8 @@ def _total(costs: list[Cost]) -> tuple[str, ...]:
     )
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def text_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+    """Lines of a table: a header, a rule, the rows."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]]
     return [lines[0], "  ".join("-" * w for w in widths), *lines[1:]]

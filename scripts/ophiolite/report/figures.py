@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.report.figure_style import ACCENT, DPI, INK, LIGHT, QUIET, canvas, save
+from ophiolite.report.figure_style import ACCENT, DPI, INK, LIGHT, QUIET, SERIES, canvas, save
 from ophiolite.report.render import Solid, clearest_camera, label_colours, principal_camera, render
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def draw_distributions(columns: Mapping[str, NDArray[Any]], path: Path) -> None:
 
 
 def draw_stages(stages: pd.DataFrame, path: Path) -> None:
-    """SVG: core-hours of each stage as bars, in the order of the table; needs columns `stage`, `core_hours`."""
+    """SVG: core-hours of each rule as bars, coloured by stage, in the order of a `rule_table`."""
     hours = stages["core_hours"].to_numpy(dtype=np.float64)
     total = max(float(hours.sum()), 1e-12)
     unit, factor = ("core-hours", 1.0) if hours.max(initial=0) >= 1 else ("core-minutes", 60.0)
@@ -160,8 +160,13 @@ def draw_stages(stages: pd.DataFrame, path: Path) -> None:
         figure.subplots_adjust(left=0.15, right=0.88, bottom=0.12 / height, top=1 - 0.42 / height)
         axes = figure.subplots()
         places = np.arange(len(stages))
-        axes.barh(places, hours * factor, height=0.62, color=ACCENT)
-        axes.set_yticks(places, stages["stage"].tolist())
+        groups = list(dict.fromkeys(stages["stage"]))
+        for colour, group in zip(SERIES, groups, strict=False):
+            own = (stages["stage"] == group).to_numpy()
+            axes.barh(places[own], hours[own] * factor, height=0.62, color=colour, label=group)
+        axes.set_yticks(places, stages["rule"].tolist())
+        if groups:
+            axes.legend(frameon=False, fontsize=8, loc="lower right")
         axes.invert_yaxis()
         for place, value in zip(places, hours, strict=True):
             share = value / total

@@ -8,18 +8,13 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ophiolite.errors import FormatError, explain
 from ophiolite.report.figure_style import INK
 from ophiolite.report.style import CSS
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 # Even a page that carries a hostile name may load nothing and run nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-STAGE_HEADERS = ("stage", "jobs", "core-hours", "wall time", "peak memory", "written", "files")
 SCALE_HEADERS = ("mip", "voxel size (nm)", "size (voxels)", "offset", "chunk", "encoding", "shards")
 BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -94,14 +89,14 @@ class Section:
 class Report:
     """All that the page shows.
 
-    facts : (value, name) of the key figures on top. stages : columns `STAGE_COLUMNS` of `ophiolite.report.tables`,
-    last row the total. view_command : how to open the viewer. versions : name -> version. config : YAML text.
+    facts : (value, name) of the key figures on top. costs : tables of what it cost. view_command : how to open the
+    viewer. versions : name -> version. config : YAML text.
     """
 
     project: str
     facts: Sequence[tuple[str, str]]
     layers: Sequence[LayerRow]
-    stages: pd.DataFrame
+    costs: Sequence[Table]
     figures: Sequence[Figure]
     warnings: Sequence[str]
     view_command: str
@@ -117,7 +112,7 @@ def render_page(report: Report) -> str:
     sections = [
         ("made", "What was made", _layers(report)),
         ("figures", "Figures", _figures(report.figures, "figures")),
-        ("cost", "What it cost", _stages(report.stages) + _figures(report.figures, "cost")),
+        ("cost", "What it cost", "".join(map(_titled_table, report.costs)) + _figures(report.figures, "cost")),
         ("notes", "Notes of the plan", _list(report.warnings)),
         ("versions", "Versions", _versions(report.versions)),
         ("config", "Config", f"<pre><code>{escape(report.config)}</code></pre>" if report.config else ""),
@@ -224,31 +219,7 @@ def _relative(path: str) -> str:
     return "./" + quote(path.lstrip("/"))
 
 
-def _stages(stages: pd.DataFrame) -> str:
-    if stages.empty:
-        return ""
-    rows = [
-        (
-            str(row["stage"]),
-            f"{row['jobs']:,}",
-            f"{row['core_hours']:,.3f}" if row["core_hours"] < 100 else f"{row['core_hours']:,.0f}",
-            human_time(row["wall_s"]),
-            human_bytes(row["peak_mb"] * 1e6),
-            human_bytes(row["bytes"]),
-            f"{row['files']:,}",
-        )
-        for row in stages.to_dict("records")
-    ]
-    note = (
-        '<p class="note">Core-hours are processor time of all jobs. Wall time runs from the start of the first job of a'
-        " stage to the end of its last. Peak memory is that of its largest job.</p>"
-    )
-    return _table(STAGE_HEADERS, rows, text_columns=(0,), total=str(stages["stage"].iloc[-1]) == "total") + note
-
-
-def _table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Container[int], total: bool = False
-) -> str:
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], text_columns: Container[int]) -> str:
     """A table; columns other than `text_columns` hold numbers and are set flush right."""
 
     def cells(tag: str, row: Sequence[str]) -> str:
@@ -257,10 +228,7 @@ def _table(
             for i, cell in enumerate(row)
         )
 
-    body = "".join(
-        f'<tr class="total">{cells("td", row)}</tr>' if total and row is rows[-1] else f"<tr>{cells('td', row)}</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return (
         f'<div class="scroll"><table><thead><tr>{cells("th", headers)}</tr></thead><tbody>{body}</tbody></table></div>'
     )

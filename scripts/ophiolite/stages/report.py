@@ -15,8 +15,7 @@ from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import AnnotationPlan, ProjectPlan, Refused, ScalePlan, VolumePlan
 from ophiolite.report.page import Figure, LayerRow, Report, ScaleRow, human_bytes, human_time
-from ophiolite.report.tables import stage_table
-from ophiolite.stages.timings import read_timings
+from ophiolite.stages.timings import cost_tables, read_timings, stages_of
 
 TITLES = {
     "slices": ("Slices", "Middle slices at two mips; labels of a segmentation lie over the image."),
@@ -24,11 +23,6 @@ TITLES = {
     "objects": ("Largest objects", "Each along its own axes, with its skeleton inside its mesh."),
     "sizes": ("Sizes", "How large the objects are; objects without the measure are counted apart."),
 }
-RULES = (
-    "layer_info", "pyramid_blocks", "label_stats", "layer_done", "mesh_fragments", "mesh_index", "mesh_shards",
-    "mesh_done", "skeleton_fragments", "skeleton_index", "skeleton_shards", "skeleton_done", "object_table",
-    "segment_properties", "annotation_layer",
-)  # fmt: skip
 PACKAGES = (
     "numpy",
     "numba",
@@ -45,8 +39,8 @@ PACKAGES = (
 
 def build_report(plan: ProjectPlan, store: Store) -> Report:
     """All that the page of a finished project shows."""
-    rows = read_timings(store, list(plan.datasets))
-    stages = stage_table(rows, RULES)
+    rows = read_timings(plan, store)
+    stages = stages_of(plan, rows)
     layers = list(_layers(plan, store))
     total = stages.iloc[-1] if len(stages) else None
     facts = [(str(len(layers)), "layers"), (f"{_objects(plan, store):,}", "objects")]
@@ -60,7 +54,7 @@ def build_report(plan: ProjectPlan, store: Store) -> Report:
         project=plan.project,
         facts=facts,
         layers=layers,
-        stages=stages,
+        costs=cost_tables(plan, rows),
         figures=list(_figures(plan, store)),
         warnings=list(_warnings(plan)),
         view_command=f"make view RESULTS={plan.store}/{plan.project}",
