@@ -79,7 +79,8 @@ def draw_tradeoff(table: pd.DataFrame, path: Path) -> None:
             _name_front(axes, best)
             axes.set_xscale("log" if float(shown["ratio"].max()) > LOG_FROM else "linear")
             axes.set_yscale("log")
-            axes.margins(x=0.18, y=0.08)
+            axes.margins(x=0.06, y=0.08)
+            _make_room(axes, float(shown["ratio"].min()), float(shown["ratio"].max()))
             _plain(axes.xaxis)
             _plain(axes.yaxis)
             axes.set_xlabel("compression factor")
@@ -93,6 +94,11 @@ def front(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that no other beats both in `ratio` and in `decode_mvx_s`, from the fastest to the smallest."""
     ranked = rows.sort_values(["decode_mvx_s", "ratio"], ascending=False, kind="stable")
     return ranked[ranked["ratio"] > ranked["ratio"].cummax().shift(fill_value=0)]
+
+
+def _make_room(axes: Any, low: float, high: float) -> None:
+    """Leave a third of the axis free on the right, for what is written there."""
+    axes.set_xlim(right=high * (high / low) ** 0.4 if axes.get_xscale() == "log" else high + 0.4 * (high - low))
 
 
 def _name_front(axes: Any, best: pd.DataFrame) -> None:

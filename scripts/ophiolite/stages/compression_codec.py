@@ -16,6 +16,7 @@ from ophiolite.precomputed.encoding import READERS, ChunkEncoding
 from ophiolite.stages.compression_codecs import Pipeline, lossy, pipelines
 from ophiolite.stages.compression_measure import Fidelity, Measured, measure
 from ophiolite.stages.job import Job
+from ophiolite.stages.layer import volume_info
 from ophiolite.stages.volume_input import open_planned
 
 COLUMNS: dict[str, str] = {
@@ -72,7 +73,7 @@ def _voxels(job: Job, box: Box) -> NDArray[Any]:
     scale = job.volume.scales[0]
     if lossy(ChunkEncoding(scale.encoding.name, scale.encoding.quality, gzip=False)):
         return np.asfortranarray(open_planned(job.volume).read(box))
-    return VolumeReader(job.store, job.paths.layer_folder, 0).read(box)
+    return VolumeReader(job.store, job.paths.layer_folder, 0, volume_info(job.volume)).read(box)
 
 
 def centred_box(box: Box, max_voxels: int, multiple_vx: Vec) -> Box:
