@@ -22,6 +22,8 @@ PAPER_VOLUME = (0.90, 0.95)
 # Distances below are drawn here: rounding of coordinates, which no eye tells from nothing.
 LEAST_NM = 0.1
 LEAST_VX = 1e-3
+# More objects than these are thinned out evenly in the clouds of points; lines and histograms count them all.
+POINTS = 4000
 _SIZES = (1, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, np.inf)
 _BINS = 28
 
@@ -204,7 +206,8 @@ def _against_size(axes: Any, voxels: NDArray[np.float64], values: dict[str, NDAr
     """Points of what is stored over the size of objects, and medians of all kinds, by half decades of size."""
     axes.set_xscale("log")
     axes.set_xlabel("voxels of the object")
-    axes.plot(voxels, values[""], ".", color=SERIES[0], markersize=3, alpha=0.35, markeredgewidth=0, rasterized=True)
+    every = -(-len(voxels) // POINTS) or 1
+    axes.plot(voxels[::every], values[""][::every], ".", color=SERIES[0], markersize=3, alpha=0.35, markeredgewidth=0)
     half_decades = np.floor(np.log10(np.maximum(voxels, 1)) * 2).astype(np.int64)
     for kind in KINDS:
         points = [

@@ -121,7 +121,11 @@ _ROWS: tuple[tuple[str, Any, str], ...] = (
     ("its 95th percentile, largest of all objects, nm", lambda t: t["distance_p95_nm"].max(), "–"),
     ("its largest value, nm", lambda t: t["distance_max_nm"].max(), "–"),
     ("distance from scikit-image's surface, mean, nm", lambda t: t["lewiner_mean_nm"].mean(), "–"),
-    ("triangles before simplification over those stored", lambda t: t["raw_faces"].sum() / t["faces"].sum(), "–"),
+    (
+        "triangles before simplification over those stored",
+        lambda t: t["raw_faces"].sum() / max(t["faces"].sum(), 1),
+        "–",
+    ),
     ("objects whose parts or handles simplification changed", lambda t: int(_reshaped(t).sum()), "–"),
     (
         "objects whose coarser levels leave small parts out",
