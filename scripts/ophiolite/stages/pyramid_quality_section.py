@@ -68,9 +68,9 @@ def _text(layers: Mapping[tuple[str, str], Rows]) -> list[str]:
             f"Of {len(judged)} mips without loss in their encoding, {len(judged) - len(flagged)} are exact to the"
             f" rounding; {wrong:,} of their {voxels:,} voxels are not."
         )
-    lines += [
-        f"{r['dataset']}/{r['layer']}, mip {r['mip']}: {r['flag']} at {r['wrong_voxels']:,} voxels." for r in flagged
-    ]
+    for r in flagged:
+        voxels = f"{r['wrong_voxels']:,} voxel{'s' * (r['wrong_voxels'] != 1)}"
+        lines.append(f"{r['dataset']}/{r['layer']}, mip {r['mip']}: {r['flag']} at {voxels}.")
     greys = [r for r in mips if r["kind"] == "image"]
     if greys:
         worst = max(greys, key=lambda r: abs(r["drift"]))

@@ -52,9 +52,9 @@ def layer_rows(dataset: str, layer: str, volume: VolumePlan, sums: list[MipSums]
         if volume.kind == "image":
             rows.append({**row, **_grey_levels(volume, sums[0], of_mip, lossless)})
             continue
-        rows.append({**row, "changed_share": of_mip.changed_vx / sums[0].voxels, **_changes(finest, of_mip, 0, None)})
+        rows.append({**row, "changed_share": of_mip.changed_vx / sums[0].voxels, **volume_changes(finest, of_mip, 0, None)})
         rows += [
-            {**place, "objects": name, **_changes(finest, of_mip, low, high)} for name, low, high in _sizes(finest)
+            {**place, "objects": name, **volume_changes(finest, of_mip, low, high)} for name, low, high in _sizes(finest)
         ]
     return rows
 
@@ -87,7 +87,7 @@ def _sizes(finest: tuple[NDArray[Any], NDArray[np.int64]]) -> Iterator[tuple[str
         yield f"{10**power:,} to {10 ** (power + 1) - 1:,} voxels", 10**power, 10 ** (power + 1)
 
 
-def _changes(
+def volume_changes(
     finest: tuple[NDArray[Any], NDArray[np.int64]], mip: MipSums, low: int, high: int | None
 ) -> dict[str, Any]:
     """What became of the labels whose mip-0 volume is in [low, high)."""
