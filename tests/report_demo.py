@@ -152,7 +152,7 @@ def demo_report(folder: Path, figures: list[Figure]) -> Report:
                 ("mesh", "skeletons"),
             ),
         ],
-        costs=[Table(STAGE_HEADERS, stage_rows(with_paper(stage_table(timings(), VOXELS))), (0, 1), "Stages")],
+        costs=[Table(STAGE_HEADERS, stage_rows(with_paper(stage_table(timings(), VOXELS, {}))), (0, 1), "Stages")],
         figures=figures,
         warnings=["d/em: jpeg is not exact & <i>never</i> was"],
         view_command=f"make view RESULTS={folder.name}",

@@ -141,7 +141,7 @@ def test_rules_add_up_to_stages_and_stages_to_the_whole() -> None:
     # 30 s between the ends, 225 s of the first job before that.
     assert row["wall_s"] == pytest.approx(255)
     assert row["peak_mb"] == 750
-    stages = stage_table(timings(), VOXELS)
+    stages = stage_table(timings(), VOXELS, {("d", "mesh"): 7})
     assert tuple(stages.columns) == STAGE_COLUMNS
     by_name = stages.set_index("stage")
     assert by_name.index.tolist() == ["label pyramid", "mesh", "skeleton", "objects", PAPER_WHOLE, "whole"]
@@ -151,6 +151,7 @@ def test_rules_add_up_to_stages_and_stages_to_the_whole() -> None:
     assert by_name.loc["mesh", "gvx_per_core_hour"] == pytest.approx(2 / (1163 / 3600))
     assert by_name.loc["mesh", "bytes"] == 2 * 1163 * 100_000
     assert by_name.loc["mesh", "work_files"] == 6
+    assert by_name["voxels_at_mip"].fillna(0).tolist() == [0, 7, 0, 0, 0, 0]
     whole = by_name.loc["whole"]
     assert whole["core_hours"] == pytest.approx(rules["core_hours"].sum())
     assert whole["peak_mb"] == rules["peak_mb"].max()
@@ -160,7 +161,7 @@ def test_rules_add_up_to_stages_and_stages_to_the_whole() -> None:
 
 def test_datasets_come_apart_and_then_together() -> None:
     jobs = [{**job, "dataset": name} for name in ("b", "a") for job in timings() if job["rule"] == "mesh_index"]
-    table = stage_table(jobs, {("a", "mesh"): 10**9, ("a", "whole"): 10**9, ("b", "whole"): 3 * 10**9})
+    table = stage_table(jobs, {("a", "mesh"): 10**9, ("a", "whole"): 10**9, ("b", "whole"): 3 * 10**9}, {})
     assert list(zip(table["dataset"], table["stage"], strict=True)) == [
         ("a", "mesh"), ("a", "whole"), ("b", "mesh"), ("b", "whole"), ("all", "whole"),
     ]  # fmt: skip
@@ -169,7 +170,7 @@ def test_datasets_come_apart_and_then_together() -> None:
 
 
 def test_the_papers_rows_stand_at_the_end_and_leave_out_what_it_does_not_say() -> None:
-    rows = stage_rows(with_paper(stage_table(timings(), VOXELS)))
+    rows = stage_rows(with_paper(stage_table(timings(), VOXELS, {("d", "mesh"): 7})))
     assert all(len(row) == len(STAGE_HEADERS) for row in rows)
     last = dict(zip(STAGE_HEADERS, rows[-1], strict=True))
     assert last["dataset"] == PAPER_DATASET
@@ -182,7 +183,7 @@ def test_rules_without_a_place_in_the_order_come_last_by_name() -> None:
     jobs = [{**job, "rule": name} for job, name in zip(timings(), ("z", "a", "mesh_done"), strict=False)]
     assert rule_table([{**job, "stage": "mesh"} for job in jobs])["rule"].tolist() == ["mesh_done", "a", "z"]
     assert rule_table([]).empty
-    assert stage_table([], {}).empty
+    assert stage_table([], {}, {}).empty
 
 
 def test_the_papers_largest_work_scales_with_the_measured_speeds() -> None:

@@ -23,15 +23,16 @@ JOB_COLUMNS = (
 )  # fmt: skip
 RULE_COLUMNS = ("stage", "rule", "jobs", "core_hours", "wall_s", "peak_mb")
 STAGE_COLUMNS = (
-    "dataset", "stage", "jobs", "voxels", "core_hours", "gvx_per_core_hour", "wall_s", "peak_mb", "bytes", "files",
-    "bytes_per_mvx", "work_bytes", "work_files",
+    "dataset", "stage", "jobs", "voxels", "voxels_at_mip", "core_hours", "gvx_per_core_hour", "wall_s", "peak_mb",
+    "bytes", "files", "bytes_per_mvx", "work_bytes", "work_files",
 )  # fmt: skip
 # Silversmith et al. 2022, section 3.2: data set S1, on 8 cores of an M1. GB are those of the finished layer.
 PAPER_DATASET = "S1 (Silversmith et al. 2022)"
 PAPER_GVX = 283.1
 PAPER_S1: tuple[dict[str, Any], ...] = (
     {"stage": "label pyramid", "bytes": 5.4e9},
-    {"stage": "mesh", "work_bytes": 4.6e9},
+    # at 24 x 24 x 30 nm, out of 6 x 6 x 30
+    {"stage": "mesh", "voxels_at_mip": PAPER_GVX * 1e9 / 16, "work_bytes": 4.6e9},
     {"stage": "skeleton", "bytes": 0.3e9},
     {"stage": PAPER_WHOLE, "core_hours": 36.0, "gvx_per_core_hour": 7.9, "bytes": 6.8e9},
 )
@@ -68,13 +69,18 @@ def rule_table(jobs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RULE_COLUMNS))
 
 
-def stage_table(jobs: Sequence[Mapping[str, Any]], voxels: Mapping[tuple[str, str], int]) -> pd.DataFrame:
+def stage_table(
+    jobs: Sequence[Mapping[str, Any]],
+    voxels: Mapping[tuple[str, str], int],
+    voxels_at_mip: Mapping[tuple[str, str], int],
+) -> pd.DataFrame:
     """What each stage of each dataset cost: columns `STAGE_COLUMNS`, per dataset a last row `whole`.
 
     jobs : as for `rule_table`. voxels : mip-0 voxels of the layers that a stage of a dataset is made of; those of the
-    whole count each layer once. `bytes` and `files` are what stands in the layers, `work_*` what lies under work/.
-    Where a dataset has all that the paper's total sums up, a row `PAPER_WHOLE` stands before the last. Several
-    datasets end in a row of all. The paper's rows are in `paper_table`.
+    whole count each layer once. voxels_at_mip : those of the mip at which meshes or skeletons are made. `bytes` and
+    `files` are what stands in the layers, `work_*` what lies under work/. Where a dataset has all that the paper's
+    total sums up, a row `PAPER_WHOLE` stands before the last. Several datasets end in a row of all. The paper's rows
+    are in `paper_table`.
     """
     import pandas as pd
 
@@ -84,10 +90,12 @@ def stage_table(jobs: Sequence[Mapping[str, Any]], voxels: Mapping[tuple[str, st
         of_dataset = records[records["dataset"] == dataset]
         for stages, name in _groups(set(of_dataset["stage"])):
             found = of_dataset[of_dataset["stage"].isin(stages)]
-            rows.append(_stage(dataset, name, found, voxels.get((dataset, name), 0)))
+            rows.append(
+                _stage(dataset, name, found, voxels.get((dataset, name), 0), voxels_at_mip.get((dataset, name)))
+            )
     if records["dataset"].nunique() > 1:
         total = sum(count for (_, name), count in voxels.items() if name == WHOLE)
-        rows.append(_stage("all", WHOLE, records, total))
+        rows.append(_stage("all", WHOLE, records, total, None))
     return pd.DataFrame(rows, columns=list(STAGE_COLUMNS))
 
 
@@ -112,12 +120,13 @@ def _groups(present: set[str]) -> Iterator[tuple[set[str], str]]:
     yield present, WHOLE
 
 
-def _stage(dataset: str, name: str, jobs: pd.DataFrame, voxels: int) -> dict[str, Any]:
+def _stage(dataset: str, name: str, jobs: pd.DataFrame, voxels: int, at_mip: int | None) -> dict[str, Any]:
     costs = _costs(jobs)
     return {
         "dataset": dataset,
         "stage": name,
         "voxels": voxels,
+        "voxels_at_mip": at_mip,
         "gvx_per_core_hour": voxels / 1e9 / max(costs["core_hours"], 1e-12) if voxels else None,
         "bytes_per_mvx": costs["bytes"] / (voxels / 1e6) if voxels else None,
         **costs,

@@ -27,8 +27,8 @@ COLUMNS = (
     "work_files", "work", "speed_key", "threads", "host", "python", "ophiolite", "finished",
 )  # fmt: skip
 STAGE_HEADERS = (
-    "dataset", "stage", "jobs", "GVx", "core-hours", "GVx per core-hour", "wall time", "peak memory", "in layers",
-    "files", "per MVx", "under work/",
+    "dataset", "stage", "jobs", "GVx", "at its mip", "core-hours", "GVx per core-hour", "wall time", "peak memory",
+    "in layers", "files", "per MVx", "under work/",
 )  # fmt: skip
 SCALE_HEADERS = ("minnie65", "the paper", "estimate", "unit", "speed", "taken to be done on")
 
@@ -65,6 +65,7 @@ def read_timings(plan: ProjectPlan, store: Store) -> list[dict[str, Any]]:
 def stages_of(plan: ProjectPlan, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """The table of stages of a project, from the rows of its jobs."""
     voxels: dict[tuple[str, str], int] = {}
+    at_mip: dict[tuple[str, str], int] = {}
     for dataset, data in plan.datasets.items():
         for layer in data.layers.values():
             if not isinstance(layer, VolumePlan):
@@ -74,7 +75,9 @@ def stages_of(plan: ProjectPlan, rows: Sequence[Mapping[str, Any]]) -> pd.DataFr
             stages += ["objects", PAPER_WHOLE] if pyramid in PAPER_STAGES else []
             for stage in stages:
                 voxels[dataset, stage] = voxels.get((dataset, stage), 0) + layer.scales[0].box.volume
-    return stage_table(rows, voxels)
+            for name, product in layer.products():
+                at_mip[dataset, name] = at_mip.get((dataset, name), 0) + layer.scales[product.mip].box.volume
+    return stage_table(rows, voxels, at_mip)
 
 
 def write_tables(plan: ProjectPlan, store: Store) -> None:
@@ -112,9 +115,10 @@ def scale_table(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def cost_tables(plan: ProjectPlan, rows: Sequence[Mapping[str, Any]]) -> list[Table]:
     """What the report page says of costs, from the rows of the jobs."""
     note = (
-        "Core-hours are processor time of all jobs; those of compiling kernels once per machine are not among them."
-        " Wall time runs from the start of the first job of a stage to the end of its last, pauses included. Peak"
-        " memory is that of the largest job. The paper's rows are what its section 3.2 says of data set S1."
+        "GVx are thousand million voxels of mip 0; meshes and skeletons are made of those at their mip, fewer the"
+        " coarser it is. Core-hours are processor time of all jobs; those of compiling kernels once per machine are not"
+        " among them. Wall time runs from the start of the first job of a stage to the end of its last, pauses"
+        " included. Peak memory is that of the largest job. The paper's rows are what it says of its data set S1."
     )
     scale_note = (
         "Extrapolated from the processor time of this project's jobs, on processors and data like these; the paper's"
@@ -143,6 +147,7 @@ def stage_rows(stages: pd.DataFrame) -> list[tuple[str, ...]]:
         "stage": str,
         "jobs": "{:,.0f}".format,
         "voxels": lambda voxels: f"{voxels / 1e9:.4g}" if voxels else "",
+        "voxels_at_mip": lambda voxels: f"{voxels / 1e9:.4g}",
         "core_hours": "{:.3g}".format,
         "gvx_per_core_hour": "{:.3g}".format,
         "wall_s": human_time,
