@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from bone_shapes import NM, ORIGIN, bones, ring, tubes
@@ -10,17 +12,19 @@ from hypothesis import strategies as st
 from mesh_shapes import blobs
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage import measure
 
 from ophiolite.kernels.inside_mesh import inside_mesh
 from ophiolite.kernels.skeleton_measure import (
     Bones,
     component_measures,
+    connected,
     coverage,
     distance_field,
     graph_measures,
     place_measures,
 )
-from ophiolite.kernels.thinning import neighbours, thin, thinning_measures
+from ophiolite.kernels.thinning import cavities, euler_number, neighbours, thin, thinning_measures
 
 STRAIGHT = [(6, 10, 10), (33, 10, 10)]
 BENT = [(6, 10, 10), (20, 10, 10), (20, 30, 10)]
@@ -184,6 +188,34 @@ def test_neighbours_are_all_pairs_one_step_apart_and_the_kept_ones_connect_as_th
     found = thinning_measures(mask, ORIGIN, NM)
     assert found.components == ndimage.label(thin(mask), np.ones((3, 3, 3)))[1]
     assert found.loops >= 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_euler_numbers_and_cavities_are_those_of_other_tools(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((6, 5, 7)) < rng.uniform(0.1, 0.95)
+    assert euler_number(np.argwhere(mask)) == measure.euler_number(mask, connectivity=3)
+    assert cavities(mask) == ndimage.label(~np.pad(mask, 1))[1] - 1
+
+
+@pytest.mark.parametrize("connectivity", [8, 26])
+def test_connected_parts_are_those_of_another_tool(connectivity: Literal[8, 26]) -> None:
+    rng = np.random.default_rng(0)
+    axes = 2 if connectivity == 8 else 3
+    for _ in range(200):
+        mask = rng.random(rng.integers(1, 40 if axes == 2 else 14, axes)) < rng.uniform(0.05, 0.95)
+        parts, count = connected(mask, connectivity)
+        expected, theirs = ndimage.label(mask, np.ones((3,) * axes))
+        assert count == theirs
+        assert len(np.unique(np.stack([parts.ravel(), expected.ravel()]), axis=1).T) == count + (not mask.all())
+
+
+def test_a_hollow_ball_has_no_loop() -> None:
+    at = (np.indices((21, 21, 21)) - 10) ** 2
+    hollow = (at.sum(axis=0) <= 81) & (at.sum(axis=0) > 25)
+    found = thinning_measures(hollow, ORIGIN, NM)
+    assert (found.loops, found.components) == (0, 1)
 
 
 def slow_winding(points: NDArray[np.float64], vertices: NDArray[np.float64], faces: NDArray[np.int64]) -> NDArray:

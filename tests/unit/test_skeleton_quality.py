@@ -57,10 +57,17 @@ def test_a_jump_across_the_plane_is_a_crossing() -> None:
 
 
 @pytest.mark.parametrize(
-    "lines", [[[(0, 15, 15), (30, 15, 15)]], [[(0, 15, 15), (28, 15, 15)], [(31, 15, 15), (59, 15, 15)]]]
+    ("lines", "spurs"),
+    [([[(0, 15, 15), (30, 15, 15)]], 1), ([[(0, 15, 15), (28, 15, 15)], [(31, 15, 15), (59, 15, 15)]], 0)],
 )
-def test_a_gap_at_the_border_is_broken(lines: Any) -> None:
-    assert at_border(bones(lines, 40.0)) == BorderMeasures(faces=1, uncrossed=1, broken=1)
+def test_a_gap_at_the_border_is_broken(lines: Any, spurs: int) -> None:
+    assert at_border(bones(lines, 40.0)) == BorderMeasures(faces=1, uncrossed=1, broken=1, spurs=spurs)
+
+
+def test_a_spur_to_a_grazed_border_is_counted() -> None:
+    short = TUBE.copy()
+    short[31:] = False
+    assert at_border(bones([[(0, 15, 15), (30, 15, 15)]], 40.0), short) == BorderMeasures(spurs=1)
 
 
 def test_two_traces_through_one_face_are_doubled_and_parallel() -> None:
@@ -198,7 +205,7 @@ def test_a_layers_skeletons_are_measured_where_they_stand(tmp_path: Path) -> Non
     section = skeleton_section(plan, store)
     text = " ".join(section.text)
     assert "2 of 2 skeletons were measured" in text
-    assert "1 crossings are broken" in text
+    assert "1 are broken" in text
     assert section.figures[-1].links[0] == (str(2**53 + 1), f"object?dataset=d&layer=v&label={2**53 + 1}")
     first = store.read(part_paths(plan, "d", "v")[0])
     run_skeleton_quality(Job(plan, store, "skeleton_quality", "d", "v", volume.skeleton.job_names()[0], 1))

@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.skeleton_graph_loops import component_roots, contract
-from ophiolite.kernels.skeleton_measure import Bones, Floats, Ints, Mask, inside_box, sample, voxels_of
+from ophiolite.kernels.skeleton_measure import Bones, Floats, Ints, Mask, connected, inside_box, sample, voxels_of
 
 LEAST_VX, MOST_VX = 4, 24
 
 
 @dataclass(frozen=True)
 class BorderMeasures:
-    """Counts over all faces of an object.
+    """Counts over all faces of an object, and spurs over its planes.
 
     uncrossed : faces that the skeleton does not cross. broken : those of them near which it ends on one side, or runs
     on both sides in parts that nothing connects. doubled : faces crossed twice or more. parallel : sides of faces on
-    which two chains run within one radius of each other, at the depths k and 2 k.
+    which two chains run within one radius of each other, at the depths k and 2 k. spurs : terminals on a plane, where
+    one task ran to the border and the other had nothing to go on with.
     """
 
     faces: int = 0
@@ -33,6 +34,7 @@ class BorderMeasures:
     broken: int = 0
     doubled: int = 0
     parallel: int = 0
+    spurs: int = 0
 
     def __add__(self, other: BorderMeasures) -> BorderMeasures:
         return BorderMeasures(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
@@ -73,6 +75,7 @@ def border_measures(
     for axis, planes in enumerate(planes_vx):
         for plane in planes:
             at = plane - start_vx[axis]
+            found += BorderMeasures(spurs=int(((graph.degree == 1) & (graph.voxels[:, axis] == at)).sum()))
             if 0 < at < mask.shape[axis] - 1:
                 for face in _faces(graph, mask, field, axis, at, voxel_nm):
                     found += _measure(graph, face, axis, at)
@@ -90,13 +93,12 @@ def _faces(
     graph: _Graph, mask: Mask, field: NDArray[np.float32], axis: int, at: int, voxel_nm: Floats
 ) -> Iterator[_Face]:
     """The faces of one plane through which the object continues."""
-    import cc3d
     from scipy import ndimage
 
     layer = np.take(mask, at, axis=axis)
     if not layer.any():
         return
-    numbers = cc3d.connected_components(np.asfortranarray(layer), connectivity=8)
+    numbers, _ = connected(layer, 8)
     crossed = _crossed(graph, numbers, axis, at)
     depths = np.take(field, at, axis=axis)
     for number, rectangle in enumerate(ndimage.find_objects(numbers), start=1):
@@ -108,7 +110,7 @@ def _faces(
         if low < 0 or high >= mask.shape[axis]:
             continue
         window = _window(rectangle, reach, axis, slice(low, high + 1), mask.shape)
-        parts = cc3d.connected_components(np.asfortranarray(mask[window]), connectivity=26)
+        parts, _ = connected(mask[window], 26)
         spot = [int(v[0]) for v in np.nonzero(here)]
         spot = [v + r.start for v, r in zip(spot, rectangle, strict=True)]
         spot.insert(axis, at)

@@ -8,7 +8,7 @@ it; where the volume ends there is no outside, as for the kernel that traced it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,6 +141,16 @@ def distance_field(mask: Mask, voxel_nm: Floats) -> NDArray[np.float32]:
     return out
 
 
+def connected(mask: Mask, connectivity: Literal[6, 8, 26]) -> tuple[NDArray[np.unsignedinteger[Any]], int]:
+    """Numbers 1, 2, ... of the connected parts of a mask of 2 or 3 axes, 0 outside it, and how many there are."""
+    import cc3d
+
+    # As bytes: of booleans cc3d 4.1.1 takes one part for two, or fails, at connectivities 8 and 26.
+    bits = np.asfortranarray(mask).view(np.uint8)
+    parts, count = cc3d.connected_components(bits, connectivity=connectivity, return_N=True)
+    return parts, int(count)
+
+
 def place_measures(
     bones: Bones, mask: Mask, field: NDArray[np.float32], start_vx: tuple[int, int, int], voxel_nm: Floats
 ) -> PlaceMeasures:
@@ -178,19 +188,25 @@ def coverage(bones: Bones, mask: Mask, start_vx: tuple[int, int, int], voxel_nm:
     return int(covered(mask, np.ascontiguousarray(centres[order]), grown, voxel_nm)) / total
 
 
+def plane_counts(parts: NDArray[np.unsignedinteger[Any]], count: int) -> Ints:
+    """(count + 1,) voxels of each number, plane by plane: counting wants 8 bytes a voxel for a moment."""
+    sizes = np.zeros(count + 1, np.int64)
+    for z in range(parts.shape[2]):
+        sizes += np.bincount(parts[:, :, z].ravel(order="K"), minlength=count + 1)
+    return sizes
+
+
 def component_measures(
     bones: Bones, mask: Mask, start_vx: tuple[int, int, int], voxel_nm: Floats, min_vx: float
 ) -> ComponentMeasures:
     """Compare components; those of the object below `min_vx` voxels may be without a skeleton."""
-    import cc3d
-
-    parts, count = cc3d.connected_components(mask, connectivity=26, return_N=True)
-    sizes = np.bincount(parts.ravel(order="K"), minlength=count + 1)
+    parts, count = connected(mask, 26)
+    sizes = plane_counts(parts, count)
     home = sample(parts, voxels_of(bones.vertices_nm, start_vx, voxel_nm)).astype(np.int64)
     pairs = np.unique(np.stack([bones.roots, home], axis=1)[home > 0], axis=0)
     of_object = np.bincount(pairs[:, 1], minlength=count + 1)
     return ComponentMeasures(
-        objects=int(count),
+        objects=count,
         missed=int(((of_object == 0) & (sizes >= min_vx))[1:].sum()),
         split=int(np.maximum(of_object[1:] - 1, 0).sum()),
     )

@@ -7,6 +7,7 @@ or more.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.skeleton_graph_loops import component_roots
-from ophiolite.kernels.skeleton_measure import Bones, Floats, GraphMeasures, Ints, Mask, graph_measures
+from ophiolite.kernels.skeleton_measure import Bones, Floats, GraphMeasures, Ints, Mask, connected, graph_measures
 from ophiolite.kernels.skeleton_measure_loops import short_ways
 
 # Half of the 26 neighbours; the others are their opposites.
@@ -30,8 +31,13 @@ def thin(mask: Mask) -> Mask:
 
 
 def thinning_measures(mask: Mask, start_vx: tuple[int, int, int], voxel_nm: Floats) -> GraphMeasures:
-    """Measure what thinning leaves of a mask: as `graph_measures`, along the shortest steps between its voxels."""
-    voxels = np.argwhere(thin(mask))
+    """Measure what thinning leaves of a mask: as `graph_measures`, along the shortest steps between its voxels.
+
+    Thinning keeps the shells of cavities, which are full of steps in a ring; so loops are the tunnels of its voxels,
+    their first Betti number, which is that of the mask.
+    """
+    left = thin(mask)
+    voxels = np.argwhere(left)
     edges = neighbours(voxels, mask.shape)
     degree = np.bincount(edges.ravel(), minlength=len(voxels))
     found = graph_measures(
@@ -39,7 +45,28 @@ def thinning_measures(mask: Mask, start_vx: tuple[int, int, int], voxel_nm: Floa
     )
     knots = edges[(degree[edges] > 2).all(axis=1)]
     groups = component_roots(len(voxels), knots)[degree > 2]
-    return replace(found, terminals=int((degree == 1).sum()), branch_points=len(np.unique(groups)))
+    return replace(
+        found,
+        terminals=int((degree == 1).sum()),
+        branch_points=len(np.unique(groups)),
+        loops=found.components + cavities(left) - euler_number(voxels),
+    )
+
+
+def euler_number(voxels: Ints) -> int:
+    """Corners less edges plus faces less voxels of the union of closed voxels (n, 3), each counted once."""
+    total = 0
+    for lacking in itertools.product((0, 1), repeat=3):
+        # Half-unit places of one orientation of corner, edge, face or voxel; an axis it lacks is at both ends.
+        ends = [(-1, 1) if lack else (0,) for lack in lacking]
+        places = np.concatenate([2 * voxels + np.array(step) for step in itertools.product(*ends)])
+        total += len(np.unique(places, axis=0)) * (-1) ** (3 - sum(lacking))
+    return total
+
+
+def cavities(mask: Mask) -> int:
+    """Closed hollows of a mask: 6-connected parts of its outside that reach no face of the box, which is open."""
+    return connected(np.pad(~mask, 1, constant_values=True), 6)[1] - 1
 
 
 def neighbours(voxels: Ints, shape: tuple[int, ...]) -> Ints:

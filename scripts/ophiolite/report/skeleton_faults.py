@@ -18,6 +18,7 @@ FAULTS: Mapping[str, tuple[int, float, Callable[[float], str]]] = {
     "components_missed": (5, 0, lambda v: f"{v:.0f} part{'s' * (v > 1)} of the object without skeleton"),
     "truth_false": (4, 0, lambda v: f"{v:.0f} false branch{'es' * (v > 1)}"),
     "border_parallel": (4, 0, lambda v: f"parallel at {v:.0f} border side{'s' * (v > 1)}"),
+    "border_spurs": (3, 0, lambda v: f"{v:.0f} spur{'s' * (v > 1)} to a border"),
     "border_doubled": (2, 0, lambda v: f"double at {v:.0f} border{'s' * (v > 1)}"),
     "radius_error_share": (2, MOST_RADIUS_ERROR, lambda v: f"radii {v:.0%} off".replace("%", " %")),
 }

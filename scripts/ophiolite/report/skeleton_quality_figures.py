@@ -36,9 +36,13 @@ def worst(table: pd.DataFrame, count: int = WORST) -> pd.DataFrame:
 
 
 def complaint(row: Any) -> str:
-    """What is wrong with a skeleton, in words; where nothing is, how far it strays from the middle."""
+    """What is wrong with a skeleton, in words; where nothing is, how much lies outside the mesh, or off the middle."""
     if row["faults"]:
         return str(row["faults"])
+    if row["outside_mesh_share"] > 0:
+        return (
+            f"{100 * row['outside_mesh_share']:.2g} % outside its mesh, by {row['outside_mesh_max_nm']:.3g} nm at most"
+        )
     return f"no fault; 95 % of it within {row['ridge_p95_nm']:.3g} nm of the middle"
 
 
@@ -65,8 +69,8 @@ def draw_lee(table: pd.DataFrame, path: Path) -> None:
         _ascending(outside, kinds)
         outside.axhline(PAPER_OUTSIDE_SHARE, color=INK, linewidth=1, linestyle=_DASHED)
         outside.annotate(
-            "all objects of Silversmith et al. 2022, mesh", (0.01, PAPER_OUTSIDE_SHARE),
-            xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points", size=7.5, color=QUIET,
+            "outside the mesh, all of Silversmith et al. 2022", (0.99, PAPER_OUTSIDE_SHARE), ha="right", va="top",
+            xycoords=("axes fraction", "data"), xytext=(0, -3), textcoords="offset points", size=7.5, color=QUIET,
         )  # fmt: skip
         _labels(outside, "Vertices outside", "share of objects", "share of vertices")
         save(figure, path)
@@ -100,15 +104,18 @@ def draw_centring(table: pd.DataFrame, path: Path) -> None:
 def draw_borders(table: pd.DataFrame, path: Path) -> None:
     """What becomes of skeletons where objects cross the borders of tasks: bars of the faces of all objects.
 
-    table : columns `border_faces`, `border_uncrossed`, `border_broken`, `border_doubled`, `border_parallel`.
+    table : columns `border_faces`, `border_uncrossed`, `border_broken`, `border_doubled`, `border_parallel`,
+    `border_spurs`, `terminals`.
     """
-    faces, uncrossed, broken, doubled, parallel = (
-        int(table[f"border_{name}"].sum()) for name in ("faces", "uncrossed", "broken", "doubled", "parallel")
+    faces, uncrossed, broken, doubled, parallel, spurs = (
+        int(table[f"border_{name}"].sum()) for name in ("faces", "uncrossed", "broken", "doubled", "parallel", "spurs")
     )
+    terminals = int(table.loc[table["border_spurs"].notna(), "terminals"].sum())
     counts = (faces - uncrossed - doubled, doubled, uncrossed - broken, broken)
     rows = [(name, count, faces, colour) for (name, colour), count in zip(BORDERS, counts, strict=True)]
     rows.append(("sides with parallel traces", parallel, 2 * faces, SERIES[3]))
-    with canvas((9.4, 2.5)) as figure:
+    rows.append(("terminals that end on a border", spurs, terminals, SERIES[2]))
+    with canvas((9.4, 2.8)) as figure:
         figure.subplots_adjust(left=0.25, right=0.86, bottom=0.06, top=0.86)
         axes = figure.subplots()
         for place, (_, count, of, colour) in enumerate(rows):

@@ -210,6 +210,7 @@ class _Measure:
             "border_broken": border.broken,
             "border_doubled": border.doubled,
             "border_parallel": border.parallel,
+            "border_spurs": border.spurs,
         }
 
     def _against_mesh(self, label: int, bones: Bones) -> dict[str, Any]:

@@ -31,7 +31,8 @@ FIGURES = {
     "skeleton_borders": (
         "Borders of tasks",
         "Faces through which objects continue from task to task. Broken: the skeleton ends there on one side, or runs "
-        "on both sides in parts that nothing connects. Parallel: two traces within one radius of each other.",
+        "on both sides in parts that nothing connects. Parallel: two traces within one radius of each other. Terminals "
+        "on a border: traces to where an object only grazes it.",
     ),
     "skeleton_components": (
         "Components and loops",
@@ -107,14 +108,15 @@ def paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
 
 
 def _borders(measured: pd.DataFrame) -> str:
-    faces, broken, doubled, parallel = (
-        int(measured[f"border_{kind}"].sum()) for kind in ("faces", "broken", "doubled", "parallel")
+    faces, broken, doubled, parallel, spurs = (
+        int(measured[f"border_{kind}"].sum()) for kind in ("faces", "broken", "doubled", "parallel", "spurs")
     )
     if not faces:
         return "No object crosses a border of tasks."
     return (
-        f"Objects cross the borders of tasks at {faces:,} faces: {broken:,} crossings are broken, {doubled:,} are "
-        f"double, {parallel:,} have traces in parallel on a side."
+        f"Objects cross the borders of tasks at {faces:,} faces: {broken:,} are broken, {doubled:,} crossed twice or "
+        f"more; on {parallel:,} sides two traces run in parallel. {_none(spurs)} of their terminals end on a border: "
+        "spurs of a task that ran to a place where its neighbour had nothing to go on with."
     )
 
 
@@ -126,7 +128,7 @@ def _measures(tables: dict[str, pd.DataFrame]) -> Table:
         rows,
         text_columns=(0, len(tables) + 1),
         title="Beside the paper",
-        note="The paper measured objects of 1,000 voxels or more of CREMI A, other data than these, with the settings "
+        note="The paper measured objects of 1,000 voxels or more of CREMI, other data than these, with the settings "
         "that config/cremi.yaml names; a dash is what it does not say.",
     )
 
@@ -162,6 +164,7 @@ _ROWS: tuple[tuple[str, Any, str], ...] = (
     ("faces at borders of tasks", lambda t: int(t["border_faces"].sum()), "–"),
     ("of them broken", lambda t: int(t["border_broken"].sum()), "–"),
     ("of them double", lambda t: int(t["border_doubled"].sum()), "–"),
+    ("terminals that end on a border", lambda t: int(t["border_spurs"].sum()), "–"),
     ("sides with parallel traces", lambda t: int(t["border_parallel"].sum()), "some"),
 )
 

@@ -28,7 +28,7 @@ COLUMNS = {
     "radius_error_mean_nm": "float64", "radius_error_p95_nm": "float64", "radius_error_share": "float64",
     "coverage": "float64",
     "border_faces": "int64", "border_uncrossed": "int64", "border_broken": "int64", "border_doubled": "int64",
-    "border_parallel": "int64",
+    "border_parallel": "int64", "border_spurs": "int64",
     "truth_mean_nm": "float64", "truth_p95_nm": "float64", "truth_branches": "int64", "truth_missed": "int64",
     "truth_false": "int64",
 }  # fmt: skip
