@@ -143,7 +143,7 @@ def test_a_missing_part_is_an_error(tmp_path: Path) -> None:
 def test_slabs_of_the_workflow_are_those_of_the_library(size: Any, top: Any) -> None:
     volume = volume_of(size, top)
     items = slab_items(volume)
-    assert f"\nPYRAMID_SLAB_VX = {SLAB_VX:_}\n" in (RULES / "pyramid_quality.smk").read_text()
+    assert f"\nPYRAMID_SLAB_VX = {SLAB_VX:_}\n" in (RULES / "pyramid_quality_inputs.smk").read_text()
     assert smk_function("pyramid_slabs", PYRAMID_SLAB_VX=SLAB_VX)(volume.model_dump()) == items
     slabs = [slab_of(volume, item) for item in items]
     assert sum(slab.volume for slab in slabs) == volume.scales[-1].box.volume

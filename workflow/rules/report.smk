@@ -1,16 +1,25 @@
-def cost_table(name, label):
-    return report(
-        f"{ROOT}/tables/{name}.csv", caption=f"../report/{name}_table.rst", category="Cost", labels={"table": label}
-    )
-
-
 rule timings_tables:
     input:
         targets("image", "mesh", "skeleton", "objects", "annotations", refused=False),
     output:
-        cost_table("timings", "jobs"),
-        cost_table("stages", "stages, and the paper's"),
-        cost_table("paper_scale", "the paper's largest work"),
+        report(
+            f"{ROOT}/tables/timings.csv",
+            caption="../report/timings_table.rst",
+            category="Cost",
+            labels={"table": "jobs"},
+        ),
+        report(
+            f"{ROOT}/tables/stages.csv",
+            caption="../report/stages_table.rst",
+            category="Cost",
+            labels={"table": "stages, and the paper's"},
+        ),
+        report(
+            f"{ROOT}/tables/paper_scale.csv",
+            caption="../report/paper_scale_table.rst",
+            category="Cost",
+            labels={"table": "the paper's largest work"},
+        ),
         expand(f"{ROOT}/tables/{{name}}.parquet", name=("timings", "stages", "paper_scale")),
     log:
         f"{ROOT}/logs/timings_tables.log",
