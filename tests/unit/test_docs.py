@@ -18,7 +18,7 @@ from ophiolite.plan import model
 from ophiolite.plan.paper_scale import ScaleRow
 from ophiolite.report.tables import STAGE_COLUMNS
 from ophiolite.sources.fetch import receipt_bytes
-from ophiolite.stages import mesh, objects, pyramid_quality_table, skeleton
+from ophiolite.stages import mesh, mesh_quality_table, objects, pyramid_quality_table, skeleton
 from ophiolite.stages.fragment_index import INDEX
 from ophiolite.stages.pyramid_quality import SUMS
 from ophiolite.stages.timings import COLUMNS
@@ -62,11 +62,24 @@ def object_columns() -> list[str]:
         ("Timings", STAGE_COLUMNS),
         ("Timings", [field.name for field in fields(ScaleRow)]),
         ("Pyramid quality", [*SUMS, *pyramid_quality_table.COLUMNS]),
+        ("Mesh quality", mesh_quality_table.COLUMNS),
         ("Fragment index", INDEX.names),
         ("Label statistics", STATS.names),
         ("Object tables", object_columns()),
     ],
-    ids=["plan", "receipt", "fetched", "timings", "stages", "scale", "pyramid", "index", "statistics", "objects"],
+    ids=[
+        "plan",
+        "receipt",
+        "fetched",
+        "timings",
+        "stages",
+        "scale",
+        "pyramid",
+        "meshes",
+        "index",
+        "statistics",
+        "objects",
+    ],
 )
 def test_every_field_stands_in_its_section(title: str, names: Iterable[str]) -> None:
     said = set(re.findall(r"[a-z_0-9]+", " ".join(re.findall(r"`[^`]+`", section(title)))))

@@ -26,7 +26,8 @@ FIGURES = {
     "mesh_distance": (
         "Levels of detail",
         "Distance of every level from the surface before simplification, and of level 0 from scikit-image's. Box: "
-        "quartiles of objects; bar: median; line: 5th to 95th percentile; dot: the farthest. Objects that "
+        "quartiles of objects; bar: median; line: 5th to 95th percentile; dot: the farthest. A coarse level leaves out "
+        "parts smaller than what it errs: the largest distance is then how far they lay from the rest. Objects that "
         "simplification left as they were are not among them.",
     ),
 }
@@ -65,9 +66,8 @@ def _paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
         return
     faulty = int((table["gravity"] > 0).sum())
     tight, volume = int(measured["watertight"].sum()), int(measured["is_volume"].sum())
-    text = (
-        f"{_share(tight, len(measured))} of their meshes are watertight, {_share(volume, len(measured))} are volumes. "
-    )
+    text = f"{_share(tight, len(measured))} of their meshes are watertight; "
+    text += f"{_share(volume, len(measured)).lower()} have one orientation too and enclose a volume. "
     text += f"{faulty:,} show a fault." if faulty else "None shows a fault."
     open_ones = int((measured["open_by_design"]).sum())
     if open_ones:
@@ -87,7 +87,8 @@ def _paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
 
 
 def _extreme(row: dict[Any, Any]) -> str:
-    return f"{row['volume_ratio']:.1%} (object {row['label']}, {row['voxels']:,} voxels)"
+    voxels = f"{row['voxels']:,} voxel{'s' * (row['voxels'] != 1)}"
+    return f"{row['volume_ratio']:.1%} (object {row['label']}, {voxels})"
 
 
 def _measures(tables: dict[str, pd.DataFrame]) -> Table:
