@@ -70,6 +70,7 @@ def report(folder: Path) -> str:
     parts += ["## Parts of Igneous's stages, and our jobs without Snakemake", PARTS_TEXT]
     parts.append(_markdown(PARTS_HEADER, [line for dataset in datasets for line in _parts(table, dataset)]))
     parts += ["## What was made", PRODUCTS_TEXT, _products(folder / "products.csv")]
+    parts += ["## How mips drift from mip 0", PYRAMIDS_TEXT, _products(folder / "pyramid_quality.csv")]
     return "\n\n".join(parts) + "\n"
 
 
@@ -93,6 +94,9 @@ PARTS_TEXT = (
 PRODUCTS_TEXT = """Read back by CloudVolume. `mip0_same`, `mips_same`: share of label voxels equal to Igneous's at mip 0 and the coarsest
 mip; `image_bias`: mean of the coarsest mip less that of mip 0, in grey levels; `volume`: of all meshes over all voxels;
 `levels`: levels of detail of all meshes together."""
+PYRAMIDS_TEXT = """Read back by CloudVolume, from `pyramid_quality.csv`. Grey levels: `drift` of the mean from mip 0, every voxel weighed by
+what it covers; `deviation_mean`, `deviation_max` from the exact mean; `inexact_share` of voxels that are not it, rounded.
+Labels: `changed_share` of mip-0 voxels have another label at the mip; `volume_change_*` of objects, relative to mip 0."""
 RATIO_HEADER = (
     "dataset", "stage", "CPU s, Igneous", "CPU s, ours", "CPU ratio", "wall ratio", "peak MB, Igneous", "peak MB, ours",
     "bytes ratio", "files, Igneous", "files, ours",

@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ STAGE_COLUMNS = ("dataset", "stage", "engine", "cpu_s", "wall_s", "peak_mb", "by
 
 
 def main() -> None:
-    """Run all, writing stages.csv, products.csv, machine.json and README.md."""
+    """Run all, writing stages.csv, products.csv, pyramid_quality.csv, machine.json and README.md."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", help="names of datasets to run; all where left out")
     parser.add_argument(
@@ -32,23 +32,26 @@ def main() -> None:
     args = parser.parse_args()
     rows: list[Row] = []
     products: list[dict[str, Any]] = []
+    pyramids: list[dict[str, Any]] = []
     folder = WORK / "quick" if args.quick else RESULTS
     for dataset in datasets(args.quick):
         if args.only and dataset.name not in args.only:
             continue
         rows += run_dataset(dataset)
-        products += compare(dataset)
-        write_results(folder, rows, products)
+        products += [{"dataset": dataset.name, "engine": e, **facts} for e, facts in read(dataset, "products").items()]
+        pyramids += [{"dataset": dataset.name, **row} for row in read(dataset, "pyramids")]
+        write_results(folder, rows, {"products": products, "pyramid_quality": pyramids})
         shutil.rmtree(WORK / engine_igneous.ENGINE)
         shutil.rmtree(WORK / engine_ophiolite.ENGINE)
 
 
-def write_results(folder: Path, rows: Sequence[Row], products: Sequence[dict[str, Any]]) -> None:
+def write_results(folder: Path, rows: Sequence[Row], tables: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     """Write what is measured so far; called after each dataset, so that a run that is stopped leaves those it finished."""
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "stages.csv", STAGE_COLUMNS, [_cells(row) for row in rows])
-    names = list(dict.fromkeys(name for product in products for name in product))
-    write_csv(folder / "products.csv", names, [[product.get(name, "") for name in names] for product in products])
+    for table, lines in tables.items():
+        names = list(dict.fromkeys(name for line in lines for name in line))
+        write_csv(folder / f"{table}.csv", names, [[line.get(name, "") for name in names] for line in lines])
     (folder / "machine.json").write_text(json.dumps(machine(), indent=1) + "\n")
     (folder / "README.md").write_text(report(folder))
     say(f"{folder.relative_to(REPOSITORY)}/README.md")
@@ -78,8 +81,9 @@ def run_dataset(dataset: Dataset) -> list[Row]:
     return rows
 
 
-def compare(dataset: Dataset) -> list[dict[str, Any]]:
-    """What each engine made, read in a process of its own: this one stays small, or its memory would count as theirs."""
+def read(dataset: Dataset, module: str) -> Any:
+    """What each engine made, read by `benchmarks.<module>` in a process of its own: this one stays small, or its memory
+    would count as theirs."""
     layers = {"igneous": Igneous(dataset).layer, "ophiolite": Ophiolite(dataset).layer}
     request = {
         "labels": {engine: str(layer("label")) for engine, layer in layers.items()},
@@ -87,14 +91,14 @@ def compare(dataset: Dataset) -> list[dict[str, Any]]:
         "mip": dataset.product_mip if dataset.products else None,
     }
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.products"],
+        [sys.executable, "-m", f"benchmarks.{module}"],
         input=json.dumps(request),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
         cwd=REPOSITORY,
     )
-    return [{"dataset": dataset.name, "engine": engine, **facts} for engine, facts in json.loads(done.stdout).items()]
+    return json.loads(done.stdout)
 
 
 def write_csv(path: Path, header: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
