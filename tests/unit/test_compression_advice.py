@@ -32,7 +32,8 @@ def row(kind: str, codec: int, second: str, size: int, encode: float, decode: fl
     return {
         "dataset": "d", "layer": "l", "kind": kind, "data_type": data_type, "channels": 1, "codec": pipeline.codec,
         "encoding": pipeline.encoding.name, "quality": pipeline.encoding.quality, "second_stage": second,
-        "chunk": "64x64x64", "voxels": 1_000_000, "chunks": 4, "bytes": size, "ratio": raw_bytes / size,
+        "chunk": "64x64x64", "voxels": 1_000_000, "voxels_of": "layer", "chunks": 4, "bytes": size,
+        "ratio": raw_bytes / size,
         "encode_mvx_s": encode, "decode_mvx_s": decode, "decode_min_mvx_s": decode * 0.9,
         "decode_max_mvx_s": decode * 1.1, "codec_encode_mvx_s": encode * 1.2, "codec_decode_mvx_s": decode * 1.2,
         "cpu_share": 1.0, "lossy": pipeline.lossy, "lossless": not pipeline.lossy, "different": 0, "max_error": 0.0,

@@ -22,11 +22,10 @@ from ophiolite.stages.volume_input import open_planned
 COLUMNS: dict[str, str] = {
     "dataset": "string", "layer": "string", "kind": "string", "data_type": "string", "channels": "int64",
     "codec": "string", "encoding": "string", "quality": "int64", "second_stage": "string", "chunk": "string",
-    "voxels": "int64", "chunks": "int64", "bytes": "int64", "ratio": "float64", "encode_mvx_s": "float64",
-    "decode_mvx_s": "float64", "decode_min_mvx_s": "float64", "decode_max_mvx_s": "float64",
-    "codec_encode_mvx_s": "float64", "codec_decode_mvx_s": "float64", "cpu_share": "float64",
-    "lossy": "bool", "lossless": "bool",
-    "different": "int64", "max_error": "float64", "psnr_db": "float64", "ssim": "float64",
+    "voxels": "int64", "voxels_of": "string", "chunks": "int64", "bytes": "int64", "ratio": "float64",
+    "encode_mvx_s": "float64", "decode_mvx_s": "float64", "decode_min_mvx_s": "float64", "decode_max_mvx_s": "float64",
+    "codec_encode_mvx_s": "float64", "codec_decode_mvx_s": "float64", "cpu_share": "float64", "lossy": "bool",
+    "lossless": "bool", "different": "int64", "max_error": "float64", "psnr_db": "float64", "ssim": "float64",
     **dict.fromkeys(sorted(READERS), "string"), "chunks_per_shard": "int64", "fault": "string",
 }  # fmt: skip
 """Columns of the table of encodings with their Arrow types."""
@@ -37,7 +36,7 @@ def benchmark_layer(job: Job) -> None:
     volume, settings = job.volume, job.project.config["compression"]
     sizes: list[Vec] = [(c[0], c[1], c[2]) for c in settings["chunk_vx"]]
     box = centred_box(volume.scales[0].box, settings["max_mvx"] * 1_000_000, sizes[0])
-    voxels = _voxels(job, box)
+    voxels, voxels_of = _voxels(job, box)
     job.say(f"{' x '.join(map(str, box.shape))} voxels of {volume.data_type}")
     folder = f"{job.paths.work}/compression_codec"
     job.store.make_folder(folder)
@@ -55,6 +54,7 @@ def benchmark_layer(job: Job) -> None:
                 "channels": voxels.shape[3],
                 "chunk": "x".join(map(str, chunk_vx)),
                 "voxels": box.volume,
+                "voxels_of": voxels_of,
                 "chunks_per_shard": prod(volume.scales[0].shard_chunks) if volume.scales[0].sharding else 1,
                 **pipeline_columns(pipeline, volume.data_type, voxels.shape[3]),
                 **measured_columns(found, box.volume, voxels.nbytes),
@@ -65,15 +65,15 @@ def benchmark_layer(job: Job) -> None:
     job.store.write(job.paths.quality("compression_codec", "all"), table_bytes(rows))
 
 
-def _voxels(job: Job, box: Box) -> NDArray[Any]:
-    """Voxels `(x, y, z, c)` of the layer's mip 0; of its source where the layer itself has lost some of them.
+def _voxels(job: Job, box: Box) -> tuple[NDArray[Any], str]:
+    """Voxels `(x, y, z, c)` of the `layer` at mip 0, or of its `source` where the layer itself is lossy, and of which.
 
     An image that went through jpeg once costs less, and loses less, the second time.
     """
     scale = job.volume.scales[0]
     if lossy(ChunkEncoding(scale.encoding.name, scale.encoding.quality, gzip=False)):
-        return np.asfortranarray(open_planned(job.volume).read(box))
-    return VolumeReader(job.store, job.paths.layer_folder, 0, volume_info(job.volume)).read(box)
+        return np.asfortranarray(open_planned(job.volume).read(box)), "source"
+    return VolumeReader(job.store, job.paths.layer_folder, 0, volume_info(job.volume)).read(box), "layer"
 
 
 def centred_box(box: Box, max_voxels: int, multiple_vx: Vec) -> Box:

@@ -40,6 +40,7 @@ READER_NOTE = (
     " disk, TensorStore reads only chunk files without a second stage, CloudVolume also those named .gz, .br or .zstd."
     " Neuroglancer cuts some compresso labels of 2^32 and more to 32 bits, and no release of it has crackle."
 )
+WHENCE = {"layer": "", "source": ", read from its source since the layer itself is lossy"}
 PAPER_NOTE = (
     f"{NAME} measured CREMI on one core of an Apple M1, through CloudVolume; another volume on another machine."
 )
@@ -67,7 +68,7 @@ def _layer_section(rows: pd.DataFrame, store: Store, dataset: str, layer: str) -
     raw = rows[(rows["encoding"] == "raw") & (rows["second_stage"] == "none")].iloc[0]
     text = [
         f"{first['voxels'] / 1e6:.1f} million voxels of {first['data_type']} from the middle of the layer,"
-        f" {human_bytes(float(raw['bytes']))} raw.",
+        f" {human_bytes(float(raw['bytes']))} raw{WHENCE[first['voxels_of']]}.",
         *faults(rows),
     ]
     tables = [_paper_table(rows)] if paper_values(first["kind"]) else []
