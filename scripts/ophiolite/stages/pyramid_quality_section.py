@@ -18,12 +18,11 @@ CAPTIONS = {
     ("segmentation", "drift"): "Volumes of objects over their volumes at mip 0.",
 }
 GREY_HEADERS = (
-    "layer", "mip", "encoding", "voxels", "not the rounded reduction", "mean deviation", "mean of its size", "largest",
-    "expected at most", "mean grey level", "drift", "judgement",
+    "layer", "mip", "encoding", "voxels", "inexact", "mean deviation", "largest", "allowed", "mean", "drift",
+    "judgement",
 )  # fmt: skip
 LABEL_HEADERS = (
-    "layer", "mip", "encoding", "voxels", "not the exact reduction", "voxels under another label", "objects lost",
-    "volume change, median", "5 % to 95 %", "extremes", "judgement",
+    "layer", "mip", "encoding", "voxels", "inexact", "other label", "lost", "change", "5 % to 95 %", "judgement",
 )  # fmt: skip
 
 
@@ -40,16 +39,18 @@ def pyramid_section(plan: ProjectPlan, store: Store) -> Section:
     tables = []
     if images:
         note = (
-            "Grey levels. Where a mip or mip 0 is encoded with loss, deviations are those of encoding and rounding"
-            " together and nothing is expected of them; drift is not hidden by that."
+            "Inexact: voxels that are not the exact reduction of mip 0, rounded. Deviations, in grey levels, are from"
+            " the reduction before it is rounded; where this mip or mip 0 is encoded with loss, they are those of encoding"
+            " and rounding together and no bound holds. Drift: mean grey level less that of mip 0."
         )
-        tables.append(Table(GREY_HEADERS, [_grey(r) for r in images], (0, 2, 11), "Images", note))
+        tables.append(Table(GREY_HEADERS, [_grey(r) for r in images], (0, 2, 10), "Images", note))
     if labels:
         note = (
-            "Mips of labels are modes of modes: the exact reduction repeats that from mip 0. Volume changes are those"
-            " of whole objects, relative to mip 0; tables/pyramid_quality.csv has them by size."
+            "Inexact: voxels that are not the exact reduction, step by step from mip 0. Other label: voxels of mip 0"
+            " that have another label here. Lost: objects without a voxel. Change: of an object's volume from mip 0,"
+            " the median and the 5th to the 95th percentile; tables/pyramid_quality.csv has it by size, with extremes."
         )
-        tables.append(Table(LABEL_HEADERS, [_label(r) for r in labels], (0, 2, 10), "Labels", note))
+        tables.append(Table(LABEL_HEADERS, [_label(r) for r in labels], (0, 2, 9), "Labels", note))
     return Section("pyramid", "Pyramids", _text(layers), tables, _figures(layers, store))
 
 
@@ -109,7 +110,6 @@ def _figures(layers: Mapping[tuple[str, str], Rows], store: Store) -> list[Figur
 def _grey(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         *_place(row),
-        f"{row['deviation_mean']:+.4f}",
         f"{row['deviation_abs_mean']:.3f}",
         f"{row['deviation_max']:.3g}",
         "" if row["deviation_bound"] is None else f"{row['deviation_bound']:g}",
@@ -120,15 +120,14 @@ def _grey(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _label(row: Mapping[str, Any]) -> tuple[str, ...]:
-    changes = [row.get(f"volume_change_{name}", 0.0) for name in ("median", "p5", "p95", "min", "max")]
-    median, low, high, least, most = (f"{100 * c:+.1f} %" for c in changes)
+    changes = [row.get(f"volume_change_{name}", 0.0) for name in ("median", "p5", "p95")]
+    median, low, high = (f"{100 * c:+.1f}".replace("-0.0", "0.0").replace("+0.0", "0.0") for c in changes)
     return (
         *_place(row),
         f"{100 * row['changed_share']:.2f} %",
         f"{row['labels_lost']:,} of {row['labels']:,}",
-        median,
-        f"{low} to {high}",
-        f"{least} to {most}",
+        f"{median} %",
+        f"{low} to {high} %",
         _judgement(row),
     )
 
