@@ -3,8 +3,8 @@
 Surfaces come from zmesh: marching cubes between voxel centres (Lorensen & Cline 1987). Halo: none low, one voxel high
 (`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`, not by zmesh: on a 128 x 128 x 128 cut of
 mouse cortex (1.8 M triangles, voxels of 16 x 16 x 40 nm) meshing with it takes 2.1 s and leaves 143 k triangles, where
-zmesh alone with Igneous's settings takes 4.9 s and leaves 286 k; it computes in double precision, and zmesh's simplifier
-keeps marks of the label before, so that its result depends on the order of labels.
+zmesh alone with Igneous's settings takes 4.9 s and leaves 286 k; it computes in double precision, and zmesh's
+simplifier keeps marks of the label before, so that its result depends on the order of labels.
 
 A piece is judged after it has been snapped to the lattice; what fails is simplified less and, in the end, not at all.
 Vertices on the task's faces never move, so neighbours meet to the bit, and nothing is lost.
