@@ -174,7 +174,7 @@ def test_the_papers_rows_stand_at_the_end_and_leave_out_what_it_does_not_say() -
     assert all(len(row) == len(STAGE_HEADERS) for row in rows)
     last = dict(zip(STAGE_HEADERS, rows[-1], strict=True))
     assert last["dataset"] == PAPER_DATASET
-    assert (last["GVx"], last["core-hours"], last["GVx per core-hour"], last["jobs"]) == ("283.1", "36", "7.9", "")
+    assert (last["GVx"], last["core-h"], last["GVx/core-h"], last["files"]) == ("283.1", "36", "7.9", "")
     assert last["per MVx"] == "24.0 kB"
     assert pytest.approx(7.9, abs=0.05) == 283.1 / 36
 

@@ -15,7 +15,7 @@ from ophiolite.precomputed.sharding import hashed_sharding
 
 PAPER_SKELETONS = 397_770_063
 PAPER_TVX = 298
-# The paper names no mip with these rows; S1 was meshed at 24 x 24 x 30 nm out of 6 x 6 x 30.
+# The paper names neither volume nor mip with these rows: the largest volume it names is taken; S1 was meshed at 24 x 24 x 30 nm out of 6 x 6 x 30.
 MIP_0_VOXELS_PER_VOXEL = 16
 
 
@@ -39,8 +39,8 @@ class ScaleRow:
 def paper_scale(speeds: Speeds) -> list[ScaleRow]:
     """The paper's rows for minnie65, each next to the estimate."""
     mvx = PAPER_TVX * 1e6 / MIP_0_VOXELS_PER_VOXEL
-    voxels = f"{PAPER_TVX} TVx (the largest volume named), of which 1 in {MIP_0_VOXELS_PER_VOXEL} at the mip used"
-    labels = f"{PAPER_SKELETONS:,} objects (its number of skeletons)"
+    voxels = f"{PAPER_TVX} TVx, 1 in {MIP_0_VOXELS_PER_VOXEL} at the mip used"
+    labels = f"{PAPER_SKELETONS:,} objects"
     spec = hashed_sharding(PAPER_SKELETONS, max_labels_per_shard=LABELS_PER_SHARD)
     size = ScaleRow("skeletons, bytes", "GB", 747.6, mvx * SKELETON_MB_PER_MVX / 1000, voxels, None, False)
     shards = ScaleRow("skeletons, shards", "files", 524_288, float(1 << spec.shard_bits), labels, None, False)

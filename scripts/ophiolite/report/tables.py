@@ -16,7 +16,7 @@ RULES = (
 STAGES = ("image pyramid", "label pyramid", "mesh", "skeleton", "objects", "annotations")
 # What the paper's one number for a whole data set sums up.
 PAPER_STAGES = ("label pyramid", "mesh", "skeleton")
-PAPER_WHOLE = "label pyramid, mesh, skeleton"
+PAPER_WHOLE = "labels, mesh, skeleton"
 WHOLE = "whole"
 JOB_COLUMNS = (
     "dataset", "stage", "rule", "seconds", "cpu_s", "peak_mb", "bytes", "files", "work_bytes", "work_files", "finished",
@@ -27,7 +27,7 @@ STAGE_COLUMNS = (
     "bytes", "files", "bytes_per_mvx", "work_bytes", "work_files",
 )  # fmt: skip
 # Silversmith et al. 2022, section 3.2: data set S1, on 8 cores of an M1. GB are those of the finished layer.
-PAPER_DATASET = "S1 (Silversmith et al. 2022)"
+PAPER_DATASET = "the paper: S1"
 PAPER_GVX = 283.1
 PAPER_S1: tuple[dict[str, Any], ...] = (
     {"stage": "label pyramid", "bytes": 5.4e9},

@@ -40,8 +40,8 @@ def pyramid_section(plan: ProjectPlan, store: Store) -> Section:
     if images:
         note = (
             "Inexact: voxels that are not the exact reduction of mip 0, rounded. Deviations, in grey levels, are from"
-            " the reduction before it is rounded; where this mip or mip 0 is encoded with loss, they are those of encoding"
-            " and rounding together and no bound holds. Drift: mean grey level less that of mip 0."
+            " the reduction before it is rounded; where this mip or mip 0 is encoded with loss, they are those of"
+            " encoding and rounding together and no bound holds. Drift: mean grey level less that of mip 0."
         )
         tables.append(Table(GREY_HEADERS, [_grey(r) for r in images], (0, 2, 10), "Images", note))
     if labels:

@@ -113,7 +113,10 @@ def _figures(plan: ProjectPlan, store: Store) -> Iterator[Figure]:
     if not store.exists("figures/stages.svg"):
         raise LayerError("figures/stages.svg: is missing. Run the workflow, which makes it.")
     yield Figure(
-        "Cost of the stages", "Core-hours of every stage, summed over its jobs.", store.local("figures/stages.svg")
+        "Cost of the rules",
+        "Core-hours of every rule, summed over its jobs.",
+        store.local("figures/stages.svg"),
+        "cost",
     )
 
 

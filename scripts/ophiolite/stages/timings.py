@@ -27,10 +27,10 @@ COLUMNS = (
     "work_files", "work", "speed_key", "threads", "host", "python", "ophiolite", "finished",
 )  # fmt: skip
 STAGE_HEADERS = (
-    "dataset", "stage", "jobs", "GVx", "at its mip", "core-hours", "GVx per core-hour", "wall time", "peak memory",
-    "in layers", "files", "per MVx", "under work/",
+    "dataset", "stage", "GVx", "at its mip", "core-h", "GVx/core-h", "wall time", "peak", "in layers", "files",
+    "per MVx", "work",
 )  # fmt: skip
-SCALE_HEADERS = ("minnie65", "the paper", "estimate", "unit", "speed", "taken to be done on")
+SCALE_HEADERS = ("minnie65", "the paper", "estimate", "unit", "speed", "of")
 
 
 def read_timings(plan: ProjectPlan, store: Store) -> list[dict[str, Any]]:
@@ -118,11 +118,13 @@ def cost_tables(plan: ProjectPlan, rows: Sequence[Mapping[str, Any]]) -> list[Ta
         "GVx are thousand million voxels of mip 0; meshes and skeletons are made of those at their mip, fewer the"
         " coarser it is. Core-hours are processor time of all jobs; those of compiling kernels once per machine are not"
         " among them. Wall time runs from the start of the first job of a stage to the end of its last, pauses"
-        " included. Peak memory is that of the largest job. The paper's rows are what it says of its data set S1."
+        " included. Peak memory is that of the largest job. The paper's rows are what"
+        " Silversmith et al. 2022 say of their data set S1."
     )
     scale_note = (
         "Extrapolated from the processor time of this project's jobs, on processors and data like these; the paper's"
-        " work ran on others. Tables: tables/stages.csv, tables/paper_scale.csv, one row per job in tables/timings.csv."
+        " work ran on others. It names neither volume nor mip with these rows: taken are the largest volume it names, the"
+        " share of voxels that S1 was meshed at, and as many meshes as skeletons. Tables: tables/stages.csv, tables/paper_scale.csv, one row per job in tables/timings.csv."
     )
     scale_title = "The paper's largest work (section 3.3), and the plan's model for the same sizes"
     return [
@@ -145,7 +147,6 @@ def stage_rows(stages: pd.DataFrame) -> list[tuple[str, ...]]:
     formats: dict[str, Callable[[Any], str]] = {
         "dataset": str,
         "stage": str,
-        "jobs": "{:,.0f}".format,
         "voxels": lambda voxels: f"{voxels / 1e9:.4g}" if voxels else "",
         "voxels_at_mip": lambda voxels: f"{voxels / 1e9:.4g}",
         "core_hours": "{:.3g}".format,
