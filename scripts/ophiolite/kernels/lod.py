@@ -90,7 +90,9 @@ def build_lods(vertices_nm: ArrayLike, faces: ArrayLike, options: LodOptions) ->
 def lod_count(vertices_nm: NDArray[np.float64], faces: NDArray[np.uint32], options: LodOptions) -> int:
     """Levels that bound the faces and the length of the nodes of level 0; see LodOptions."""
     longest = _longest(vertices_nm)
-    centres = vertices_nm[faces].mean(axis=1) - vertices_nm[faces.reshape(-1)].min(axis=0)
+    corners = vertices_nm[faces]
+    low = np.array([corners[:, :, axis].min() for axis in range(3)])
+    centres = (corners[:, 0] + corners[:, 1] + corners[:, 2]) / 3 - low
     depth = 0
     while depth + 1 < min(options.max_lods, MOST_LODS):
         side = longest / 2**depth

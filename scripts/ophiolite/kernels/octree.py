@@ -117,8 +117,8 @@ def cut_lods(lods: Sequence[Lod], quantization_bits: int) -> Octree:
 def _grid(lods: Sequence[Lod]) -> tuple[NDArray[np.float32], np.float32]:
     """Origin and side of cubic nodes of level 0, both exact in float32, whose root holds every vertex in use."""
     used = [lod.vertices[lod.faces.reshape(-1)] for lod in lods if len(lod.faces)]
-    low = np.min([v.min(axis=0) for v in used], axis=0)
-    high = np.max([v.max(axis=0) for v in used], axis=0)
+    low = np.array([min(v[:, axis].min() for v in used) for axis in range(3)])
+    high = np.array([max(v[:, axis].max() for v in used) for axis in range(3)])
     origin = low.astype(np.float32)
     origin = np.where(origin.astype(np.float64) > low, np.nextafter(origin, np.float32(-np.inf)), origin)
     length = max(float((high - origin.astype(np.float64)).max()), 1e-3) / 2 ** (len(lods) - 1)
@@ -136,13 +136,14 @@ def _cut(triangles: NDArray[np.int32], axis: int, spacing: int, middle: int) -> 
     """
     done: list[NDArray[np.int32]] = []
     while len(triangles):
-        along = triangles[:, :, axis]
-        low = along.min(axis=1)
+        # numpy reduces an axis of three at a tenth of the speed of whole columns.
+        a, b, c = (triangles[:, corner, axis] for corner in range(3))
+        low = np.minimum(np.minimum(a, b), c)
         cell = low // spacing
         plane = (cell + 1) * spacing
         if middle:
             plane = np.where(low - cell * spacing < middle, cell * spacing + middle, plane)
-        crossing = plane < along.max(axis=1)
+        crossing = plane < np.maximum(np.maximum(a, b), c)
         done.append(triangles[~crossing])
         triangles = _split(triangles[crossing], plane[crossing], axis)
     return np.concatenate(done) if done else triangles
@@ -151,9 +152,9 @@ def _cut(triangles: NDArray[np.int32], axis: int, spacing: int, middle: int) -> 
 def _split(triangles: NDArray[np.int32], plane: NDArray[np.int32], axis: int) -> NDArray[np.int32]:
     """Cut each triangle at its own plane, which has corners strictly on both sides."""
     side = np.sign(triangles[:, :, axis] - plane[:, None])
-    touching = (side == 0).any(axis=1)
+    touching = (side[:, 0] == 0) | (side[:, 1] == 0) | (side[:, 2] == 0)
     # First comes the corner on the plane, or else the one that is alone on its side.
-    alone = np.where(side.sum(axis=1)[:, None] > 0, side < 0, side > 0)
+    alone = np.where((side[:, 0] + side[:, 1] + side[:, 2])[:, None] > 0, side < 0, side > 0)
     first = np.where(touching[:, None], side == 0, alone).argmax(axis=1)
     turn = (first[:, None] + np.arange(3)) % 3
     a, b, c = np.moveaxis(np.take_along_axis(triangles, turn[:, :, None], axis=1), 1, 0)
@@ -179,15 +180,20 @@ def _between(p: NDArray[np.int32], q: NDArray[np.int32], plane: NDArray[np.int32
 
 def _whole(triangles: NDArray[np.int32]) -> NDArray[np.int32]:
     a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
-    keep: NDArray[np.bool_] = (a != b).any(axis=1) & (b != c).any(axis=1) & (c != a).any(axis=1)
-    return triangles[keep]
+    return triangles[_differ(a, b) & _differ(b, c) & _differ(c, a)]
+
+
+def _differ(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.bool_]:
+    out: NDArray[np.bool_] = (a[:, 0] != b[:, 0]) | (a[:, 1] != b[:, 1]) | (a[:, 2] != b[:, 2])
+    return out
 
 
 def _nodes(triangles: NDArray[np.int32], top: int, cells: int) -> list[Node]:
     if len(triangles) == 0:
         return []
     # A triangle within a plane between two nodes goes to the upper one.
-    cell = np.minimum(triangles.min(axis=1) // top, cells - 1)
+    low = np.minimum(np.minimum(triangles[:, 0], triangles[:, 1]), triangles[:, 2])
+    cell = np.minimum(low // top, cells - 1)
     code = morton.encode(cell, (cells, cells, cells))
     order = np.argsort(code, kind="stable")
     starts = np.flatnonzero(np.concatenate([[True], np.diff(code[order]) != 0]))
