@@ -69,8 +69,8 @@ def draw_lee(table: pd.DataFrame, path: Path) -> None:
         _ascending(outside, kinds)
         outside.axhline(PAPER_OUTSIDE_SHARE, color=INK, linewidth=1, linestyle=_DASHED)
         outside.annotate(
-            "outside the mesh, all of Silversmith et al. 2022", (0.99, PAPER_OUTSIDE_SHARE), ha="right", va="top",
-            xycoords=("axes fraction", "data"), xytext=(0, -3), textcoords="offset points", size=7.5, color=QUIET,
+            "mesh, Silversmith et al. 2022", (0.01, PAPER_OUTSIDE_SHARE),
+            xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points", size=7.5, color=QUIET,
         )  # fmt: skip
         _labels(outside, "Vertices outside", "share of objects", "share of vertices")
         save(figure, path)
