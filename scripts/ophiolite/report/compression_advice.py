@@ -15,9 +15,9 @@ WEB_MBIT_S = 100.0
 """The line that "best for the web" assumes between store and viewer."""
 WORTHWHILE = 1.1
 """Encodings that save less than this factor are left out where the fastest is sought."""
-CLOSE = 0.05
-"""Of encodings that come this close to the best, one without second stage is advised, else one that
-fits into shards, else the one that encodes fastest."""
+CLOSE_SIZE, CLOSE_TIME = 0.02, 0.05
+"""Of encodings that come this close to the best, one without second stage is advised, else one that fits into shards,
+else the one that encodes fastest."""
 QUIET_MACHINE = 0.9
 """Share of the wall time that a benchmark which is alone on the machine gets of a core, at least."""
 
@@ -100,7 +100,7 @@ def number(value: float | None) -> str:
 
 
 def _smallest(rows: pd.DataFrame, title: str) -> str:
-    best = _first(rows, "ratio")
+    best = _first(rows, "ratio", CLOSE_SIZE)
     unable = _unable(best)
     text = f"{title}: {_name(best)}, {number(best['ratio'])} times smaller than raw"
     if not best["lossless"]:
@@ -112,7 +112,7 @@ def _smallest(rows: pd.DataFrame, title: str) -> str:
     readable = rows[(rows[list(READERS)] != NOWHERE).all(axis=1)]
     if readable.empty:
         return f"{text}, nor any other of them."
-    other = _first(readable, "ratio")
+    other = _first(readable, "ratio", CLOSE_SIZE)
     return f"{text}. Of those that every reader takes: {_name(other)}, {number(other['ratio'])} times."
 
 
@@ -142,15 +142,15 @@ def _for_the_web(rows: pd.DataFrame, title: str) -> str:
     )
     served = timed[(timed[list(READERS)] != NOWHERE).all(axis=1)]
     other = _first(served, "web_ms", ascending=True)
-    if other["web_ms"] < (1 - CLOSE) * best["web_ms"]:
+    if other["web_ms"] < (1 - CLOSE_TIME) * best["web_ms"]:
         text += f" ({_name(other)} {number(other['web_ms'])} ms, but only as single files from a server)"
     return f"{text}."
 
 
-def _first(rows: pd.DataFrame, column: str, ascending: bool = False) -> dict[str, Any]:
-    """The best row by a column; of those within `CLOSE` of it the simplest, for shards, then the fastest to encode."""
+def _first(rows: pd.DataFrame, column: str, close: float = CLOSE_TIME, ascending: bool = False) -> dict[str, Any]:
+    """The best row by a column; of those as `close` the simplest, for shards, then the fastest to encode."""
     best = float(rows[column].min() if ascending else rows[column].max())
-    near = records(rows[(rows[column] - best).abs() <= CLOSE * best])
+    near = records(rows[(rows[column] - best).abs() <= close * best])
 
     def rank(row: Mapping[str, Any]) -> tuple[bool, bool, float]:
         only_served = any(row[reader] == SERVED for reader in READERS)
