@@ -15,7 +15,7 @@ from ophiolite.precomputed.sharding import hashed_sharding
 
 PAPER_SKELETONS = 397_770_063
 PAPER_TVX = 298
-# The paper names neither volume nor mip with these rows: the largest volume it names is taken; S1 was meshed at 24 x 24 x 30 nm out of 6 x 6 x 30.
+# The paper names neither volume nor mip with these rows. S1 was meshed at 24 x 24 x 30 nm out of 6 x 6 x 30.
 MIP_0_VOXELS_PER_VOXEL = 16
 
 

@@ -30,6 +30,11 @@ STAGE_HEADERS = (
     "dataset", "stage", "GVx", "at its mip", "core-h", "GVx/core-h", "wall time", "peak", "in layers", "files",
     "per MVx", "work",
 )  # fmt: skip
+ASSUMED = (
+    "Extrapolated from the processor time of this project's jobs, on processors and data like these; the paper's work"
+    " ran on others. It names neither volume nor mip with these rows: taken are the largest volume it names, the share"
+    " of voxels that S1 was meshed at, and as many meshes as skeletons."
+)
 SCALE_HEADERS = ("minnie65", "the paper", "estimate", "unit", "speed", "of")
 
 
@@ -121,15 +126,11 @@ def cost_tables(plan: ProjectPlan, rows: Sequence[Mapping[str, Any]]) -> list[Ta
         " included. Peak memory is that of the largest job. The paper's rows are what"
         " Silversmith et al. 2022 say of their data set S1."
     )
-    scale_note = (
-        "Extrapolated from the processor time of this project's jobs, on processors and data like these; the paper's"
-        " work ran on others. It names neither volume nor mip with these rows: taken are the largest volume it names, the"
-        " share of voxels that S1 was meshed at, and as many meshes as skeletons. Tables: tables/stages.csv, tables/paper_scale.csv, one row per job in tables/timings.csv."
-    )
+    tables = " Tables: tables/stages.csv, tables/paper_scale.csv, and a row per job in tables/timings.csv."
     scale_title = "The paper's largest work (section 3.3), and the plan's model for the same sizes"
     return [
         Table(STAGE_HEADERS, stage_rows(with_paper(stages_of(plan, rows))), (0, 1), "Stages", note),
-        Table(SCALE_HEADERS, scale_rows(scale_table(rows)), (0, 3, 4, 5), scale_title, scale_note),
+        Table(SCALE_HEADERS, scale_rows(scale_table(rows)), (0, 3, 4, 5), scale_title, ASSUMED + tables),
     ]
 
 
@@ -199,7 +200,7 @@ def timings_text(folder: Path) -> str:
     lines = [
         *text_table(STAGE_HEADERS, stage_rows(stages)),
         "",
-        "The largest work of the paper, and what the plan's model says of the same sizes (an extrapolation):",
+        "The paper's largest work, and what the plan's model says of the same sizes. " + ASSUMED,
         "",
         *text_table(SCALE_HEADERS, scale_rows(scale)),
         "",
