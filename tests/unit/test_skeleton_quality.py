@@ -64,6 +64,12 @@ def test_a_gap_at_the_border_is_broken(lines: Any, spurs: int) -> None:
     assert at_border(bones(lines, 40.0)) == BorderMeasures(faces=1, uncrossed=1, broken=1, spurs=spurs)
 
 
+def test_an_end_at_the_border_of_what_goes_round_by_another_way_is_not_broken() -> None:
+    mask = tubes(BOX, [[(5, 8, 15), (55, 8, 15), (55, 22, 15), (5, 22, 15), (5, 8, 15)]], 24.0)
+    found = at_border(bones([[(30, 8, 15), (5, 8, 15), (5, 22, 15), (55, 22, 15)]], 24.0), mask)
+    assert found == BorderMeasures(faces=2, uncrossed=1, spurs=1)
+
+
 def test_a_spur_to_a_grazed_border_is_counted() -> None:
     short = TUBE.copy()
     short[31:] = False

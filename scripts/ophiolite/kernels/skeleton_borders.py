@@ -24,9 +24,9 @@ class BorderMeasures:
     """Counts over all faces of an object, and spurs over its planes.
 
     uncrossed : faces that the skeleton does not cross. broken : those of them near which it ends on one side, or runs
-    on both sides in parts that nothing connects. doubled : faces crossed twice or more. parallel : sides of faces on
-    which two chains run within one radius of each other, at the depths k and 2 k. spurs : terminals on a plane, where
-    one task ran to the border and the other had nothing to go on with.
+    on both sides, in parts that nothing connects with the other side. doubled : faces crossed twice or more.
+    parallel : sides of faces on which two chains run within one radius of each other, at the depths k and 2 k.
+    spurs : terminals on a plane, where one task ran to the border and the other had nothing to go on with.
     """
 
     faces: int = 0
@@ -154,13 +154,8 @@ def _measure(graph: _Graph, face: _Face, axis: int, at: int) -> BorderMeasures:
     origin = np.array([w.start for w in face.window])
     near = sample(face.part, graph.voxels - origin)
     place = graph.voxels[:, axis] - at
-    low, high = near & (place < 0), near & (place > 0)
     uncrossed = face.crossings == 0 and not _crosses(graph, near, place)
-    broken = False
-    if uncrossed:
-        joined = np.intersect1d(graph.roots[low], graph.roots[high])
-        ends = bool((graph.degree[near] == 1).any())
-        broken = len(joined) == 0 and (bool(low.any() and high.any()) or ends)
+    broken = uncrossed and _broken(graph, near, place)
     return BorderMeasures(
         faces=1,
         uncrossed=int(uncrossed),
@@ -168,6 +163,16 @@ def _measure(graph: _Graph, face: _Face, axis: int, at: int) -> BorderMeasures:
         doubled=int(face.crossings > 1),
         parallel=sum(_parallel(graph, near, place, side * face.depth_vx) for side in (-1, 1)),
     )
+
+
+def _broken(graph: _Graph, near: Mask, place: Ints) -> bool:
+    """Whether no part of the skeleton in the window is on both sides of the plane, there or by another way."""
+    low, high = graph.roots[near & (place < 0)], graph.roots[near & (place > 0)]
+    if len(low) and len(high):
+        return len(np.intersect1d(low, high)) == 0
+    beyond = graph.roots[place > 0] if len(low) else graph.roots[place < 0]
+    ends = bool((graph.degree[near] == 1).any())
+    return ends and len(np.intersect1d(graph.roots[near], beyond)) == 0
 
 
 def _crosses(graph: _Graph, near: Mask, place: Ints) -> bool:

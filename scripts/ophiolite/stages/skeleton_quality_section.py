@@ -31,8 +31,8 @@ FIGURES = {
     "skeleton_borders": (
         "Borders of tasks",
         "Faces through which objects continue from task to task. Broken: the skeleton ends there on one side, or runs "
-        "on both sides in parts that nothing connects. Parallel: two traces within one radius of each other. Terminals "
-        "on a border: traces to where an object only grazes it.",
+        "on both, and nothing connects it with the other side. Parallel: two traces within one radius of each other. "
+        "Terminals on a border: traces to where an object only grazes it.",
     ),
     "skeleton_components": (
         "Components and loops",
