@@ -13,6 +13,7 @@ from ophiolite.report.figure_style import INK, QUIET, SERIES, canvas, save
 Rows = Sequence[Mapping[str, Any]]
 SIZE_INCHES = (9.0, 3.2)
 LEAST_SPAN_GREY = 0.1
+LEAST_DRIFT_GREY = 5e-5
 HALF = 0.5
 DARK_PERCENT = 60
 MINUS = "\N{MINUS SIGN}"
@@ -61,7 +62,7 @@ def _grey_deviation(figure: Any, rows: Rows) -> None:
         axes.set_ylim(0, max([*values, *bound, HALF]) * 1.18)
         if bound == {HALF} and name == "deviation_max":
             axes.axhline(HALF, color=INK, linewidth=1, linestyle=(0, (3, 2)))
-            axes.annotate("rounding: 0.5", (0.98, HALF), (0, 3), ("axes fraction", "data"), "offset points", ha="right")
+            title = "Largest deviation (dashed: rounding)"
         _mips(axes, mips, title, "grey levels")
 
 
@@ -72,7 +73,8 @@ def _grey_drift(figure: Any, rows: Rows) -> None:
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.plot(mips, drift, color=SERIES[0], marker="o", markersize=5, linewidth=1.6)
     for mip, value in zip(mips, drift, strict=True):
-        _over(axes, mip, value, f"{value:+.2g}".replace("-", MINUS) if mip else "0", INK)
+        text = f"{value:+.4f}".replace("-", MINUS)
+        _over(axes, mip, value, text if abs(value) >= LEAST_DRIFT_GREY else "0", INK)
     span = 1.3 * max(LEAST_SPAN_GREY, *np.abs(drift))
     axes.set_ylim(-span, span)
     _mips(axes, mips, f"Mean grey level less that of mip 0 ({rows[0]['mean_value']:.2f})", "grey levels")
