@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
+from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.mesh_measure import Surface, signed_volume_about
 from ophiolite.kernels.simplify import simplify
 
@@ -166,7 +167,6 @@ def _framed(
 
 def _filled(volume: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
     """Arrays to mesh, each with the numbers to take from it: cavities filled first, then what was inside them."""
-    import fill_voids
     from scipy import ndimage
 
     remaining = volume
@@ -175,8 +175,7 @@ def _filled(volume: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[np.int
         boxes = [(n, box) for n, box in enumerate(ndimage.find_objects(remaining), 1) if box is not None]
         # A label's box is larger than those of what it encloses: in this order the outermost label keeps the voxel.
         for number, box in sorted(boxes, key=lambda entry: (_size(entry[1]), entry[0])):
-            mask = np.asfortranarray(remaining[box] == number)
-            filled[box][fill_voids.fill(mask) & ~mask] = number
+            filled[box][cavities(remaining[box] == number)] = number
         lost = np.unique(remaining[(filled != remaining) & (remaining != 0)])
         yield filled, np.array([n for n, _ in boxes if n not in set(lost.tolist())], np.int64)
         remaining = np.asfortranarray(np.where(np.isin(remaining, lost), remaining, volume.dtype.type(0)))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.geometry import Vec
+from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.label_surface import Triangles, lewiner_surface, surface_samples, zmesh_surface
 from ophiolite.kernels.mesh_measure import Surface, centroid
 from ophiolite.kernels.mesh_topology import Topology, topology
@@ -140,7 +141,5 @@ def crossings(mask: NDArray[np.uint8]) -> int:
 
 def fill_cavities(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mask (x, y, z) with the cavities that it encloses."""
-    import fill_voids
-
-    filled: NDArray[np.uint8] = np.asfortranarray(fill_voids.fill(mask)).astype(np.uint8)
+    filled: NDArray[np.uint8] = mask | cavities(mask)
     return filled

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import ConfigError, explain
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
+from ophiolite.kernels.cavities import cavities
 
 HALO_LOW_VX = 0
 HALO_HIGH_VX = 1
@@ -185,7 +186,6 @@ def _fill_holes(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
     Outer labels first: what they swallow has no voids of its own any more. A void that reaches a face is open, so both
     tasks at a shared plane still see the same plane.
     """
-    import fill_voids
     from scipy import ndimage
 
     inner = np.zeros_like(numbers, order="F")
@@ -193,10 +193,10 @@ def _fill_holes(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
     boxes.sort(key=lambda item: (-int(np.prod([s.stop - s.start for s in item[1]])), item[0]))
     for number, box in boxes:
         view = numbers[box]
-        mask = np.asfortranarray(view == number)
+        mask = view == number
         if not mask.any():
             continue
-        gained = fill_voids.fill(mask).astype(np.bool_) & ~mask
+        gained = cavities(mask)
         if gained.any():
             inner[box][gained] = view[gained]
             view[gained] = number
