@@ -168,3 +168,23 @@ def volume_of(size: Any, top: Any) -> VolumePlan:
 def test_which_encodings_lose_nothing(name: str, quality: int | None, lossless: bool) -> None:
     encoding = EncodingPlan(name=name, quality=quality, gzip=False)
     assert is_lossless(ScalePlan.model_construct(encoding=encoding)) is lossless
+
+
+@pytest.mark.parametrize("kind", ["image", "segmentation"])
+@pytest.mark.parametrize(("factors", "value"), [([], 1), ([(2, 2, 2)], 0), ([], 0)])
+def test_a_layer_of_one_mip_or_of_nothing_has_its_figures(
+    tmp_path: Path, kind: str, factors: list[Any], value: int
+) -> None:
+    array = np.full((6, 5, 4), value, np.uint8 if kind == "image" else np.uint64)
+    plan = plan_of(tmp_path, array, kind, [1, 0, 0], PYRAMID | {"factors": factors}, 1)
+    run_layer(plan, tmp_path)
+    store = Store(tmp_path / "results" / "p")
+    measure_slab(Job(plan, store, "pyramid_quality", "d", "v", "0-1", 1))
+    write_table(plan, store)
+    rows = rows_of_layer(plan, store, "d", "v")
+    assert not any(r.get("flag") for r in rows)
+    for name, draw in (("deviation", draw_deviation), ("drift", draw_drift)):
+        path = store.local(f"figures/d.v.pyramid_{name}.svg")
+        path.parent.mkdir(exist_ok=True)
+        draw(rows, path)
+    assert render_sections("p", "quality", [], [pyramid_section(plan, store)]).count("<figure") == 2

@@ -141,7 +141,8 @@ def _volume_drift(figure: Any, rows: Rows) -> None:
     axes.set_xlabel("voxels at mip 0")
     axes.set_ylabel("% of the volume at mip 0")
     axes.set_title("Change of object volumes: median, and bars from the 5th to the 95th percentile")
-    axes.legend(ncols=6, frameon=False, fontsize=8, loc="upper right")
+    if mips:
+        axes.legend(ncols=6, frameon=False, fontsize=8, loc="upper right")
     _grid(axes)
 
 
