@@ -19,7 +19,9 @@ class Quality(Section):
         256, description="objects whose box holds more million voxels of the product's mip are counted, not measured"
     )
     samples: Positive = Field(
-        10_000, description="points sampled on a surface at most, where the distance between two surfaces is measured"
+        10_000,
+        description="points sampled at most on a surface whose distance to another is measured, and vertices of a "
+        "skeleton that are looked for in its mesh",
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from ophiolite.config.checks import Compression, Quality
 from ophiolite.config.model import (
     AnnotationLayer,
     Config,
@@ -48,6 +49,8 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`skeleton`", Skeleton),
     ("`jobs`", Jobs),
     ("`report`", Report),
+    ("`quality`", Quality),
+    ("`compression`", Compression),
 )
 
 
