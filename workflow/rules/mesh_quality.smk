@@ -11,6 +11,12 @@ def mesh_quality_of_layer(wildcards):
     return expand_layer(f"{ROOT}/{{dataset}}/quality/{{layer}}/mesh_quality/{{job}}.parquet", wildcards, job=names)
 
 
+def mesh_quality_minutes(wildcards, attempt):
+    """Resources function: 0.6 s per object that a merge job is expected to hold, six times what was measured."""
+    plan = layer_plan(wildcards)["mesh"]
+    return max(10, plan["expected_labels"] // plan["merge_jobs"] // 100) * attempt
+
+
 def mesh_quality_figure(name, ending):
     """One figure of the report, with its caption."""
     return report(
@@ -36,7 +42,7 @@ rule mesh_quality:
     threads: threads_of_jobs()
     resources:
         mem_mb=lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt,
-        runtime=runtime("mesh_quality"),
+        runtime=mesh_quality_minutes,
         disk_mb=disk("mesh_quality"),
     params:
         job=job_arguments,

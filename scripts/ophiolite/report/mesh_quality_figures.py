@@ -133,13 +133,13 @@ def draw_centroid(table: pd.DataFrame, path: Path) -> None:
 
 
 def draw_distance(table: pd.DataFrame, path: Path) -> None:
-    """Distance in nm of every level of detail from the unsimplified surface, over objects that simplification changed.
+    """Distance in nm of every level of detail from the unsimplified surface, over objects that simplification moved.
 
     table : columns `lod_mean_nm`, `lod_p95_nm`, `lod_max_nm`, `lod_scale_nm` (lists by level), `lewiner_mean_nm`,
-    `lewiner_p95_nm`, `lewiner_max_nm`; `status`, `faces`, `raw_faces`.
+    `lewiner_p95_nm`, `lewiner_max_nm`; `status`, `distance_max_nm`.
     """
     measured = table[table["status"] == "measured"]
-    shown = measured[measured["faces"] < measured["raw_faces"]]
+    shown = measured[measured["distance_max_nm"] >= LEAST_NM]
     levels = max((len(v) for v in shown["lod_mean_nm"]), default=0)
     groups = [(f"level {n}", _of_level(shown, n)) for n in range(levels)]
     groups.append(("level 0 to Lewiner's", [shown[f"lewiner_{m}_nm"].dropna().to_numpy() for m in _MEASURES]))

@@ -130,7 +130,9 @@ class _Measure:
         if box.volume > self._most_vx:
             return row | {"status": "too large"}
         mask = self._masks.read(own.label, box)
-        if mask.nbytes + crossings(mask) * _BYTES_PER_CROSSING > self._most_bytes:
+        # Filling cavities holds the mask four times.
+        held = mask.nbytes * (4 if self._fill_holes else 1)
+        if held + crossings(mask) * _BYTES_PER_CROSSING > self._most_bytes:
             return row | {"status": "too large"}
         return row | {"status": "measured"} | self._measures(own, mask, box, not row["open_by_design"])
 

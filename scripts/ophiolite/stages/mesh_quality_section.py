@@ -9,7 +9,7 @@ import numpy as np
 
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
-from ophiolite.report.mesh_quality_figures import PAPER_CENTROID_VX, WORST, complaint, worst
+from ophiolite.report.mesh_quality_figures import LEAST_NM, PAPER_CENTROID_VX, WORST, complaint, worst
 from ophiolite.report.page import Figure, Section, Table
 from ophiolite.stages.mesh_quality_table import part_paths, read_parts
 
@@ -28,7 +28,7 @@ FIGURES = {
         "Distance of every level from the surface before simplification, and of level 0 from scikit-image's. Box: "
         "quartiles of objects; bar: median; line: 5th to 95th percentile; dot: the farthest. A coarse level leaves out "
         "parts smaller than what it errs: the largest distance is then how far they lay from the rest. Objects that "
-        "simplification left as they were are not among them.",
+        f"simplification moved nowhere by {LEAST_NM:g} nm are not among them.",
     ),
 }
 LARGE_VX = 10_000
