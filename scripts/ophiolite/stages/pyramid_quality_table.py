@@ -52,9 +52,11 @@ def layer_rows(dataset: str, layer: str, volume: VolumePlan, sums: list[MipSums]
         if volume.kind == "image":
             rows.append({**row, **_grey_levels(volume, sums[0], of_mip, lossless)})
             continue
-        rows.append({**row, "changed_share": of_mip.changed_vx / sums[0].voxels, **volume_changes(finest, of_mip, 0, None)})
+        changed = of_mip.changed_vx / sums[0].voxels
+        rows.append({**row, "changed_share": changed, **volume_changes(finest, of_mip, 0, None)})
         rows += [
-            {**place, "objects": name, **volume_changes(finest, of_mip, low, high)} for name, low, high in _sizes(finest)
+            {**place, "objects": name, **volume_changes(finest, of_mip, low, high)}
+            for name, low, high in _sizes(finest)
         ]
     return rows
 
