@@ -143,9 +143,8 @@ def draw_distance(table: pd.DataFrame, path: Path) -> None:
     levels = max((len(v) for v in shown["lod_mean_nm"]), default=0)
     groups = [(f"level {n}", _of_level(shown, n)) for n in range(levels)]
     groups.append(("level 0 to Lewiner's", [shown[f"lewiner_{m}_nm"].dropna().to_numpy() for m in _MEASURES]))
-    with canvas((min(9.4, 2.6 + 1.7 * len(groups)), 3.8)) as figure:
-        width = figure.get_figwidth()
-        figure.subplots_adjust(left=0.75 / width, right=1 - 0.12 / width, bottom=0.16, top=0.9)
+    with canvas((9.4, 3.8)) as figure:
+        figure.subplots_adjust(left=0.08, right=0.985, bottom=0.14, top=0.91)
         axes = figure.subplots()
         for place, (_, measures) in enumerate(groups):
             for n, values in enumerate(measures):

@@ -79,10 +79,12 @@ def _paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
     if len(ratio):
         low, high = ratio.to_dict("records")[0], ratio.to_dict("records")[-1]
         medians = [ratio[f"{prefix}volume_ratio"].median() for prefix in ("", "raw_", "lewiner_")]
+        large = ratio.loc[ratio["voxels"] >= LARGE_VX, "volume_ratio"]
+        of_large = f", {large.median():.1%} in the {len(large):,} of {LARGE_VX:,} voxels or more" if len(large) else ""
         yield (
-            f"A mesh holds {medians[0]:.1%} of the volume of its voxels in the median, from {_extreme(low)} to "
-            f"{_extreme(high)}; before simplification {medians[1]:.1%}, with scikit-image {medians[2]:.1%}. Meshes "
-            "close at the dataset's faces where the outermost voxels end."
+            f"A mesh holds {medians[0]:.1%} of the volume of its voxels in the median of all objects{of_large}, from "
+            f"{_extreme(low)} to {_extreme(high)}; before simplification {medians[1]:.1%}, with scikit-image "
+            f"{medians[2]:.1%}. Meshes close at the dataset's faces where the outermost voxels end."
         )
 
 
