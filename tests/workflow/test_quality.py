@@ -119,4 +119,4 @@ def test_the_codec_benchmark_measures_every_encoding_of_both_kinds(finished: Wor
         "neurons": {"raw", "compressed_segmentation", "compresso", "crackle"},
     }
     assert not any(rows["fault"])
-    assert "Advice" in (workspace.project / "compression.html").read_text()
+    assert "Smallest without loss" in (workspace.project / "compression.html").read_text()
