@@ -49,14 +49,16 @@ def complaint(row: Any) -> str:
 def draw_lee(table: pd.DataFrame, path: Path) -> None:
     """Cable, terminals and centroids against thinning (Lee et al. 1994), and the share of vertices outside.
 
-    table : columns `cable_um`, `lee_cable_um`, `terminals`, `lee_terminals`, `centroid_lee_vx`, `outside_mesh_share`,
-    `outside_label_share`; null where not measured.
+    table : columns `cable_um`, `lee_cable_um`, `cable_ratio`, `terminals`, `lee_terminals`, `centroid_lee_vx`,
+    `outside_mesh_share`, `outside_label_share`; null where not measured.
     """
     shown = table[table["lee_cable_um"].notna()]
     with canvas((9.4, 6.6)) as figure:
         figure.subplots_adjust(left=0.075, right=0.97, bottom=0.075, top=0.95, hspace=0.34, wspace=0.2)
         (cable, terminals), (centroid, outside) = figure.subplots(2, 2)
-        _pairs(cable, shown["lee_cable_um"], shown["cable_um"])
+        _pairs(cable, shown["lee_cable_um"], shown["cable_um"], note="")
+        if len(shown):
+            _note(cable, f"in the median object {shown['cable_ratio'].median():.0%} of thinning".replace("%", " %"))
         _labels(cable, "Cable length", "of thinning, µm", "of the skeleton, µm")
         _pairs(terminals, shown["lee_terminals"], shown["terminals"])
         _labels(terminals, "Terminals", "of thinning", "of the skeleton")
@@ -176,8 +178,8 @@ def _truth(axes: Any, known: pd.DataFrame) -> None:
     axes.set_ylabel("distance of vertices, nm")
 
 
-def _pairs(axes: Any, across: Any, up: Any, zero: bool = False) -> None:
-    """Points of two measures of the same objects on equal axes of logarithms, with the line of equals and sums."""
+def _pairs(axes: Any, across: Any, up: Any, zero: bool = False, note: str = "sums: {} against {}") -> None:
+    """Points of two measures of the same objects on equal axes of logarithms, with the line of equals and a note."""
     x, y = np.asarray(across, np.float64), np.asarray(up, np.float64)
     axes.set_xscale("symlog" if zero else "log", **({"linthresh": 1} if zero else {}))
     axes.set_yscale("symlog" if zero else "log", **({"linthresh": 1} if zero else {}))
@@ -192,14 +194,11 @@ def _pairs(axes: Any, across: Any, up: Any, zero: bool = False) -> None:
     _plain(axes.xaxis, axes.yaxis)
     _finish(axes, whole=False)
     if len(x):
-        axes.annotate(
-            f"sums: {_count(y.sum())} against {_count(x.sum())}",
-            (0.03, 0.97),
-            xycoords="axes fraction",
-            va="top",
-            size=8,
-            color=QUIET,
-        )
+        _note(axes, note.format(_count(y.sum()), _count(x.sum())))
+
+
+def _note(axes: Any, text: str) -> None:
+    axes.annotate(text, (0.03, 0.97), xycoords="axes fraction", va="top", size=8, color=QUIET)
 
 
 def _histogram(axes: Any, kinds: Sequence[tuple[str, Any, str]], least: float) -> None:

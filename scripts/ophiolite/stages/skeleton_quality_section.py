@@ -93,7 +93,8 @@ def paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
     if len(thinned):
         yield (
             f"They have {int(thinned['terminals'].sum()):,} terminals where thinning leaves "
-            f"{int(thinned['lee_terminals'].sum()):,}, and {_ratio(thinned, 'cable_um'):.0%} of its cable; they have "
+            f"{int(thinned['lee_terminals'].sum()):,}, and in the median object "
+            f"{thinned['cable_ratio'].median():.0%} of its cable; they have "
             f"{int(thinned['loops'].sum()):,} loops where thinning leaves {int(thinned['lee_loops'].sum()):,}."
         ).replace("%", " %")
     yield _borders(measured)
@@ -115,7 +116,7 @@ def _borders(measured: pd.DataFrame) -> str:
         return "No object crosses a border of tasks."
     return (
         f"Objects cross the borders of tasks at {faces:,} faces: {broken:,} are broken, {doubled:,} crossed twice or "
-        f"more; on {parallel:,} sides two traces run in parallel. {_none(spurs)} of their terminals end on a border: "
+        f"more; sides with two traces in parallel: {parallel:,}. {_none(spurs)} of their terminals end on a border: "
         "spurs of a task that ran to a place where its neighbour had nothing to go on with."
     )
 
@@ -137,11 +138,6 @@ def _thinned(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["lee_terminals"].notna()]
 
 
-def _ratio(table: pd.DataFrame, column: str) -> float:
-    below = float(table[f"lee_{column}"].sum())
-    return float(table[column].sum()) / below if below else float("nan")
-
-
 def _percent(part: str, whole: str) -> Any:
     return lambda t: 100 * t[part].sum() / t[whole].sum() if t[whole].sum() else None
 
@@ -150,7 +146,7 @@ _ROWS: tuple[tuple[str, Any, str], ...] = (
     ("skeletons measured", len, "–"),
     ("terminals", lambda t: int(_thinned(t)["terminals"].sum()), PAPER_TERMINALS),
     ("terminals of thinning", lambda t: int(_thinned(t)["lee_terminals"].sum()), PAPER_LEE_TERMINALS),
-    ("cable, % of that of thinning", lambda t: 100 * _ratio(_thinned(t), "cable_um"), "–"),
+    ("cable, % of that of thinning, median object", lambda t: 100 * t["cable_ratio"].median(), "–"),
     ("centroid distance to thinning, mean, voxels", lambda t: t["centroid_lee_vx"].mean(), "–"),
     ("vertices outside the mesh, %", _percent("outside_mesh", "mesh_tested"), f"{100 * PAPER_OUTSIDE_SHARE:g}"),
     ("vertices outside the voxels, %", _percent("outside_label", "vertices"), "–"),
