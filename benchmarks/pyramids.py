@@ -60,6 +60,7 @@ def _pyramid(layer: Path, labels: bool) -> Pyramid:
         factors=tuple((f[0], f[1], f[2]) for f in factors),
         read=read,
         followed=lambda found: np.ones(len(found), bool),
+        recode=lambda mip, voxels: None,
     )
 
 

@@ -126,6 +126,7 @@ def pyramid(mips: list[NDArray[Any]], start: Vec, steps: list[Vec], method: str,
         factors=tuple(all_factors),
         read=lambda mip, wanted: mips[mip][wanted.slices(boxes[mip].start)],
         followed=lambda labels: np.ones(len(labels), bool),
+        recode=lambda mip, voxels: None,
     )
 
 

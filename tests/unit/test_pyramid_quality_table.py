@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,30 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from test_pyramid_stages import plan_of, run_layer
 
 from ophiolite.errors import PlanError, StoreError
+from ophiolite.geometry import Box
+from ophiolite.geometry.grid import indices
 from ophiolite.layers.store import Store
+from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import EncodingPlan, ProjectPlan, ScalePlan, VolumePlan
+from ophiolite.precomputed.encoding import ChunkEncoding, encode_chunk
+from ophiolite.precomputed.volume_info import chunk_name
 from ophiolite.report.page import render_sections
 from ophiolite.report.pyramid_quality_figures import draw_deviation, draw_drift
 from ophiolite.stages.job import Job
-from ophiolite.stages.pyramid_quality import SLAB_VX, measure_slab, slab_items, slab_of
+from ophiolite.stages.pyramid_quality import SLAB_VX, is_lossless, measure_slab, slab_items, slab_of
 from ophiolite.stages.pyramid_quality_section import pyramid_section
-from ophiolite.stages.pyramid_quality_table import COLUMNS, WRONG, is_lossless, rows_of_layer, write_table
+from ophiolite.stages.pyramid_quality_table import (
+    COLUMNS,
+    DRIFTED,
+    WRONG,
+    WRONG_CODED,
+    rows_of_layer,
+    write_table,
+)
 from smk_functions import RULES, smk_function
 
 SIZE = (37, 30, 22)
@@ -81,13 +95,48 @@ def test_a_broken_mip_0_makes_the_mips_above_it_wrong(tmp_path: Path) -> None:
     assert [r["flag"] for r in rows_of(store)] == ["", WRONG, WRONG]
 
 
-def test_a_lossy_image_is_measured_and_not_judged(tmp_path: Path) -> None:
+def test_a_lossy_image_is_judged_by_what_its_encoding_takes(tmp_path: Path) -> None:
     plan, store = measured(tmp_path, "image", encoding="jpeg", quality=85)
     rows = rows_of(store)
     assert [(r["lossless"], r["flag"], r["deviation_bound"]) for r in rows] == [(False, "", None)] * 3
     assert all(r["deviation_max"] > 1 for r in rows[1:])
+    assert all(0.5 < r["deviation_abs_mean"] / r["deviation_expected"] < 2 for r in rows[1:])
     judgements = [row[-1] for row in pyramid_section(plan, store).tables[0].rows]
-    assert judgements == ["", "encoding and rounding", "encoding and rounding"]
+    assert judgements == ["", "as its encoding", "as its encoding"]
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [
+        (np.zeros_like, WRONG_CODED),
+        (lambda mip: np.roll(mip, 1, axis=0), WRONG_CODED),
+        (lambda mip: mip - np.minimum(mip, 9), DRIFTED),
+    ],
+    ids=["black", "shifted", "darker"],
+)
+def test_a_broken_lossy_mip_is_flagged(
+    tmp_path: Path, change: Callable[[NDArray[Any]], NDArray[Any]], flag: str
+) -> None:
+    plan, store = measured(tmp_path, "image", encoding="jpeg", quality=85)
+    volume = plan.datasets["d"].layers["v"]
+    assert isinstance(volume, VolumePlan)
+    scale = volume.scales[1]
+    folder = f"d/layers/v/{scale.key}"
+    changed = np.asfortranarray(change(VolumeReader(store, "d/layers/v", 1).read(scale.box)))
+    for cell in indices(Box((0, 0, 0), scale.chunks.shape)):
+        box = scale.chunks.cell(cell)
+        piece = np.asfortranarray(changed[box.slices(scale.box.start)])
+        store.write(f"{folder}/{chunk_name(box)}", encode_chunk(piece, ChunkEncoding("jpeg", quality=85, gzip=False)))
+    measure_slab(Job(plan, store, "pyramid_quality", "d", "v", "0-1", 1))
+    write_table(plan, store)
+    assert [r["flag"] for r in rows_of(store)] == ["", flag, ""]
+    assert any(flag in line for line in pyramid_section(plan, store).text)
+
+
+@pytest.mark.parametrize("method", ["mean", "max"])
+def test_sound_mips_above_a_lossy_one_pass_whatever_the_method(tmp_path: Path, method: str) -> None:
+    _, store = measured(tmp_path, "image", encoding="png", method=method, mips={0: {"encoding": "jpeg", "quality": 85}})
+    assert [r["flag"] for r in rows_of(store)] == ["", "", ""]
 
 
 def test_labels_are_followed_by_size(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ rule pyramid_quality:
     conda:
         "../../envs/volume.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 900 * attempt,
+        mem_mb=memory_of_slab,
         runtime=runtime_of_slab,
         disk_mb=100,
     params:

@@ -23,6 +23,15 @@ def runtime_of_slab(wildcards, attempt):
     return (10 + int(x * y * z / int(wildcards.slab.split("-")[1]) * 3e-7 / 60)) * attempt
 
 
+def memory_of_slab(wildcards, attempt):
+    """Resources function: the process, a task of 8 million voxels with all its copies, and the chunks kept per mip."""
+    plan = layer_plan(wildcards)
+    channels, item = plan["source"]["channels"], int(plan["data_type"].lstrip("abcdefghijklmnopqrstuvwxyz")) // 8
+    chunks = [s["chunk_vx"][0] * s["chunk_vx"][1] * s["chunk_vx"][2] * channels * item for s in plan["scales"]]
+    kept = sum(max(96_000_000 >> min(mip, 3), 8 * chunk) for mip, chunk in enumerate(chunks))
+    return int(300 + 8 * 45 * channels + kept / 1e6) * attempt
+
+
 def pyramid_quality_figure(name, title, ending):
     return report(
         f"{ROOT}/figures/{{dataset}}.{{layer}}.{name}.{ending}",

@@ -12,6 +12,16 @@ def tables_of_quality(wildcards):
     return expand(f"{ROOT}/tables/{{kind}}_quality.{{ending}}", kind=kinds, ending=("csv", "parquet"))
 
 
+def refused_layers(wildcards):
+    """The outputs of the rule that fails for each refused layer: asked for last, so that the others finish."""
+    return [
+        f"{ROOT}/{dataset}/receipts/{layer}/refused"
+        for dataset, data in planned()["datasets"].items()
+        for layer, plan in data["layers"].items()
+        if plan["kind"] == "refused"
+    ]
+
+
 def figures_of_quality(wildcards):
     """Every figure of quality of every layer."""
     return [

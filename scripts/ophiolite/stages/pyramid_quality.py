@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import PlanError, explain
 from ophiolite.geometry import Box
+from ophiolite.geometry.box import ceildiv, mul
+from ophiolite.geometry.grid import indices
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
-from ophiolite.plan.model import VolumePlan
+from ophiolite.plan.model import ScalePlan, VolumePlan
+from ophiolite.precomputed.encoding import ChunkEncoding, decode_chunk, encode_chunk
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import part_of
 from ophiolite.stages.pyramid_walk import MipSums, Pyramid, measure
@@ -24,7 +27,8 @@ SLAB_VX = 16_000_000_000
 # Tasks do not lie on chunk borders wherever a volume has an offset, so neighbours share decoded chunks.
 CACHE_BYTES = 96_000_000
 SUMS = (
-    "voxels", "wrong", "deviation_sum", "deviation_abs_sum", "deviation_max", "value_sum", "weight", "changed_vx",
+    "voxels", "wrong", "deviation_sum", "deviation_abs_sum", "deviation_max", "expected_abs_sum", "value_sum", "weight",
+    "changed_vx",
 )  # fmt: skip
 
 
@@ -56,7 +60,28 @@ def pyramid_of(job: Job) -> Pyramid:
         factors=tuple(s.factor for s in volume.scales),
         read=lambda mip, box: readers[mip].read(box),
         followed=lambda labels: part_of(labels.astype(np.uint64), parts) == 0,
+        recode=lambda mip, voxels: None if is_lossless(volume.scales[mip]) else recoded(volume.scales[mip], voxels),
     )
+
+
+def is_lossless(scale: ScalePlan) -> bool:
+    """True where a mip decodes to the very voxels that were encoded."""
+    encoding = scale.encoding
+    return encoding.name != "jpeg" and (encoding.name != "jxl" or encoding.quality == 100)
+
+
+def recoded(scale: ScalePlan, voxels: NDArray[Any]) -> NDArray[Any]:
+    """Voxels (x, y, z, c) after the encoding of a mip, in pieces of its chunks' size."""
+    encoding = ChunkEncoding(name=scale.encoding.name, quality=scale.encoding.quality, gzip=False)
+    out = np.empty_like(voxels, order="F")
+    size = (voxels.shape[0], voxels.shape[1], voxels.shape[2])
+    whole = Box((0, 0, 0), size)
+    for cell in indices(Box((0, 0, 0), ceildiv(size, scale.chunk_vx))):
+        part = Box.of(mul(cell, scale.chunk_vx), scale.chunk_vx).intersect(whole).slices((0, 0, 0))
+        piece = np.asfortranarray(voxels[part])
+        data = encode_chunk(piece, encoding)
+        out[part] = decode_chunk(data, piece.shape[:3], piece.shape[3], str(piece.dtype), encoding)
+    return out
 
 
 def slab_items(volume: VolumePlan) -> list[str]:

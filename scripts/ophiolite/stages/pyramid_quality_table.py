@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
-from ophiolite.plan.model import ProjectPlan, ScalePlan, VolumePlan
-from ophiolite.stages.pyramid_quality import RULE, added, read_part, slab_items
+from ophiolite.plan.model import ProjectPlan, VolumePlan
+from ophiolite.stages.pyramid_quality import RULE, added, is_lossless, read_part, slab_items
 from ophiolite.stages.pyramid_walk import MipSums
 
 # Arrow types. Grey levels: mean_value is weighed by what a voxel stands for; drift is that less mip 0's. Labels:
@@ -21,13 +21,18 @@ COLUMNS = {
     "dataset": "string", "layer": "string", "kind": "string", "mip": "int32", "objects": "string",
     "encoding": "string", "method": "string", "lossless": "bool", "voxels": "int64",
     "deviation_mean": "float64", "deviation_abs_mean": "float64", "deviation_max": "float64",
-    "deviation_bound": "float64", "wrong_voxels": "int64", "wrong_share": "float64",
+    "deviation_bound": "float64", "deviation_expected": "float64", "wrong_voxels": "int64", "wrong_share": "float64",
     "mean_value": "float64", "drift": "float64",
     "changed_share": "float64", "min_object_vx": "int64", "labels": "int64", "labels_lost": "int64",
     "volume_change_median": "float64", "volume_change_p5": "float64", "volume_change_p95": "float64",
     "volume_change_min": "float64", "volume_change_max": "float64", "flag": "string",
 }  # fmt: skip
 WRONG = "deviates from the exact reduction by more than rounding"
+WRONG_CODED = "deviates from the exact reduction by more than twice what its encoding does"
+DRIFTED = "is brighter or darker than mip 0 by more than encodings do"
+# Mips with a loss were made from voxels that nobody can read any more, so they are judged by the loss itself: mip 0's,
+# averaged, and the rounding come on top of it.
+CODED_SHARE, CODED_SLACK, CODED_DRIFT = 2.0, 1.0, 1.0
 ALL = "all"
 
 
@@ -50,7 +55,8 @@ def layer_rows(dataset: str, layer: str, volume: VolumePlan, sums: list[MipSums]
             "flag": WRONG if lossless and of_mip.wrong else "",
         }
         if volume.kind == "image":
-            rows.append({**row, **_grey_levels(volume, sums[0], of_mip, lossless)})
+            row |= _grey_levels(volume, sums[0], of_mip, lossless)
+            rows.append(row if lossless else {**row, **_judged(row, is_lossless(scale))})
             continue
         changed = of_mip.changed_vx / sums[0].voxels
         rows.append({**row, "changed_share": changed, **volume_changes(finest, of_mip, 0, None)})
@@ -61,10 +67,15 @@ def layer_rows(dataset: str, layer: str, volume: VolumePlan, sums: list[MipSums]
     return rows
 
 
-def is_lossless(scale: ScalePlan) -> bool:
-    """True where a mip decodes to the very voxels that were encoded."""
-    encoding = scale.encoding
-    return encoding.name != "jpeg" and (encoding.name != "jxl" or encoding.quality == 100)
+def _judged(row: dict[str, Any], only_mip_0: bool) -> dict[str, Any]:
+    """The flag of a mip with a loss in its own encoding, or (`only_mip_0`) in that of mip 0 alone."""
+    if row["mip"] == 0:
+        return {}
+    expected = row["deviation_expected"]
+    if not only_mip_0 and row["deviation_abs_mean"] > CODED_SHARE * expected + CODED_SLACK:
+        return {"flag": WRONG_CODED}
+    drifted = row["method"] == "mean" and abs(row["drift"]) > CODED_DRIFT + expected
+    return {"flag": DRIFTED if drifted else ""}
 
 
 def _grey_levels(volume: VolumePlan, finest: MipSums, mip: MipSums, lossless: bool) -> dict[str, Any]:
@@ -77,6 +88,7 @@ def _grey_levels(volume: VolumePlan, finest: MipSums, mip: MipSums, lossless: bo
         "deviation_abs_mean": mip.deviation_abs_sum / mip.voxels,
         "deviation_max": mip.deviation_max,
         "deviation_bound": None if floats else exact[lossless],
+        "deviation_expected": mip.expected_abs_sum / mip.voxels,
         "mean_value": mean,
         "drift": mean - mean_0,
     }

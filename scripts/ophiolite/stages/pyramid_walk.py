@@ -17,7 +17,7 @@ from ophiolite.geometry.box import floordiv, mul, prod
 from ophiolite.geometry.pyramid import coarse_box, coarse_counts
 from ophiolite.kernels import pyramid_check
 
-# A task's voxels, their cells and the mips above them take some thirty bytes per voxel of eight bytes.
+# A task's voxels, their cells and the mips above them take some 45 bytes per voxel of eight bytes and channel.
 TASK_VX = 8_000_000
 # Sums of n float64 values are this close to exact, in units of n times the largest.
 FLOAT64_ROUNDING = 2.0**-53
@@ -29,6 +29,7 @@ class Pyramid:
 
     boxes, factors : per mip, its voxels and the mip-0 voxels in one of them. read : (mip, box inside it) -> voxels
     (x, y, z, c). labels : measure volumes of labels, not grey levels. followed : which of some labels to follow.
+    recode : (mip, voxels) -> what they decode to after the encoding of that mip; None for mips without loss.
     """
 
     data_type: str
@@ -39,6 +40,7 @@ class Pyramid:
     factors: tuple[Vec, ...]
     read: Callable[[int, Box], NDArray[Any]]
     followed: Callable[[NDArray[Any]], NDArray[np.bool_]]
+    recode: Callable[[int, NDArray[Any]], NDArray[Any] | None]
 
 
 @dataclass
@@ -46,7 +48,8 @@ class MipSums:
     """Sums over the voxels of one mip; those of parts of a mip add up.
 
     voxels : of the mip. wrong : those that are not the rounded exact reduction. deviation_* : stored less exact,
-    in grey levels. value_sum : of stored values, each times the mip-0 voxels it stands for, which add up to `weight`.
+    in grey levels. expected_abs_sum : the same of the reduction itself, rounded and encoded as this mip is; 0 for mips
+    without loss. value_sum : of stored values, each times the mip-0 voxels it stands for, which add up to `weight`.
     changed_vx : mip-0 voxels whose label is another one here. volume_vx : mip-0 voxels by followed label.
     """
 
@@ -55,6 +58,7 @@ class MipSums:
     deviation_sum: float = 0.0
     deviation_abs_sum: float = 0.0
     deviation_max: float = 0.0
+    expected_abs_sum: float = 0.0
     value_sum: float = 0.0
     weight: int = 0
     changed_vx: int = 0
@@ -193,9 +197,14 @@ class _Walk:
         if pyramid.method == "mean":
             deviation = pyramid_check.deviations(stored, level.values, weights)
             wrong = self._wrong_means(stored, level, weights, deviation)
+            exact = pyramid_check.rounded_quotients(level.values, weights, stored.dtype)
         else:
             wrong = (stored != level.values) & ~((stored != stored) & (level.values != level.values))
             deviation = stored.astype(np.float64) - level.values.astype(np.float64)
+            exact = level.values
+        recoded = pyramid.recode(mip, exact)
+        if recoded is not None:
+            sums.expected_abs_sum += float(np.abs(recoded.astype(np.float64) - exact).sum())
         numbers = np.isfinite(deviation)
         size = np.abs(deviation)
         sums.wrong += int(np.count_nonzero(wrong))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 import yaml
@@ -14,7 +14,7 @@ from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import AnnotationPlan, ProjectPlan, Refused, ScalePlan, VolumePlan
-from ophiolite.report.page import Figure, LayerRow, Report, ScaleRow, human_bytes, human_time
+from ophiolite.report.page import Figure, LayerRow, Report, ScaleRow, Section, human_bytes, human_time
 from ophiolite.stages.timings import cost_tables, read_timings, stages_of
 
 TITLES = {
@@ -118,6 +118,17 @@ def _figures(plan: ProjectPlan, store: Store) -> Iterator[Figure]:
         store.local("figures/stages.svg"),
         "cost",
     )
+
+
+def with_refusals(plan: ProjectPlan, sections: Sequence[Section]) -> list[Section]:
+    """The sections of a page about a project's layers, and one that names the layers its plan refused.
+
+    A page without any says that there is nothing to measure.
+    """
+    layers = [layer for data in plan.datasets.values() for layer in data.layers.values()]
+    errors = [layer.error for layer in layers if isinstance(layer, Refused)]
+    out = list(sections) or [Section("nothing", "Nothing to measure", ["The project has no layer of the kind."])]
+    return out + ([Section("refused", "Layers that were refused", errors)] if errors else [])
 
 
 def _warnings(plan: ProjectPlan) -> Iterator[str]:
