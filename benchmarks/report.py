@@ -86,8 +86,9 @@ PROTOCOL = """Written by `make benchmark` from `stages.csv`, `products.csv` and 
 * Differences that settings cannot remove: `max_error` 40 is nm for us and no length for Igneous; its dust threshold counts
   what lies within one task, ours the whole object; its levels of detail follow an object's shortest side
   (`--nlod 2 --min-chunk-size 64,64,64` here, its default gives none at this size), ours face count and longest side."""
-RATIO_TEXT = """Igneous over ours: above 1 we are cheaper. `whole` is the sum of sharded pyramids, meshes and skeletons; the
-first time on a machine the plan and the compiling of our kernels come on top."""
+RATIO_TEXT = """Igneous over ours: above 1 we are cheaper. `whole` is the sum of sharded pyramids, meshes and skeletons, with
+Snakemake's own time; `first time` adds the plan of the project (some 3 CPU s, once per project) and the compiling of our
+kernels (once per store and machine)."""
 PARTS_TEXT = (
     """`ophiolite_jobs` are the sums over the jobs of their own counts: wall is that of all jobs one after another."""
 )

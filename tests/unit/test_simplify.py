@@ -86,6 +86,18 @@ def test_locked_vertices_stay() -> None:
     np.testing.assert_allclose(v[still], vertices[rows[still]], atol=1e-9)
 
 
+@pytest.mark.parametrize("share", [0.7, 0.45, 0.25])
+def test_what_stops_at_the_target_is_as_fine_everywhere(share: float) -> None:
+    import trimesh
+
+    ball = trimesh.creation.icosphere(subdivisions=3, radius=1000.0)
+    order = np.argsort(ball.vertices[:, 2], kind="stable")
+    rank = np.argsort(order)
+    v, f, _ = simplify(ball.vertices[order], rank[ball.faces], int(share * len(ball.faces)), max_rms=500.0)
+    upper = (v[f].mean(axis=1)[:, 2] > 0).mean()
+    assert 0.44 < upper < 0.56
+
+
 def test_nothing_collapses_below_a_tetrahedron() -> None:
     vertices, faces = surface(21)
     v, f, _ = simplify(vertices, faces, 0)

@@ -18,7 +18,7 @@ from ophiolite.geometry import Box, Vec
 from ophiolite.geometry.box import ceildiv, prod
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
-from ophiolite.plan.pyramid import block_shape, shared_tasks, times_decoded
+from ophiolite.plan.pyramid import block_shape, decoded_voxels, shared_tasks, times_decoded
 from ophiolite.sources import slices
 from ophiolite.sources.cache import ArrayCache
 
@@ -28,15 +28,31 @@ SIZE: Vec = (256, 192, 24)
 def test_what_falls_out_of_memory_is_read_from_the_folder(tmp_path: Path) -> None:
     made: list[int] = []
 
+    def array(key: int) -> np.ndarray:
+        return np.asarray(np.arange(6).reshape(3, 2) + 10 * key, order="CFC"[key])[:: 2 if key == 2 else 1]
+
     def make(key: int) -> np.ndarray:
         made.append(key)
-        return np.full((3, 2), key, order="F")
+        return array(key)
 
     cache = ArrayCache(1)
     cache.overflow_to(tmp_path)
     for key in [0, 1, 2, 0, 1, 2, 2, 0]:
-        assert np.array_equal(cache.get(key, lambda key=key: make(key)), np.full((3, 2), key))
+        assert np.array_equal(cache.get(key, lambda key=key: make(key)), array(key))
     assert made == [0, 1, 2]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@given(st.integers(0, 400), st.lists(st.tuples(st.integers(0, 9), st.integers(1, 100)), max_size=40))
+def test_a_cache_holds_no_more_than_its_limit_or_one_array(limit: int, wanted: list[tuple[int, int]]) -> None:
+    sizes = dict(wanted)
+    cache = ArrayCache(limit)
+    for key, _ in wanted:
+        found = cache.get(key, lambda key=key: np.full(sizes[key], key, np.uint8))
+        assert found.tolist() == [key] * sizes[key]
+        held = [a.nbytes for a in cache._arrays.values()]
+        assert sum(held) == cache._held_bytes
+        assert sum(held) <= limit or len(held) == 1
 
 
 def test_a_folder_that_cannot_be_written_ends_in_a_sentence(tmp_path: Path) -> None:
@@ -105,3 +121,18 @@ def test_times_decoded_counts_the_jobs_that_touch_a_part(alignment: Vec, block: 
     expected = np.prod([mean_touches(*axis) for axis in zip(alignment, block, size, strict=True)])
     assert times_decoded(alignment, block, size) == pytest.approx(expected)
     assert shared_tasks(alignment, block) == ceildiv(alignment, block)
+
+
+@given(st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 9)] * 3), st.tuples(*[st.integers(1, 20)] * 3))
+def test_decoded_voxels_bound_the_parts_that_a_block_touches(alignment: Vec, block: Vec, size: Vec) -> None:
+    most = 1
+    for part, step, length in zip(alignment, block, size, strict=True):
+        touched = [
+            sum(min(a + part, length) - a for a in range(0, length, part) if a < start + step and a + part > start)
+            for start in range(0, length, step)
+        ]
+        most *= max(touched)
+    counted = decoded_voxels(alignment, block, size)
+    assert counted >= most
+    if all(b % a == 0 and n % a == 0 for a, b, n in zip(alignment, block, size, strict=True)):
+        assert counted == most

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import yaml
+from workspace import run
 
 from ophiolite.__main__ import main
+
+
+def test_the_environment_that_make_sets_up_knows_the_commands(tmp_path: Path) -> None:
+    """`python -m ophiolite` by hand, without the PYTHONPATH that make and the rules set."""
+    done = run([sys.executable, "-m", "ophiolite", "--help"], tmp_path)
+    assert done.code == 0, done.text
+    assert "make_plan" in done.text
 
 
 @pytest.fixture(scope="module")

@@ -86,8 +86,8 @@ def job_arguments(wildcards):
 
 
 def digest(name):
-    """Params function: the digest of this rule's settings and code for the layer at hand."""
-    return lambda wildcards: layer_plan(wildcards)["digests"][name]
+    """Params function: the digest of this rule's settings and code for the layer at hand; older plans may lack it."""
+    return lambda wildcards: layer_plan(wildcards)["digests"].get(name, "to be planned")
 
 
 def project_digest(name):
@@ -110,14 +110,14 @@ def disk(name):
 
     def of_job(wildcards):
         planned = cost(name, wildcards)
-        return 500 + int(4 * planned["output_mb"] / planned["jobs"] + planned["scratch_mb"])
+        return 500 + int(4 * planned["output_mb"] / planned["jobs"] + planned.get("scratch_mb", 0))
 
     return of_job
 
 
 def cost(name, wildcards):
     costs = {c["rule"]: c for c in layer_plan(wildcards)["costs"]}
-    return costs.get(name, {"memory_mb": 800, "seconds": 30, "output_mb": 10, "jobs": 1, "scratch_mb": 0})
+    return costs.get(name, {"memory_mb": 800, "seconds": 30, "output_mb": 10, "jobs": 1})
 
 
 def threads_of_jobs():

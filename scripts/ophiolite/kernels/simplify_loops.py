@@ -327,8 +327,11 @@ def collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
     p, s = np.empty(3), np.empty(11)
     stamp, alive = _lock_odd_edges(f, head, chain, mark, locked), m
     for share in _SWEEPS:
-        gone, stamp = _sweep(v, f, q, locked, dead, head, chain, mark, stamp, alive - target, share * most)
-        alive -= gone
+        # Without order, sweeps must not be what stops at the target: the first rows would be coarser than the last.
+        room = alive - 2 * target
+        if room > 0 and most < np.inf:
+            gone, stamp = _sweep(v, f, q, locked, dead, head, chain, mark, stamp, room, share * most)
+            alive -= gone
     for i in range(m):
         if dead[i]:
             continue

@@ -33,7 +33,8 @@ class KeyedShards:
 
     def keys(self, shards: range | None = None) -> NDArray[np.uint64]:
         """All keys of the folder, or of some of its shards, ascending."""
-        found = [self._open(number)[1].keys() for number in shards or range(self.spec.shards)]
+        numbers = range(self.spec.shards) if shards is None else shards
+        found = [np.empty(0, np.uint64), *(self._open(number)[1].keys() for number in numbers)]
         return np.sort(np.concatenate(found))
 
     def _reader(self, number: int) -> tuple[str, ShardReader]:

@@ -17,7 +17,7 @@ from ophiolite.plan.costs import (
     task_memory_mb,
 )
 from ophiolite.plan.model import Cost, FragmentPlan, ScalePlan, VolumePlan
-from ophiolite.plan.pyramid import MEMORY_PER_TASK_BYTE, shared_tasks
+from ophiolite.plan.pyramid import MEMORY_PER_TASK_BYTE, decoded_voxels, shared_tasks
 
 COMPRESSION = {
     "raw": 1.5,
@@ -93,7 +93,8 @@ def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
     task_bytes = prod(low(first.task_vx, plan.scales[0].size_vx)) * voxel_bytes * MEMORY_PER_TASK_BYTE
     shard_bytes = max(_shard_bytes(s, voxel_bytes) for s in plan.scales)
     shared = shared_tasks(plan.source.alignment_vx, first.task_vx) != (1, 1, 1)
-    block = low(mul(first.task_vx, first.block_tasks), plan.scales[0].size_vx)
+    block = mul(first.task_vx, first.block_tasks)
+    decoded = decoded_voxels(plan.source.alignment_vx, block, plan.source.shape_vx) if shared else 0
     seconds = START_SECONDS + mvx * speeds.of(key, SECONDS_PER_MVX[key]) * voxels / plan.scales[0].box.volume / count
     return Cost(
         rule="pyramid_blocks",
@@ -102,7 +103,7 @@ def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
         memory_mb=BASE_MEMORY_MB + (plan.source.cache_bytes + max(task_bytes, shard_bytes)) // 10**6,
         output_mb=round(size / 1e6, 1),
         files=shards,
-        scratch_mb=round(prod(block) * voxel_bytes / 1e6, 1) if shared else 0,
+        scratch_mb=round(decoded * plan.source.channels * _itemsize(plan.source.dtype) / 1e6, 1),
     )
 
 

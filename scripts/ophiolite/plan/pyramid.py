@@ -175,7 +175,8 @@ def _rounds(
                     f"one task of {task} voxels does not fit the memory of a job",
                     expected=f"at most {budget // 10**6} MB",
                     got=f"{prod(low(task, source.size_vx)) * item * volume.channels // 10**6} MB",
-                    do="Use smaller factors, chunks or task_vx, or raise jobs.memory_mb",
+                    do="Use smaller factors, chunks or task_vx, or raise jobs.memory_mb, of which the reader takes"
+                    f" {volume.cache_bytes // 10**6} MB for decoded parts of the source",
                 )
             )
         tasks = round_tasks(mips, source, task)
@@ -251,6 +252,15 @@ def times_decoded(alignment: Vec, block: Vec, size: Vec) -> float:
         start = np.arange(0, length, part)
         last = np.minimum(start + part, length) - 1
         count *= float(np.mean(last // step - start // step + 1))
+    return count
+
+
+def decoded_voxels(alignment: Vec, block: Vec, size: Vec) -> int:
+    """Voxels of all decoded parts of a source that one block touches, at most."""
+    count = 1
+    for part, step, length in zip(alignment, block, size, strict=True):
+        whole = min(part, length)
+        count *= min(whole * (-(-step // whole) + bool(step % whole)), whole * -(-length // whole))
     return count
 
 

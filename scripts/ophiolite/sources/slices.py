@@ -54,10 +54,10 @@ class SliceSource(HeaderSource):
                 voxel_offset_vx=given.voxel_offset_vx or (0, 0, 0),
                 alignment_vx=(head.width, head.height, 1),
                 files=(str(where),),
-                cache_bytes=cache_bytes,
+                cache_bytes=max(cache_bytes, head.width * head.height * head.samples * dtype.itemsize),
             )
         )
-        self._cache = ArrayCache(cache_bytes)
+        self._cache = ArrayCache(self.cache_bytes)
 
     def verify(self) -> None:
         """Read every slice's header; SourceError names the first that is unreadable or differs from slice 0."""

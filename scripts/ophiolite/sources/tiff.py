@@ -70,14 +70,16 @@ class TiffSource(HeaderSource):
                 voxel_offset_vx=given.voxel_offset_vx or (0, 0, 0),
                 alignment_vx=(1, 1, 1) if contiguous else tile,
                 files=tuple(sorted({str(file), *(page.parent.filehandle.path for page in self._pages if page)})),
-                cache_bytes=0 if contiguous else CACHE_BYTES,
+                cache_bytes=0
+                if contiguous
+                else max(CACHE_BYTES, tile[0] * tile[1] * axes.channels * first.dtype.itemsize),
             )
         )
         self._axes = axes
         self._contiguous = contiguous
         self._page_axes = page_axes
         self._tile = tile
-        self._cache = ArrayCache(CACHE_BYTES)
+        self._cache = ArrayCache(self.cache_bytes)
 
     def _decode(self, box: Box) -> NDArray[Any]:
         if self._contiguous:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import mmap
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,19 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
     tasks = geometry.round.tasks_of(block)
     mvx = sum(geometry.reads(t).volume for t in tasks) / 1e6
     spool = finished_tasks(job, "pyramid_blocks")
-    reader = _open_input(job, geometry, spool)
+    try:
+        _run_tasks(job, geometry, tasks, spool, _open_input(job, geometry, spool))
+    finally:
+        shutil.rmtree(spool.local("decoded"), ignore_errors=True)
+    packs = [(t, _open_pack(spool.local(f"{'-'.join(map(str, t))}.pack"))) for t in tasks]
+    written = list(_write_block(job, geometry, block, packs))
+    return written, mvx
+
+
+def _run_tasks(
+    job: Job, geometry: RoundGeometry, tasks: Sequence[Vec], spool: Store, reader: SourceInput | CarryInput
+) -> None:
+    """Make the pack of every task that no earlier try finished."""
     for number, task in enumerate(tasks, start=1):
         name = f"{'-'.join(map(str, task))}.pack"
         if spool.exists(name):
@@ -78,9 +90,6 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
             continue
         spool.write(name, encode_pack(_task_entries(geometry, reader, task)))
         job.say(f"task {number} of {len(tasks)}")
-    packs = [(t, _open_pack(spool.local(f"{'-'.join(map(str, t))}.pack"))) for t in tasks]
-    written = list(_write_block(job, geometry, block, packs))
-    return written, mvx
 
 
 def _open_input(job: Job, geometry: RoundGeometry, spool: Store) -> SourceInput | CarryInput:
@@ -89,10 +98,9 @@ def _open_input(job: Job, geometry: RoundGeometry, spool: Store) -> SourceInput 
         return CarryInput(job, geometry.round.number)
     if shared_tasks(geometry.volume.source.alignment_vx, geometry.round.task_vx) == (1, 1, 1):
         return SourceInput(geometry.volume)
-    decoded = spool.local("decoded")
-    shutil.rmtree(decoded, ignore_errors=True)  # of a killed try: nobody knows how far it came
+    shutil.rmtree(spool.local("decoded"), ignore_errors=True)  # of a killed try: nobody knows how far it came
     spool.make_folder("decoded")
-    return SourceInput(geometry.volume, decoded)
+    return SourceInput(geometry.volume, spool.local("decoded"))
 
 
 def _open_pack(path: Path) -> Pack:
