@@ -1,4 +1,4 @@
-"""`snakemake quality` and `snakemake compression` on the tiny project: sound products pass, broken ones are named."""
+"""`snakemake quality` and `snakemake compression` on the tiny project: sound products pass, a broken mesh is named."""
 
 from __future__ import annotations
 
@@ -104,6 +104,30 @@ def test_a_broken_mesh_is_named(measured: Workspace, tmp_path: Path) -> None:
     clean = [fault for i, fault in enumerate(meshes["faults"]) if i != row and fault]
     assert clean == [fault for i, fault in enumerate(table(measured.project, "mesh_quality")["faults"]) if fault]
     assert str(label) in (workspace.project / "quality.html").read_text()
+
+
+def test_a_refused_layer_fails_alone_and_stands_on_the_pages(measured: Workspace, tmp_path: Path) -> None:
+    workspace = measured.copy_to(tmp_path)
+    (workspace.folder / "em.h5").unlink()
+    workspace.changed("compression", {"chunk_vx": [[32, 32, 16]], "repeats": 1, "max_mvx": 1})
+    for target in ("quality", "compression"):
+        done = workspace.snakemake("--keep-going", "--", target)
+        assert done.code != 0
+        assert "em.h5" in done.text
+        page = (workspace.project / f"{target}.html").read_text()
+        assert "Layers that were refused" in page
+        assert "em.h5" in page
+        assert "neurons" in page
+
+
+def test_a_project_with_nothing_to_measure_says_so(sample: Path, tmp_path: Path) -> None:
+    layers = {"synapses": {"type": "annotations", "source": f"{sample}:/annotations"}}
+    workspace = Workspace(tmp_path, {"project": "p", "store": "results", "datasets": {"d": {"layers": layers}}})
+    workspace.write_config()
+    done = workspace.snakemake("--", "quality", "compression")
+    assert done.code == 0, done.text
+    for target in ("quality", "compression"):
+        assert "Nothing to measure" in (workspace.project / f"{target}.html").read_text()
 
 
 def test_the_codec_benchmark_measures_every_encoding_of_both_kinds(finished: Workspace, tmp_path: Path) -> None:
