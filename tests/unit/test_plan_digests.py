@@ -114,6 +114,13 @@ def test_digests_follow_the_options(folder: Path, path: str, value: Any, rules: 
     assert changed == {f"{layer}.{rule}" for layer, names in rules.items() for rule in names}
 
 
+@pytest.mark.parametrize("change", [{"jobs": {"memory_mb": 3000}}, {"quality": {"max_box_mvx": 512}}])
+def test_what_was_too_large_is_measured_again(folder: Path, change: dict[str, Any]) -> None:
+    config = config_of(folder)
+    before, after = digests(planned(config)), digests(planned(config | change))
+    assert {key for key in before if after[key] != before[key]} == {f"cells.{rule}" for rule in MEASURED}
+
+
 def test_a_plan_is_the_same_whatever_the_order_of_its_config(folder: Path) -> None:
     config = config_of(folder)
     first = planned(config)

@@ -16,7 +16,9 @@ class Quality(Section):
         1000, description="skeletons of objects of fewer mip-0 voxels are not compared with thinning"
     )
     max_box_mvx: Positive = Field(
-        256, description="objects whose box holds more million voxels of the product's mip are counted, not measured"
+        256,
+        description="objects whose box holds more million voxels of the product's mip are counted, not measured; what "
+        "does not fit in `jobs.memory_mb` is not either, which may be less",
     )
     samples: Positive = Field(
         10_000,

@@ -16,8 +16,11 @@ PROJECT_RULES = (
 )  # fmt: skip
 
 
-def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression) -> dict[str, str]:
-    """The digest of every rule that runs for an image or segmentation layer."""
+def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression, memory_mb: int) -> dict[str, str]:
+    """The digest of every rule that runs for an image or segmentation layer.
+
+    memory_mb : of a job; what is too large for it is not measured, so that raising it must measure again.
+    """
     voxels = plan.model_dump(include={"kind", "source", "data_type", "method", "sparse", "sharded", "scales", "rounds"})
     out: dict[str, str] = {}
 
@@ -37,7 +40,7 @@ def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression)
     upstream = [stats]
     for name, product in plan.products():
         upstream.append(_product_digests(out, name, product, blocks, stats))
-        add(f"{name}_quality", done, upstream, quality.model_dump())
+        add(f"{name}_quality", done, upstream, quality.model_dump(), memory_mb)
     if plan.kind == "segmentation":
         objects = add("object_table", upstream)
         add("segment_properties", objects, plan.properties, plan.max_inline_labels)

@@ -223,7 +223,7 @@ def _plan_volume(
     return plan.model_copy(
         update={
             "costs": costs,
-            "digests": volume_digests(plan, config.quality, config.compression),
+            "digests": volume_digests(plan, config.quality, config.compression, config.jobs.memory_mb),
             "warnings": (*plan.warnings, *more),
         }
     )
