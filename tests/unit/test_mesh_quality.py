@@ -264,10 +264,13 @@ def test_cavities_that_fill_holes_left_open_are_no_fault() -> None:
     [
         ("lost", 4),
         ("without voxels", 4),
+        ("without voxels at the mesh mip", 4),
+        ("cannot be read", 4),
         ("dust", 0),
         ("not asked for", 0),
         ("no voxel at the mesh mip", 0),
-        ("too large", 0),
+        ("box too large", 0),
+        ("surface too large", 0),
     ],
 )
 def test_what_has_no_mesh(status: str, gravity: int) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ophiolite.__main__ import main
+from ophiolite.errors import StoreError
 from ophiolite.geometry import Box
 from ophiolite.kernels.lod import LodOptions
 from ophiolite.kernels.octree import mesh_entry
@@ -23,7 +24,8 @@ from ophiolite.layers.label_masks import LabelMasks
 from ophiolite.layers.objects import MeshReader
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
-from ophiolite.precomputed.sharding import ShardingSpec, build_shard, locate, shard_name
+from ophiolite.precomputed.sharding import ShardingSpec, ShardReader, build_shard, locate, shard_name
+from ophiolite.stages import mesh_quality
 
 BALL, LARGE, TWIN, SINGLE, DUST, LEFT_OUT = 7, 2**64 - 1, 2**53 + 1, 12, 13, 14
 
@@ -175,6 +177,98 @@ def test_damage_in_the_shards_is_found(project: Path, table: pd.DataFrame) -> No
     assert "below the unsimplified mesh's" in found.loc[BALL, "faults"]
     assert "nm off, 10 allowed" in found.loc[BALL, "faults"]
     assert found.loc[LARGE, "faults"].startswith("3 open edges")
+
+
+def damage(path: Path, start: int, size: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[start : start + size] = bytes(size)
+    path.write_bytes(data)
+
+
+def test_a_fragment_that_cannot_be_decoded_is_named_by_its_label(project: Path, table: pd.DataFrame) -> None:
+    folder = f"d/layers/v/{plan_of(project)['mesh']['folder']}"
+    reader = MeshReader(Store(project), folder)
+    (path, shard), manifest = reader.shard(TWIN), reader.manifest(TWIN)
+    at = shard.location(TWIN)
+    assert at is not None
+    assert manifest is not None
+    size = sum(int(s.sum()) for s in manifest.sizes)
+    file = project / path
+    whole = file.read_bytes()
+    try:
+        damage(file, at[0] - size, size)
+        found = measured(project)
+    finally:
+        file.write_bytes(whole)
+    assert found.loc[TWIN, ["status", "gravity", "voxels"]].tolist() == ["cannot be read", 4, 128]
+    assert f"mesh of object {TWIN}, level 0: cannot be decoded" in found.loc[TWIN, "faults"]
+    others = [label for label in table.index if label != TWIN]
+    assert found.loc[others, "status"].tolist() == table.loc[others, "status"].tolist()
+
+
+@pytest.mark.parametrize("broken", [TypeError("points without faces"), StoreError("ends inside the range"), None])
+def test_whatever_decoding_raises_stays_with_the_label(project: Path, broken: Exception | None) -> None:
+    def read(self: MeshReader, label: int, lod: int = 0) -> Any:
+        if label == BALL and broken:
+            raise broken
+        vertices, faces = whole(self, label, lod)  # type: ignore[misc]
+        return vertices, faces + np.uint32(len(vertices)) if label == BALL else faces
+
+    whole = MeshReader.read
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MeshReader, "read", read)
+        found = measured(project)
+    states = found["status"].to_dict()
+    assert {label for label, status in states.items() if status == "cannot be read"} == {BALL}
+    assert str(broken or "a corner beyond its") in found.loc[BALL, "faults"]
+
+
+def test_a_mesh_without_voxels_at_its_mip_is_reported(project: Path) -> None:
+    read = LabelMasks.read
+
+    def emptied(self: LabelMasks, label: int, box: Box) -> NDArray[np.uint8]:
+        return np.zeros_like(read(self, label, box)) if label == BALL else read(self, label, box)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LabelMasks, "read", emptied)
+        found = measured(project)
+    assert found.loc[BALL, ["status", "gravity"]].tolist() == ["without voxels at the mesh mip", 4]
+    assert found.loc[LARGE, "status"] == "measured"
+
+
+def test_damaged_voxels_are_reported_with_every_label_in_them(project: Path) -> None:
+    spec = ShardingSpec.from_json(plan_of(project)["scales"][0]["sharding"], "plan")
+    file = project / f"d/layers/v/8_8_10/{shard_name(spec, 0)}"
+    whole = file.read_bytes()
+    at = ShardReader(spec, lambda offset, size: whole[offset : offset + size], file.name).location(0)
+    assert at is not None
+    try:
+        damage(file, *at)
+        found = measured(project)
+    finally:
+        file.write_bytes(whole)
+    # The first chunk holds a part of the ball.
+    assert found.loc[BALL, ["status", "gravity"]].tolist() == ["cannot be read", 4]
+    assert found.loc[LARGE, "status"] == "measured"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "status"),
+    [("_most_vx", 10**4, "box too large"), ("_most_bytes", 10**6, "surface too large"),
+     ("_most_bytes", 10**3, "surface too large")],
+)  # fmt: skip
+def test_which_limit_struck_is_said(project: Path, name: str, value: int, status: str) -> None:
+    made = mesh_quality._Measure.__init__
+
+    def small(self: Any, job: Any) -> None:
+        made(self, job)
+        setattr(self, name, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mesh_quality._Measure, "__init__", small)
+        found = measured(project)
+    assert found.loc[LARGE, ["status", "gravity"]].tolist() == [status, 0]
+    assert (found.loc[SINGLE, "status"] == "measured") == (value > 10**3)
 
 
 boxes = st.tuples(*[st.integers(-5, 50)] * 6)

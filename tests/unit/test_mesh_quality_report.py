@@ -26,6 +26,7 @@ from ophiolite.report.page import render_sections
 from ophiolite.stages.mesh_quality_gallery import worst_portraits
 from ophiolite.stages.mesh_quality_section import mesh_section
 from ophiolite.stages.mesh_quality_table import part_paths, table_bytes
+from ophiolite.stages.quality_page import build_quality_page
 
 DRAWINGS = {"mesh_volume": draw_volume, "mesh_centroid": draw_centroid, "mesh_distance": draw_distance}
 NOTHING = b"\x89PNG\r\n\x1a\n"
@@ -144,6 +145,36 @@ def test_the_section_says_what_the_table_holds(plan: ProjectPlan, tmp_path: Path
     assert [r[1:] for r in section.tables[1].rows] == [("dust", "1", "11"), ("lost", "1", "10")]
     assert f'href="object?dataset=d&amp;layer=v&amp;label={2**64 - 1}"' in page
     assert page.count('href="object?') == 4
+
+
+def test_voxels_stay_whole_where_a_row_has_none(plan: ProjectPlan, tmp_path: Path) -> None:
+    lost = {"dataset": "d", "layer": "v", "label": 3, "status": "without voxels", "gravity": 4, "faults": "none"}
+    section, page = section_text(plan, Store(tmp_path), [row(7, 12_345, open_by_design=True), lost])
+    text = " ".join(section.text)
+    assert "12,345 voxels" in text
+    assert ".0 voxel" not in page
+    assert "1 shows a fault." in text
+    assert "1 is open at the dataset's faces, as open_edges asks; its volume is not compared." in text
+
+
+def test_the_page_says_what_would_measure_the_rest(plan: ProjectPlan, tmp_path: Path) -> None:
+    states = ("box too large", "surface too large", "cannot be read", "without voxels at the mesh mip")
+    keys = ("quality.max_box_mvx", "jobs.memory_mb", "tables/mesh_quality.csv", "remake the layer")
+    for state, key in zip(states, keys, strict=True):
+        rows = [row(7, 20), {"dataset": "d", "layer": "v", "label": 3, "status": state, "gravity": 4, "faults": "x"}]
+        section, page = section_text(plan, Store(tmp_path), rows)
+        assert [r[1:] for r in section.tables[1].rows] == [(state, "1", "3")]
+        assert [k for k in keys if k in page] == [key]
+
+
+def test_parts_that_no_layer_has_any_more_are_left_out(plan: ProjectPlan, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for kind in ("mesh", "skeleton"):
+        store.write(f"tables/{kind}_quality.parquet", b"of an earlier run")
+    section_text(plan, store, ROWS)
+    page = build_quality_page(plan, store)
+    assert 'id="meshes"' in page
+    assert 'id="skeletons"' not in page
 
 
 def test_the_section_of_nothing_stands(plan: ProjectPlan, tmp_path: Path) -> None:

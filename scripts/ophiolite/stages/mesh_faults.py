@@ -14,6 +14,12 @@ from typing import Any
 VOLUME_SHARE = 0.05
 # Distances are judged this much beyond what was promised: samples lie between the vertices that were judged.
 _SLACK = 1.25
+_GRAVEST = {
+    "lost": "has voxels but no mesh",
+    "without voxels": "has a mesh but no voxels",
+    "without voxels at the mesh mip": "has a mesh but no voxels at the mesh mip",
+    "cannot be read": "its mesh or its voxels cannot be read",
+}
 
 
 @dataclass(frozen=True)
@@ -25,10 +31,13 @@ class Limits:
 
 
 def faults_of(row: Mapping[str, Any], limits: Limits) -> tuple[int, list[str]]:
-    """How grave (4 no mesh, 3 a broken surface, 2 a wrong volume, 1 another shape, 0 nothing) and every fault."""
+    """How grave (4 no mesh, 3 a broken surface, 2 a wrong volume, 1 another shape, 0 nothing) and every fault.
+
+    row : of the table; `problem` in place of the words for its status, where there are better ones.
+    """
     status = row["status"]
-    if status in ("lost", "without voxels"):
-        return 4, ["has voxels but no mesh" if status == "lost" else "has a mesh but no voxels"]
+    if status in _GRAVEST:
+        return 4, [row.get("problem") or _GRAVEST[status]]
     if status != "measured":
         return 0, []
     # What fill_holes fills depends on the tasks, so parts, handles and distances have no one right answer.

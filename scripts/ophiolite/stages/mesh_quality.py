@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.errors import FormatError, StoreError, explain
 from ophiolite.geometry import Box, morton
 from ophiolite.geometry.pyramid import coarse_box
+from ophiolite.kernels.label_surface import Triangles
 from ophiolite.kernels.mesh_compare import compare_with_voxels, crossings, fill_cavities
 from ophiolite.kernels.mesh_topology import merge_vertices
 from ophiolite.layers.label_masks import LabelMasks
 from ophiolite.layers.objects import MeshReader
 from ophiolite.layers.volume import VolumeReader
+from ophiolite.precomputed.multilod import Manifest
 from ophiolite.precomputed.sharding import locate
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import reduced_statistics, volume_info
@@ -54,6 +57,8 @@ def run_mesh_quality(job: Job) -> int:
     rows = []
     for number, own in enumerate(owned, 1):
         rows.append(measure.row(own))
+        if "problem" in rows[-1]:
+            job.say(f"label {own.label}: {rows[-1]['problem']}")
         if number % SAY_EVERY == 0:
             job.say(f"{number} of {len(owned)} labels")
     known = {own.label for own in owned}
@@ -125,16 +130,27 @@ class _Measure:
         if self._open_edges:
             box = box.intersect(self._scale.box)
         row["open_by_design"] = self._open_edges and row["at_edge"]
-        if own.label not in self._has_mesh:
-            return row | {"status": self._reason(own, box)}
+        try:
+            if own.label not in self._has_mesh:
+                return row | {"status": self._reason(own, box)}
+            return row | self._against_voxels(own, box, not row["open_by_design"])
+        except FormatError as error:
+            return row | {"status": "cannot be read", "problem": str(error)}
+
+    def _against_voxels(self, own: _Own, box: Box, closed: bool) -> dict[str, Any]:
+        """Status and measures of a label that has a mesh; raises FormatError where mesh or voxels are damaged."""
         if box.volume > self._most_vx:
-            return row | {"status": "too large"}
-        mask = self._masks.read(own.label, box)
+            return {"status": "box too large"}
         # Filling cavities holds the mask four times.
-        held = mask.nbytes * (4 if self._fill_holes else 1)
+        held = box.volume * (4 if self._fill_holes else 1)
+        if held > self._most_bytes:
+            return {"status": "surface too large"}
+        mask = self._masks.read(own.label, box)
+        if not mask.any():
+            return {"status": "without voxels at the mesh mip"}
         if held + crossings(mask) * _BYTES_PER_CROSSING > self._most_bytes:
-            return row | {"status": "too large"}
-        return row | {"status": "measured"} | self._measures(own, mask, box, not row["open_by_design"])
+            return {"status": "surface too large"}
+        return {"status": "measured"} | self._measures(own, mask, box, closed)
 
     def _reason(self, own: _Own, box: Box) -> str:
         """Why a label has no mesh."""
@@ -153,9 +169,32 @@ class _Measure:
         if self._fill_holes:
             mask = fill_cavities(mask)
             out["filled_vx"] = int(np.count_nonzero(mask)) - out["mesh_mip_voxels"]
-        manifest = self._meshes.manifest(own.label)
-        assert manifest is not None
-        found = (self._meshes.read(own.label, lod) for lod in range(len(manifest.lod_scales)))
-        levels = (merge_vertices(*level) for level in found if level is not None)
+        manifest = self._manifest(own.label)
+        levels = (self._level(own.label, lod) for lod in range(len(manifest.lod_scales)))
         compared = compare_with_voxels(levels, mask, box.start, self._resolution, self._samples, closed)
         return out | compared | {"lod_scale_nm": manifest.lod_scales.astype(np.float64).tolist()}
+
+    def _manifest(self, label: int) -> Manifest:
+        try:
+            manifest = self._meshes.manifest(label)
+        except StoreError as error:
+            raise _unreadable(f"manifest of object {label}", error) from error
+        assert manifest is not None
+        return manifest
+
+    def _level(self, label: int, lod: int) -> Triangles:
+        """A level of a mesh, vertices at a place of their own; raises FormatError for whatever damage it shows."""
+        try:
+            found = self._meshes.read(label, lod)
+        # Sizes in a damaged manifest point beyond the shard; Draco takes some damaged meshes for points without faces.
+        except (FormatError, StoreError, TypeError) as error:
+            raise _unreadable(f"mesh of object {label}, level {lod}", error) from error
+        assert found is not None
+        vertices, faces = found
+        if len(faces) and int(faces.max()) >= len(vertices):
+            raise _unreadable(f"mesh of object {label}, level {lod}", f"a corner beyond its {len(vertices)} vertices")
+        return merge_vertices(vertices, faces)
+
+
+def _unreadable(where: str, what: object) -> FormatError:
+    return FormatError(explain(where, "cannot be decoded", got=what, do="Remake the mesh shards of this layer"))

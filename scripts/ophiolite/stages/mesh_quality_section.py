@@ -31,6 +31,15 @@ FIGURES = {
         f"simplification moved nowhere by {LEAST_NM:g} nm are not among them.",
     ),
 }
+CURES = {
+    "box too large": "Objects whose box is too large are measured with a larger quality.max_box_mvx.",
+    "surface too large": "Objects whose surface is too large for the memory of a job are measured with a larger "
+    "jobs.memory_mb.",
+    "without voxels at the mesh mip": "Objects without voxels at the mesh mip do have a mesh, so that mip was damaged "
+    "or changed since: remake the layer.",
+    "cannot be read": "What cannot be read is damaged in the store; tables/mesh_quality.csv says in `faults` what and "
+    "where.",
+}
 LARGE_VX = 10_000
 LISTED = 20
 LINKS = (
@@ -61,17 +70,19 @@ def _paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
     measured = table[table["status"] == "measured"]
     states = table.loc[table["status"] != "measured", "status"].astype(str).tolist()
     others = ", ".join(f"{states.count(state):,} {state}" for state in sorted(set(states)))
-    yield f"{name}: {len(measured):,} of {len(table):,} objects were measured" + (f" ({others})." if others else ".")
+    were = "object was" if len(table) == 1 else "objects were"
+    yield f"{name}: {len(measured):,} of {len(table):,} {were} measured" + (f" ({others})." if others else ".")
     if not len(measured):
         return
     faulty = int((table["gravity"] > 0).sum())
     tight, volume = int(measured["watertight"].sum()), int(measured["is_volume"].sum())
     text = f"{_share(tight, len(measured))} of their meshes are watertight; "
     text += f"{_share(volume, len(measured)).lower()} have one orientation too and enclose a volume. "
-    text += f"{faulty:,} show a fault." if faulty else "None shows a fault."
+    text += f"{faulty:,} show{'s' * (faulty == 1)} a fault." if faulty else "None shows a fault."
     open_ones = int((measured["open_by_design"]).sum())
     if open_ones:
-        text += f" {open_ones:,} are open at the dataset's faces, as open_edges asks; their volumes are not compared."
+        are, their = ("is", "its volume is") if open_ones == 1 else ("are", "their volumes are")
+        text += f" {open_ones:,} {are} open at the dataset's faces, as open_edges asks; {their} not compared."
     if int((measured["filled_vx"] > 0).sum()):
         text += " Cavities were filled, as fill_holes asks; volumes are compared with the filled objects."
     yield text
@@ -89,8 +100,9 @@ def _paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
 
 
 def _extreme(row: dict[Any, Any]) -> str:
-    voxels = f"{row['voxels']:,} voxel{'s' * (row['voxels'] != 1)}"
-    return f"{row['volume_ratio']:.1%} (object {row['label']}, {voxels})"
+    # Where a row of the table has no voxels, the column is of floats.
+    count = int(row["voxels"])
+    return f"{row['volume_ratio']:.1%} (object {row['label']}, {count:,} voxel{'s' * (count != 1)})"
 
 
 def _measures(tables: dict[str, pd.DataFrame]) -> Table:
@@ -150,7 +162,7 @@ def _left_out(components: Any) -> bool:
 
 
 def _missing(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
-    """Objects with voxels but no mesh, and those too large to be measured, the largest first."""
+    """Objects with voxels but no mesh, those too large to be measured or damaged, the largest first; what to do."""
     rows = []
     for place, table in tables.items():
         found = table[table["status"] != "measured"].sort_values(["voxels", "label"], ascending=[False, True])
@@ -161,7 +173,8 @@ def _missing(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
             rows.append(("/".join(place), state, f"{len(of_state):,}", labels + more))
     if rows:
         headers = ("layer", "why", "objects", f"which, the largest {LISTED} at most")
-        yield Table(headers, rows, text_columns=(0, 1, 3), title="Objects not measured")
+        note = " ".join(do for state, do in CURES.items() if any(row[1] == state for row in rows))
+        yield Table(headers, rows, text_columns=(0, 1, 3), title="Objects not measured", note=note)
 
 
 def _figures(store: Store, dataset: str, layer: str, table: pd.DataFrame) -> Iterator[Figure]:
