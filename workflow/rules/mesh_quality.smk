@@ -42,6 +42,9 @@ rule mesh_quality_table:
         f"{ROOT}/benchmarks/mesh_quality_table.tsv"
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=memory_of_table("mesh"),
+        runtime=minutes_of_table("mesh"),
     params:
         plan=PLAN,
         digest=project_digest("mesh_quality_table"),
@@ -66,6 +69,9 @@ rule figure_mesh_quality:
         benchmark_of("figure_mesh_quality")
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=memory_of_quality_figure("mesh"),
+        runtime=minutes_of_quality_figure,
     params:
         plan=PLAN,
         digest=project_digest("quality_page"),

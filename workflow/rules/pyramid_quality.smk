@@ -43,6 +43,9 @@ rule pyramid_quality_table:
         f"{ROOT}/benchmarks/pyramid_quality_table.tsv"
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=memory_of_table("pyramid"),
+        runtime=minutes_of_table("pyramid"),
     params:
         plan=PLAN,
         digest=project_digest("pyramid_quality_table"),
@@ -64,6 +67,9 @@ rule figure_pyramid_quality:
         benchmark_of("figure_pyramid_quality")
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=memory_of_quality_figure("pyramid"),
+        runtime=minutes_of_quality_figure,
     params:
         plan=PLAN,
         digest=digest("pyramid_figures"),

@@ -13,6 +13,9 @@ rule quality_page:
         f"{ROOT}/benchmarks/quality_page.tsv"
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=memory_of_quality_page,
+        runtime=minutes_of_quality_page,
     params:
         plan=PLAN,
         digest=project_digest("quality_page"),

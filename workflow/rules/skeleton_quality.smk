@@ -43,6 +43,9 @@ rule skeleton_quality_table:
         f"{ROOT}/benchmarks/skeleton_quality_table.tsv"
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=memory_of_table("skeleton"),
+        runtime=minutes_of_table("skeleton"),
     params:
         plan=PLAN,
         digest=project_digest("skeleton_quality_table"),
@@ -69,6 +72,9 @@ rule figure_skeleton_quality:
         benchmark_of("figure_skeleton_quality")
     conda:
         "../../envs/report.yaml"
+    resources:
+        mem_mb=memory_of_quality_figure("skeleton"),
+        runtime=minutes_of_quality_figure,
     params:
         plan=PLAN,
         digest=project_digest("quality_page"),
