@@ -13,7 +13,7 @@ def tables_of_quality(wildcards):
 
 
 def refused_layers(wildcards):
-    """The outputs of the rule that fails for each refused layer: asked for last, so that the others finish."""
+    """What fails for each refused layer, asked for last, so that the others finish."""
     return [
         f"{ROOT}/{dataset}/receipts/{layer}/refused"
         for dataset, data in planned()["datasets"].items()
