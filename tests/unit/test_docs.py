@@ -18,7 +18,7 @@ from ophiolite.plan import model
 from ophiolite.plan.paper_scale import ScaleRow
 from ophiolite.report.tables import STAGE_COLUMNS
 from ophiolite.sources.fetch import receipt_bytes
-from ophiolite.stages import mesh, mesh_quality_table, objects, pyramid_quality_table, skeleton
+from ophiolite.stages import mesh, mesh_quality_table, objects, pyramid_quality_table, skeleton, skeleton_quality_table
 from ophiolite.stages.fragment_index import INDEX
 from ophiolite.stages.pyramid_quality import SUMS
 from ophiolite.stages.timings import COLUMNS
@@ -63,6 +63,7 @@ def object_columns() -> list[str]:
         ("Timings", [field.name for field in fields(ScaleRow)]),
         ("Pyramid quality", [*SUMS, *pyramid_quality_table.COLUMNS]),
         ("Mesh quality", mesh_quality_table.COLUMNS),
+        ("Skeleton quality", skeleton_quality_table.COLUMNS),
         ("Fragment index", INDEX.names),
         ("Label statistics", STATS.names),
         ("Object tables", object_columns()),
@@ -76,6 +77,7 @@ def object_columns() -> list[str]:
         "scale",
         "pyramid",
         "meshes",
+        "skeletons",
         "index",
         "statistics",
         "objects",

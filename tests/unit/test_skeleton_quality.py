@@ -15,7 +15,7 @@ from bone_shapes import NM, ORIGIN, bones, ring, tubes
 from ophiolite.config.load import parse_config
 from ophiolite.errors import FormatError
 from ophiolite.kernels.skeleton_borders import BorderMeasures, border_measures
-from ophiolite.kernels.skeleton_measure import Bones, distance_field
+from ophiolite.kernels.skeleton_measure import Bones, component_measures, distance_field
 from ophiolite.kernels.skeleton_truth import Centreline, truth_measures
 from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import Speeds
@@ -137,19 +137,23 @@ def test_faults_are_told_gravest_first() -> None:
     assert gravity_of({"radius_error_share": 0.2}) == 0
 
 
-def project(folder: Path) -> ProjectPlan:
+def project(
+    folder: Path, settings: dict[str, Any] | None = None, bones_of: dict[int, Bones] | None = None, hollow: Any = None
+) -> ProjectPlan:
     """Two tubes and a cube, across two tasks; skeletons of the tubes, the second one broken in every way."""
     labels = np.zeros(BOX, np.uint64)
     labels[tubes(BOX, [[(-20, 8, 8), (80, 8, 8)]], 40.0)] = 5
     labels[tubes(BOX, [[(-20, 22, 22), (80, 22, 22)]], 40.0)] = 2**53 + 1
     labels[2:6, 20:24, 2:6] = 9
+    if hollow is not None:
+        labels[hollow] = 0
     with h5py.File(folder / "s.h5", "w") as file:
         file["v"] = labels.T
     layer = {
         "type": "segmentation",
         "source": f"{folder}/s.h5:/v",
         "resolution_nm": NM.tolist(),
-        "skeleton": {"mip": 0, "task_vx": [32, 32, 32], "dust_vx": 0},
+        "skeleton": {"mip": 0, "task_vx": [32, 32, 32], "dust_vx": 0, "min_cable_nm": 100} | (settings or {}),
     }
     config = {"project": "p", "store": str(folder / "results"), "datasets": {"d": {"layers": {"v": layer}}}}
     plan = make_plan(parse_config(config, "test"), Path(), Speeds())
@@ -165,7 +169,7 @@ def project(folder: Path) -> ProjectPlan:
     write_info(Job(plan, store, "skeleton_shards", "d", "v", "", 1))
     spec = ShardingSpec.from_json(volume.skeleton.sharding, "test")
     depth = distance_field(labels == 5, NM)[20, 8, 8]
-    found = {5: bones([[(0, 8, 8), (59, 8, 8)]], depth), 2**53 + 1: broken()}
+    found = {5: bones([[(0, 8, 8), (59, 8, 8)]], depth), 2**53 + 1: broken()} if bones_of is None else bones_of
     for shard in range(spec.shards):
         entries = [
             (label, b"", encode_skeleton(b.vertices_nm.astype("f4"), b.edges.astype("u4"), [b.radius_nm.astype("f4")]))
@@ -191,7 +195,7 @@ def test_a_layers_skeletons_are_measured_where_they_stand(tmp_path: Path) -> Non
     assert volume.skeleton is not None
     for name in volume.skeleton.job_names():
         run_skeleton_quality(Job(plan, store, "skeleton_quality", "d", "v", name, 1))
-    assert write_table(plan, store) == 2
+    assert write_table(plan, store) == 3
     table = pd.read_parquet(store.local("tables/skeleton_quality.parquet")).set_index("label", drop=False)
     good, bad = table.loc[5], table.loc[2**53 + 1]
     assert good["faults"] == ""
@@ -210,7 +214,8 @@ def test_a_layers_skeletons_are_measured_where_they_stand(tmp_path: Path) -> Non
     assert [name.strip('"') for name in header.split(",")] == list(COLUMNS)
     section = skeleton_section(plan, store)
     text = " ".join(section.text)
-    assert "2 of 2 skeletons were measured" in text
+    assert "d/v: 2 of 3 objects have a skeleton: 1 short. 2 were measured." in text
+    assert "d/v: scale 4 (the paper's: 3), const_nm 10 (the paper's: 50)." in str(section.tables[0].note)
     assert "1 are broken" in text
     assert section.figures[-1].links[0] == (str(2**53 + 1), f"object?dataset=d&layer=v&label={2**53 + 1}")
     first = store.read(part_paths(plan, "d", "v")[0])
@@ -229,14 +234,99 @@ def test_what_is_too_large_is_counted_and_not_measured(tmp_path: Path, monkeypat
     plan = project(tmp_path)
     store = Store(tmp_path / "results" / "p")
     monkeypatch.setattr(skeleton_quality, "_BYTES_PER_VX", 10**9)
-    run_skeleton_quality(Job(plan, store, "skeleton_quality", "d", "v", "0", 1))
-    table = read_parts(store, part_paths(plan, "d", "v")[:1]).to_pandas()
-    assert len(table) > 0
-    assert set(table["status"]) == {"too large"}
-    assert table["cable_um"].notna().all()
+    table = measured(plan, store).reset_index(drop=True)
+    assert table["status"].tolist() == ["too large", "without skeleton, too large to judge", "too large"]
+    assert table["cable_um"].notna().tolist() == [True, False, True]
     assert table["coverage"].isna().all()
     text = " ".join(paragraphs("d/v", table))
-    assert text == f"d/v: 0 of {len(table)} skeletons were measured ({len(table)} too large)."
+    assert text == (
+        "d/v: 2 of 3 objects have a skeleton: 1 without skeleton, too large to judge. 0 were measured (2 too large)."
+    )
+
+
+def measured(plan: ProjectPlan, store: Store) -> pd.DataFrame:
+    volume = plan.datasets["d"].layers["v"]
+    assert isinstance(volume, VolumePlan)
+    assert volume.skeleton is not None
+    for name in volume.skeleton.job_names():
+        run_skeleton_quality(Job(plan, store, "skeleton_quality", "d", "v", name, 1))
+    table: pd.DataFrame = read_parts(store, part_paths(plan, "d", "v")).to_pandas()
+    return table.set_index("label", drop=False)
+
+
+LINE = [[(0, 8, 8), (59, 8, 8)]]
+
+
+def test_a_lost_skeleton_is_named_and_one_of_nothing_too(tmp_path: Path) -> None:
+    plan = project(tmp_path, bones_of={5: bones(LINE, 40.0), 77: bones(LINE)})
+    store = Store(tmp_path / "results" / "p")
+    table = measured(plan, store)
+    assert table["status"].to_dict() == {
+        5: "measured", 9: "short", 77: "without voxels", 2**53 + 1: "without skeleton",
+    }  # fmt: skip
+    assert table.loc[2**53 + 1, "faults"] == "no skeleton"
+    assert table.loc[77, "faults"] == "a skeleton of a label without voxels"
+    assert table["gravity"].tolist() == [0, 0, 10, 10]
+    section = skeleton_section(plan, store)
+    assert "1 of 3 objects have a skeleton: 1 short, 1 without skeleton, 1 without voxels." in section.text[0]
+    assert any(str(2**53 + 1) in row for row in section.tables[1].rows)
+
+
+@pytest.mark.parametrize(
+    ("settings", "status"),
+    [
+        ({"dust_vx": 100}, "dust"),
+        ({"exclude_labels": [9]}, "not asked for"),
+        ({"labels": [5]}, "not asked for"),
+        ({"min_cable_nm": 40}, "short"),
+    ],
+)
+def test_what_has_no_skeleton_by_the_settings_is_no_fault(
+    tmp_path: Path, settings: dict[str, Any], status: str
+) -> None:
+    row = measured(project(tmp_path, settings), Store(tmp_path / "results" / "p")).loc[9]
+    assert (row["status"], row["faults"], row["gravity"]) == (status, "", 0)
+
+
+HOLLOW = tubes(BOX, [[(4, 8, 8), (27, 8, 8)]], 16.0)
+
+
+def test_a_hollow_tube_is_measured_as_it_was_filled(tmp_path: Path) -> None:
+    for fill in (False, True):
+        folder = tmp_path / str(fill)
+        folder.mkdir()
+        row = measured(project(folder, {"fill_holes": fill}, hollow=HOLLOW), Store(folder / "results" / "p")).loc[5]
+        assert row["filled_vx"] == (int(HOLLOW.sum()) if fill else 0)
+        assert (row["outside_label"] == 0) == fill
+        assert ("outside the object" in row["faults"]) != fill
+
+
+def test_nuclei_merged_into_somata_are_not_outside(tmp_path: Path) -> None:
+    plan, store = project(tmp_path, {"fix_avocados": True}, hollow=HOLLOW), Store(tmp_path / "results" / "p")
+    table = measured(plan, store)
+    assert table["outside_label"].isna().all()
+    assert not table["faults"].str.contains("outside the object").any()
+    assert "not judged where nuclei" in skeleton_section(plan, store).text[1]
+
+
+def test_the_papers_settings_are_called_so(tmp_path: Path) -> None:
+    plan, store = project(tmp_path, {"scale": 3, "const_nm": 50}), Store(tmp_path / "results" / "p")
+    measured(plan, store)
+    assert "d/v: the same settings." in str(skeleton_section(plan, store).tables[0].note)
+
+
+def test_small_parts_without_skeleton_are_no_fault() -> None:
+    mask = TUBE.copy()
+    mask[:, 0:2, 0:2] = False
+    mask[10:13, 1:3, 1:3] = True
+    found = component_measures(bones([AXIS]), mask, ORIGIN, NM, 5, 200.0)
+    assert (found.objects, found.missed, found.short) == (2, 0, 1)
+    assert component_measures(bones([AXIS]), mask, ORIGIN, NM, 5, 20.0).missed == 1
+
+
+def test_a_complaint_without_ridge_says_so() -> None:
+    row = {"faults": "", "outside_mesh_share": 0.0, "ridge_p95_nm": float("nan")}
+    assert figures.complaint(row) == "no fault; its distance to the middle cannot be measured"
 
 
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:

@@ -23,15 +23,24 @@ FAULTS: Mapping[str, tuple[int, float, Callable[[float], str]]] = {
     "radius_error_share": (2, MOST_RADIUS_ERROR, lambda v: f"radii {v:.0%} off".replace("%", " %")),
 }
 
+# Status -> gravity and what is said of it; the others are no faults.
+STATUS_FAULTS: Mapping[str, tuple[int, str]] = {
+    "without skeleton": (10, "no skeleton"),
+    "without voxels": (10, "a skeleton of a label without voxels"),
+    "without skeleton, too large to judge": (9, "no skeleton, in a box too large to say why"),
+}
+
 
 def faults_of(row: Mapping[str, Any]) -> list[str]:
     """The faults of one skeleton in words, gravest first; none where nothing is wrong or measured."""
-    return [say(float(row[name])) for name, (_, _, say) in FAULTS.items() if _is_fault(row, name)]
+    lost = [STATUS_FAULTS[row["status"]][1]] if row.get("status") in STATUS_FAULTS else []
+    return lost + [say(float(row[name])) for name, (_, _, say) in FAULTS.items() if _is_fault(row, name)]
 
 
 def gravity_of(row: Mapping[str, Any]) -> int:
     """How grave the faults of one skeleton are together; 0 without any."""
-    return sum(weight for name, (weight, _, _) in FAULTS.items() if _is_fault(row, name))
+    lost = STATUS_FAULTS[row["status"]][0] if row.get("status") in STATUS_FAULTS else 0
+    return lost + sum(weight for name, (weight, _, _) in FAULTS.items() if _is_fault(row, name))
 
 
 def _is_fault(row: Mapping[str, Any], name: str) -> bool:

@@ -43,6 +43,8 @@ def complaint(row: Any) -> str:
         return (
             f"{100 * row['outside_mesh_share']:.2g} % outside its mesh, by {row['outside_mesh_max_nm']:.3g} nm at most"
         )
+    if not np.isfinite(row["ridge_p95_nm"]):
+        return "no fault; its distance to the middle cannot be measured"
     return f"no fault; 95 % of it within {row['ridge_p95_nm']:.3g} nm of the middle"
 
 

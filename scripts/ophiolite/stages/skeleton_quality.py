@@ -1,4 +1,7 @@
-"""What a job measures of the skeletons of one merge job: as they stand in the shards, against their objects."""
+"""What a job measures of the skeletons of one merge job: as they stand in the shards, against their objects.
+
+With `fill_holes` an object's mask is filled first, task by task as skeletonizing does.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import FormatError, explain
 from ophiolite.geometry import Box, morton
 from ophiolite.geometry.pyramid import coarse_box
+from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.inside_mesh import inside_mesh
 from ophiolite.kernels.label_stats import centroids_vx
 from ophiolite.kernels.mesh_measure import Surface
@@ -25,6 +29,7 @@ from ophiolite.kernels.skeleton_measure import (
     component_measures,
     distance_field,
     graph_measures,
+    longest_part_nm,
     place_measures,
 )
 from ophiolite.kernels.skeleton_truth import Centreline, truth_measures
@@ -32,6 +37,7 @@ from ophiolite.kernels.thinning import thinning_measures
 from ophiolite.layers.label_masks import LabelMasks
 from ophiolite.layers.objects import MeshReader, SkeletonReader
 from ophiolite.layers.volume import VolumeReader
+from ophiolite.precomputed.sharding import locate
 from ophiolite.report.skeleton_faults import faults_of, gravity_of
 from ophiolite.sample.files import TRUTH_VERSION, truth_path
 from ophiolite.stages.job import Job
@@ -41,9 +47,15 @@ from ophiolite.stages.skeleton_quality_table import table_bytes
 
 SAY_EVERY = 100
 # Of a job's memory, what decoded chunks may take; and bytes per voxel of a box at the peak: its mask and distance
-# field, or what thinning or the numbering of components takes beside the mask.
+# field, or what thinning or the numbering of components takes beside the mask; and where cavities are filled.
 _CACHE_SHARE = 4
 _BYTES_PER_VX = 6
+_BYTES_PER_VX_FILLED = 9
+# An object is held to have lost its skeleton where the box of its longest part is this much longer than the shortest
+# cable kept: a ball's centreline is 1 / sqrt(3) of the diagonal of its box, and ends short of its surface. And voxels
+# along a diagonal, for where all cables are kept: a few voxels may have no centreline.
+_CLEARLY = 2.0
+_LEAST_VOXELS = 4
 _ONE = (1, 1, 1)
 
 
@@ -66,29 +78,39 @@ class _Truth:
 
 
 def run_skeleton_quality(job: Job) -> int:
-    """Measure every skeleton in the shards of one merge job, write its part of the table; returns how many."""
+    """Measure every label whose skeleton belongs to one merge job, write its part of the table; returns how many."""
     measure = _Measure(job)
-    owned = sorted(_owned(job, measure.stored), key=measure.place)
-    rows, slowest = [], (0.0, 0)
+    owned = sorted(_owned(job), key=measure.place)
+    known = {own.label for own in owned}
+    lost = [{"label": label, "status": "without voxels"} for label in sorted(measure.stored - known)]
+    found, slowest = lost, (0.0, 0)
     for number, own in enumerate(owned, 1):
         started = time.process_time()
-        row = {"dataset": job.dataset, "layer": job.layer} | measure.row(own)
-        rows.append(row | {"faults": "; ".join(faults_of(row)), "gravity": gravity_of(row)})
+        found.append(measure.row(own))
         slowest = max(slowest, (time.process_time() - started, own.label))
         if number % SAY_EVERY == 0:
             job.say(f"{number} of {len(owned)} labels")
-    if rows:
+    rows = [
+        {"dataset": job.dataset, "layer": job.layer, "faults": "; ".join(faults_of(row)), "gravity": gravity_of(row)}
+        | row
+        for row in found
+    ]
+    if owned:
         job.say(f"the slowest label was {slowest[1]}: {slowest[0]:.1f} s")
     job.store.write(job.paths.quality(job.rule, job.item), table_bytes(sorted(rows, key=lambda row: int(row["label"]))))
     return len(rows)
 
 
-def _owned(job: Job, stored: NDArray[np.uint64]) -> Iterator[_Own]:
-    """The labels of which skeletons are stored, from the statistics of the whole layer, part by part."""
+def _owned(job: Job) -> Iterator[_Own]:
+    """The labels with voxels whose skeleton belongs in the shards of this merge job, part by part of the statistics."""
+    plan = job.product("skeleton")
+    shards = shards_of_job(plan, int(job.item))
+    spec = SkeletonReader(job.store, f"{job.paths.layer_folder}/{plan.folder}").spec
     resolution = np.array(job.volume.scales[0].resolution_nm)
     for stats in reduced_statistics(job):
         centroids = centroids_vx(stats) * resolution
-        for row in np.flatnonzero(np.isin(stats.labels, stored)).tolist():
+        number, _ = locate(spec, stats.labels)
+        for row in np.flatnonzero((number >= shards.start) & (number < shards.stop)).tolist():
             (x, y, z), (u, v, w) = stats.start[row].tolist(), stats.stop[row].tolist()
             yield _Own(int(stats.labels[row]), int(stats.voxels[row]), Box((x, y, z), (u, v, w)), centroids[row])
 
@@ -140,9 +162,16 @@ class _Measure:
         settings = job.project.config["quality"]
         self._samples = int(settings["samples"])
         self._min_vx = int(settings["min_skeleton_vx"])
-        self._most_vx = min(int(settings["max_box_mvx"]) * 10**6, memory // 2 // _BYTES_PER_VX)
+        options = self._plan.options
+        self._fill_holes = bool(options["fragments"]["fill_holes"])
+        self._avocados = bool(options["fragments"]["fix_avocados"])
+        self._least_nm = max(
+            _CLEARLY * float(options["shards"]["min_cable_nm"]), _LEAST_VOXELS * float(np.linalg.norm(self._voxel_nm))
+        )
+        per_vx = max(_BYTES_PER_VX, _BYTES_PER_VX_FILLED if self._fill_holes else 0)
+        self._most_vx = min(int(settings["max_box_mvx"]) * 10**6, memory // 2 // per_vx)
         self._truth = read_truth(job.volume.source.text)
-        self.stored = self._skeletons.keys(shards_of_job(self._plan, int(job.item)))
+        self.stored = set(self._skeletons.keys(shards_of_job(self._plan, int(job.item))).tolist())
         start, step, tasks = self._scale.box.start, self._plan.task_vx, self._plan.tasks
         self._planes = [[start[d] + i * step[d] for i in range(1, tasks[d])] for d in range(3)]
 
@@ -155,6 +184,9 @@ class _Measure:
 
     def row(self, own: _Own) -> dict[str, Any]:
         """All measures of one label."""
+        box = coarse_box(own.box, self._scale.factor).grow(_ONE, _ONE).intersect(self._scale.box)
+        if own.label not in self.stored:
+            return {"label": own.label, "voxels": own.voxels, "status": self._reason(own, box)}
         read = self._skeletons.read(own.label)
         assert read is not None
         bones = Bones(
@@ -173,13 +205,38 @@ class _Measure:
             "centroid_object_nm": _apart(graph.centroid_nm, own.centroid_nm),
         }
         out |= self._against_mesh(own.label, bones) | self._against_truth(own.label, bones)
-        box = coarse_box(own.box, self._scale.factor).grow(_ONE, _ONE).intersect(self._scale.box)
         if box.volume > self._most_vx:
             return out | {"status": "too large"}
         mask = self._masks.read(own.label, box).view(np.bool_)
+        out["filled_vx"] = self._fill(mask, box) if self._fill_holes else 0
         if mask.all():
             return out | {"status": "fills the volume"}
         return out | {"status": "measured"} | self._against_voxels(own, bones, graph, mask, box)
+
+    def _reason(self, own: _Own, box: Box) -> str:
+        """Why a label has no skeleton."""
+        options = self._plan.options
+        chosen = [int(v) for v in options["labels"]]
+        if (chosen and own.label not in chosen) or own.label in [int(v) for v in options["exclude_labels"]]:
+            return "not asked for"
+        if own.voxels < options["dust_vx"]:
+            return "dust"
+        if box.volume > self._most_vx:
+            return "without skeleton, too large to judge"
+        mask = self._masks.read(own.label, box).view(np.bool_)
+        if not mask.any():
+            return "no voxel at the skeleton mip"
+        return "short" if longest_part_nm(mask, self._voxel_nm) < self._least_nm else "without skeleton"
+
+    def _fill(self, mask: NDArray[np.bool_], box: Box) -> int:
+        """Fill in place the cavities that lie within one task, each with the plane it shares; returns the voxels."""
+        before = int(np.count_nonzero(mask))
+        for i, j, k in np.ndindex(*self._plan.tasks):
+            part = self._plan.task_core((i, j, k), self._scale.box).grow((0, 0, 0), _ONE).intersect(box)
+            if all(n > 0 for n in part.shape):
+                view = mask[part.slices(box.start)]
+                view |= cavities(view)
+        return int(np.count_nonzero(mask)) - before
 
     def _against_voxels(
         self, own: _Own, bones: Bones, graph: GraphMeasures, mask: NDArray[np.bool_], box: Box
@@ -187,8 +244,8 @@ class _Measure:
         out: dict[str, Any] = {}
         if own.voxels >= self._min_vx:
             out |= _against_thinning(graph, thinning_measures(mask, box.start, self._voxel_nm), self._voxel_nm)
-        least = self._min_vx / float(np.prod(self._scale.factor))
-        parts = component_measures(bones, mask, box.start, self._voxel_nm, least)
+        least = max(self._min_vx, int(self._plan.options["dust_vx"])) / float(np.prod(self._scale.factor))
+        parts = component_measures(bones, mask, box.start, self._voxel_nm, least, self._least_nm)
         field = distance_field(mask, self._voxel_nm)
         place = place_measures(bones, mask, field, box.start, self._voxel_nm)
         border = border_measures(bones, mask, field, box.start, self._voxel_nm, self._planes)
@@ -196,9 +253,11 @@ class _Measure:
         return out | {
             "object_components": parts.objects,
             "components_missed": parts.missed,
+            "components_short": parts.short,
             "components_split": parts.split,
-            "outside_label": place.outside,
-            "outside_label_share": place.outside / graph.vertices,
+            # Nuclei merged into their somata are of other labels, and the skeleton may run through them.
+            "outside_label": None if self._avocados else place.outside,
+            "outside_label_share": None if self._avocados else place.outside / graph.vertices,
             "ridge_mean_nm": _mean(place.ridge_nm),
             "ridge_p95_nm": _percentile(place.ridge_nm),
             "radius_error_mean_nm": _mean(error),

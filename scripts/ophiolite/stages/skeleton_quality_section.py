@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ophiolite.layers.store import Store
-from ophiolite.plan.model import ProjectPlan
+from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.report.page import Figure, Section, Table
 from ophiolite.report.skeleton_quality_figures import PAPER_OUTSIDE_SHARE, WORST, complaint, worst
 from ophiolite.stages.skeleton_quality_table import part_paths, read_parts
@@ -40,6 +40,14 @@ FIGURES = {
         "centrelines are known, the distance of vertices to them.",
     ),
 }
+PAPER_SETTINGS = {
+    "scale": 3.0,
+    "const_nm": 50.0,
+    "soma_detect_nm": 1100.0,
+    "soma_accept_nm": 3500.0,
+    "soma_scale": 1.0,
+    "soma_const_nm": 300.0,
+}
 PAPER_TERMINALS = "1,169"
 PAPER_LEE_TERMINALS = "3,541 (Fiji)"
 LISTED = 20
@@ -63,7 +71,10 @@ def skeleton_section(plan: ProjectPlan, store: Store) -> Section:
         title="Skeletons",
         text=[*text, LINKS.format(results=f"{plan.store}/{plan.project}")],
         tables=[
-            _measures({"/".join(place): table for place, table in tables.items()}),
+            _measures(
+                {"/".join(place): table for place, table in tables.items()},
+                " ".join(_settings(plan, *place) for place in tables),
+            ),
             *_faults(tables),
             *_not_measured(tables),
         ],
@@ -74,19 +85,23 @@ def skeleton_section(plan: ProjectPlan, store: Store) -> Section:
 def paragraphs(name: str, table: pd.DataFrame) -> Iterator[str]:
     """What a layer's table amounts to, in words."""
     measured = table[table["status"] == "measured"]
-    states = table.loc[table["status"] != "measured", "status"].astype(str).tolist()
-    others = ", ".join(f"{states.count(state):,} {state}" for state in sorted(set(states)))
-    yield f"{name}: {len(measured):,} of {len(table):,} skeletons were measured" + (f" ({others})." if others else ".")
+    having = table[table["vertices"].notna()]
+    objects = int(table["voxels"].notna().sum())
+    text = f"{name}: {len(having):,} of {objects:,} objects have a skeleton"
+    text += _states(table[table["vertices"].isna()], ": {}")
+    yield f"{text}. {len(measured):,} were measured{_states(having[having['status'] != 'measured'], ' ({})')}."
     if not len(measured):
         return
-    outside, vertices = int(measured["outside_label"].sum()), int(measured["vertices"].sum())
+    judged = measured[measured["outside_label"].notna()]
+    outside, vertices = int(judged["outside_label"].sum()), int(judged["vertices"].sum())
     text = f"{_none(outside)} of {vertices:,} vertices lie outside the voxels of their object"
+    if not len(judged):
+        text = "Whether vertices lie outside their object is not judged where nuclei are merged into somata"
     if tested := int(table["mesh_tested"].sum()):
         share = table["outside_mesh"].sum() / tested
         text += (
             f", {100 * share:.2g} % outside its mesh, by at most {table['outside_mesh_max_nm'].max():.3g} nm (the "
-            f"paper: {100 * PAPER_OUTSIDE_SHARE:g} %). Meshes are simplified, so that thin parts of a mesh can miss "
-            "the middle of their voxels"
+            f"paper: {100 * PAPER_OUTSIDE_SHARE:g} %)"
         )
     yield text + "."
     thinned = measured[measured["lee_terminals"].notna()]
@@ -121,7 +136,25 @@ def _borders(measured: pd.DataFrame) -> str:
     )
 
 
-def _measures(tables: dict[str, pd.DataFrame]) -> Table:
+def _states(table: pd.DataFrame, form: str) -> str:
+    """How many rows are of each status, put into `form`; nothing where there are none."""
+    counts = table["status"].astype(str).value_counts().to_dict()
+    return form.format(", ".join(f"{counts[state]:,} {state}" for state in sorted(counts))) if counts else ""
+
+
+def _settings(plan: ProjectPlan, dataset: str, layer: str) -> str:
+    """How the settings of a layer differ from the paper's, in words."""
+    volume = plan.datasets[dataset].layers[layer]
+    assert isinstance(volume, VolumePlan)
+    assert volume.skeleton is not None
+    used = volume.skeleton.options["fragments"]
+    other = [(name, float(used[name]), value) for name, value in PAPER_SETTINGS.items() if used[name] != value]
+    if not other:
+        return f"{dataset}/{layer}: the same settings."
+    return f"{dataset}/{layer}: " + ", ".join(f"{n} {v:g} (the paper's: {paper:g})" for n, v, paper in other) + "."
+
+
+def _measures(tables: dict[str, pd.DataFrame], settings: str) -> Table:
     measured = [table[table["status"] == "measured"] for table in tables.values()]
     rows = [(name, *(_value(value(t)) for t in measured), paper) for name, value, paper in _ROWS]
     return Table(
@@ -129,8 +162,7 @@ def _measures(tables: dict[str, pd.DataFrame]) -> Table:
         rows,
         text_columns=(0, len(tables) + 1),
         title="Beside the paper",
-        note="The paper measured objects of 1,000 voxels or more of CREMI, other data than these, with the settings "
-        "that config/cremi.yaml names; a dash is what it does not say.",
+        note=f"The paper measured objects of 1,000 voxels or more of CREMI. {settings} A dash is what it does not say.",
     )
 
 
@@ -142,6 +174,7 @@ def _percent(part: str, whole: str) -> Any:
     return lambda t: 100 * t[part].sum() / t[whole].sum() if t[whole].sum() else None
 
 
+_outside = _percent("outside_label", "vertices")
 _ROWS: tuple[tuple[str, Any, str], ...] = (
     ("skeletons measured", len, "–"),
     ("terminals", lambda t: int(_thinned(t)["terminals"].sum()), PAPER_TERMINALS),
@@ -149,11 +182,12 @@ _ROWS: tuple[tuple[str, Any, str], ...] = (
     ("cable, % of that of thinning, median object", lambda t: 100 * t["cable_ratio"].median(), "–"),
     ("centroid distance to thinning, mean, voxels", lambda t: t["centroid_lee_vx"].mean(), "–"),
     ("vertices outside the mesh, %", _percent("outside_mesh", "mesh_tested"), f"{100 * PAPER_OUTSIDE_SHARE:g}"),
-    ("vertices outside the voxels, %", _percent("outside_label", "vertices"), "–"),
+    ("vertices outside the voxels, %", lambda t: _outside(t[t["outside_label"].notna()]), "–"),
     ("loops", lambda t: int(t["loops"].sum()), "–"),
     ("loops of thinning", lambda t: int(t["lee_loops"].sum()), "–"),
     ("components split", lambda t: int(t["components_split"].sum()), "–"),
     ("components of objects without skeleton", lambda t: int(t["components_missed"].sum()), "–"),
+    ("components too small for one", lambda t: int(t["components_short"].sum()), "–"),
     ("distance to the ridge, median object, nm", lambda t: t["ridge_mean_nm"].median(), "–"),
     ("error of the radius, mean of objects, %", lambda t: 100 * t["radius_error_share"].mean(), "–"),
     ("covered by the balls of vertices, median object, %", lambda t: 100 * t["coverage"].median(), "–"),
@@ -191,7 +225,7 @@ def _not_measured(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table
             rows.append(("/".join(place), state, f"{len(labels):,}", ", ".join(labels[:LISTED]) + more))
     if rows:
         headers = ("layer", "why", "objects", f"which, the largest {LISTED} at most")
-        yield Table(headers, rows, text_columns=(0, 1, 3), title="Skeletons not measured")
+        yield Table(headers, rows, text_columns=(0, 1, 3), title="Objects not measured")
 
 
 def _figures(store: Store, dataset: str, layer: str, table: pd.DataFrame) -> Iterator[Figure]:
