@@ -7,9 +7,10 @@ rule compression:
         f"{ROOT}/tables/compression.parquet",
         figures_of_compression,
         f"{ROOT}/compression.html",
+        refused_layers,
 
 
-# It takes all cores so that nothing else runs beside it, and uses one.
+# It takes all cores of the local machine so that nothing else runs beside it, and uses one.
 rule compression_codec:
     input:
         receipt("layer_done"),
@@ -21,7 +22,7 @@ rule compression_codec:
         benchmark_of("compression_codec")
     conda:
         "../../envs/volume.yaml"
-    threads: lambda wildcards: workflow.cores
+    threads: cores_of_compression
     resources:
         mem_mb=memory_of_compression,
         runtime=lambda wildcards, attempt: 120 * attempt,

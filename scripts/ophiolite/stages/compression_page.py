@@ -10,6 +10,7 @@ from ophiolite.plan.model import ProjectPlan
 from ophiolite.report.compression_advice import READERS, advice, faults, number, records
 from ophiolite.report.compression_paper import NAME, paper_values
 from ophiolite.report.page import Figure, Section, Table, human_bytes, render_sections
+from ophiolite.stages.report import with_refusals
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,8 @@ READER_NOTE = (
 WHENCE = {"layer": "", "source": ", read from its source since the layer itself is lossy"}
 PAPER_NOTE = (
     f"{NAME} measured CREMI on one core of an Apple M1, through CloudVolume; another volume on another machine."
+    " Of the decoding of its labels the paper gives a span over the second stages; here and in the figures stands the"
+    " middle of it."
 )
 MEASURED_NOTE = (
     "Speeds in million voxels per second; decoding is the median of its repeats, after one pass to warm up. All"
@@ -59,8 +62,9 @@ def build_compression_page(plan: ProjectPlan, store: Store) -> str:
     layers = [(str(d), str(name), rows) for (d, name), rows in table.groupby(["dataset", "layer"])]
     sections = [_layer_section(rows, store, dataset, name) for dataset, name, rows in layers]
     numbers = [part for dataset, name, rows in layers for part in _all_numbers(f"{dataset}/{name}", rows)]
-    sections += [_readers_section(table), Section("numbers", "All measurements", [MEASURED_NOTE], numbers)]
-    return render_sections(plan.project, "Ophiolite benchmark of encodings", [], sections)
+    if sections:
+        sections += [_readers_section(table), Section("numbers", "All measurements", [MEASURED_NOTE], numbers)]
+    return render_sections(plan.project, "Ophiolite benchmark of encodings", [], with_refusals(plan, sections))
 
 
 def _layer_section(rows: pd.DataFrame, store: Store, dataset: str, layer: str) -> Section:

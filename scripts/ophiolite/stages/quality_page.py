@@ -7,6 +7,7 @@ from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.report.page import render_sections
 from ophiolite.stages.mesh_quality_section import mesh_section
 from ophiolite.stages.pyramid_quality_section import pyramid_section
+from ophiolite.stages.report import with_refusals
 from ophiolite.stages.skeleton_quality_section import skeleton_section
 
 SECTIONS = {"pyramid": pyramid_section, "mesh": mesh_section, "skeleton": skeleton_section}
@@ -20,7 +21,7 @@ def build_quality_page(plan: ProjectPlan, store: Store) -> str:
         for kind, build in SECTIONS.items()
         if kind in kinds and store.exists(f"tables/{kind}_quality.parquet")
     ]
-    return render_sections(plan.project, "Ophiolite quality report", [], made)
+    return render_sections(plan.project, "Ophiolite quality report", [], with_refusals(plan, made))
 
 
 def _kinds(plan: ProjectPlan) -> set[str]:
