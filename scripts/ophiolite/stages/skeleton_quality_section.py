@@ -138,8 +138,9 @@ def _borders(measured: pd.DataFrame) -> str:
 
 def _states(table: pd.DataFrame, form: str) -> str:
     """How many rows are of each status, put into `form`; nothing where there are none."""
-    counts = table["status"].astype(str).value_counts().to_dict()
-    return form.format(", ".join(f"{counts[state]:,} {state}" for state in sorted(counts))) if counts else ""
+    states = table["status"].astype(str).tolist()
+    counts = ", ".join(f"{states.count(state):,} {state}" for state in sorted(set(states)))
+    return form.format(counts) if counts else ""
 
 
 def _settings(plan: ProjectPlan, dataset: str, layer: str) -> str:
