@@ -88,7 +88,7 @@ def test_advice_for_labels() -> None:
     said = advice(table(LABELS))
     assert "Smallest without loss: crackle + gzip, libdeflate 6, 800 times" in said
     assert "Neuroglancer and TensorStore cannot read it right" in said
-    assert "Of those that every reader takes: compressed segmentation + brotli 5, 400 times." in said
+    assert "every reader takes: compressed segmentation + brotli 5, 400 times (only as single files from a ser" in said
     assert "Fastest to decode of those that save a tenth: compressed segmentation, the codec alone at 276 MVx/s" in said
     # Of two that are as good as equal that which encodes faster; brotli is no choice for shards.
     assert "in shards too: compressed segmentation + gzip, libdeflate 6, 7.37 ms" in said
@@ -209,3 +209,36 @@ def test_a_table_without_layers_has_its_columns(tmp_path: Path) -> None:
     text, binary = compression_tables(project([]), Store(tmp_path))
     assert pq.read_table(io.BytesIO(binary)).column_names == list(COLUMNS)
     assert len(text.decode().splitlines()) == 1
+
+
+def test_what_the_workflow_writes_is_named_with_its_line() -> None:
+    assert (
+        "that this workflow writes: crackle + gzip, libdeflate 6, 800 times, with"
+        " `pyramid: {encoding: crackle, gzip: true}`." in advice(table(LABELS))
+    )
+    assert "with `pyramid: {encoding: jxl, quality: 100}`." in advice(table(IMAGE))
+    served = [row("segmentation", 2, "brotli 5", 20_000, 50, 190)]
+    assert "every reader takes it (only as single files from a server)." in advice(table(served))
+    assert "can be set to none of those" in advice(table(served))
+
+
+def test_a_lossy_encoding_that_happens_to_be_exact_is_not_without_loss() -> None:
+    black = row("image", 1, "none", 1000, 300, 400, lossless=True)
+    said = advice(table([*IMAGE, black]))
+    assert "Smallest without loss: jxl lossless" in said
+    assert "Smallest of the lossy ones: jpeg 85" in said
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_figures_and_page_survive_faults_everywhere(measured: bool, tmp_path: Path) -> None:
+    rows = [{**r, "fault": "the bytes are damaged", "lossless": None} for r in full("image")]
+    if not measured:
+        rows = [{**r, **{n: None for n in r if "mvx_s" in n or n in ("bytes", "ratio", "cpu_share")}} for r in rows]
+    store, found = Store(tmp_path), table(rows)
+    store.make_folder("figures")
+    for draw, figure in ((draw_factor, "factor"), (draw_speed, "speed"), (draw_tradeoff, "tradeoff")):
+        draw(found, tmp_path / "figures" / f"d.l.compression_{figure}.svg")
+    store.write("tables/compression.parquet", table_bytes(rows))
+    page = build_compression_page(project(["l"]), store)
+    assert page.count("<svg") == 3
+    assert "nothing can be advised" in page

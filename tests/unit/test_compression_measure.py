@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,3 +138,27 @@ def test_the_box_is_as_large_as_it_may_be() -> None:
     assert centred_box(Box.of((0, 0, 0), (512, 512, 512)), 256**3, (64, 64, 64)).shape == (256, 256, 256)
     assert centred_box(Box.of((0, 0, 0), (1000, 1000, 10)), 1_000_000, (1, 1, 1)).shape == (316, 316, 10)
     assert centred_box(Box.of((0, 0, 0), (1000, 1000, 10)), 1_000_000, (64, 64, 64)).shape == (256, 256, 10)
+
+
+def test_an_image_with_nan_comes_back_equal(tmp_path: Path) -> None:
+    voxels = volume().astype(np.float32, order="F")
+    voxels[3, 4, 5] = np.nan
+    found = run(RAW, voxels, tmp_path)
+    assert found.fidelity == Fidelity(0, 0.0, None, None)
+    assert found.fault == ""
+    wrong = run(OneWrong(RAW.encoding, RAW.second), voxels, tmp_path)
+    assert wrong.fault == "27 values came back as others"
+
+
+@pytest.mark.parametrize("data_type", ["uint8", "uint64"])
+def test_comparing_takes_a_slab_and_a_few_planes(data_type: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    voxels = np.asfortranarray(rng.integers(0, 100, (96, 96, 64, 1)).astype(data_type))
+    pipeline = OneWrong(RAW.encoding, RAW.second)
+    measure(voxels[:8, :8, :8], pipeline, (8, 8, 8), 1, tmp_path / "chunks", {})
+    tracemalloc.start()
+    measure(voxels, pipeline, (32, 32, 64), 1, tmp_path / "chunks", {})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    plane, chunk = 96 * 96, 32 * 32 * 64 * voxels.itemsize
+    assert peak < voxels.nbytes + 8 * chunk + 128 * plane

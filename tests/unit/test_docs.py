@@ -18,7 +18,15 @@ from ophiolite.plan import model
 from ophiolite.plan.paper_scale import ScaleRow
 from ophiolite.report.tables import STAGE_COLUMNS
 from ophiolite.sources.fetch import receipt_bytes
-from ophiolite.stages import mesh, mesh_quality_table, objects, pyramid_quality_table, skeleton, skeleton_quality_table
+from ophiolite.stages import (
+    compression_codec,
+    mesh,
+    mesh_quality_table,
+    objects,
+    pyramid_quality_table,
+    skeleton,
+    skeleton_quality_table,
+)
 from ophiolite.stages.fragment_index import INDEX
 from ophiolite.stages.pyramid_quality import SUMS
 from ophiolite.stages.timings import COLUMNS
@@ -64,6 +72,7 @@ def object_columns() -> list[str]:
         ("Pyramid quality", [*SUMS, *pyramid_quality_table.COLUMNS]),
         ("Mesh quality", mesh_quality_table.COLUMNS),
         ("Skeleton quality", skeleton_quality_table.COLUMNS),
+        ("Compression", compression_codec.COLUMNS),
         ("Fragment index", INDEX.names),
         ("Label statistics", STATS.names),
         ("Object tables", object_columns()),
@@ -78,6 +87,7 @@ def object_columns() -> list[str]:
         "pyramid",
         "meshes",
         "skeletons",
+        "compression",
         "index",
         "statistics",
         "objects",

@@ -43,7 +43,7 @@ def advice(rows: pd.DataFrame) -> str:
     """
     sound = rows[rows["fault"] == ""]
     equal = sound["lossless"].astype(bool)
-    exact, lost = sound[equal], sound[~equal]
+    exact, lost = sound[equal & ~sound["lossy"].astype(bool)], sound[sound["lossy"].astype(bool)]
     if exact.empty:
         return "No encoding gave back what it had been given: nothing can be advised."
     parts = [_smallest(exact, "Smallest without loss")]
@@ -52,6 +52,7 @@ def advice(rows: pd.DataFrame) -> str:
     parts += [_fastest(sound), _for_the_web(exact, "Best for the web without loss")]
     if len(lost):
         parts.append(_for_the_web(lost, "Best for the web with loss"))
+    parts.append(_from_the_config(exact))
     return " ".join([*parts, requests(int(rows["chunks_per_shard"].iloc[0]))])
 
 
@@ -107,13 +108,14 @@ def _smallest(rows: pd.DataFrame, title: str) -> str:
         text += f" (largest error {best['max_error']:g}{_likeness(best)})"
     text += f", encoded at {number(best['encode_mvx_s'])} and decoded at {number(best['decode_mvx_s'])} MVx/s"
     if not unable:
-        return f"{text}; every reader takes it."
+        return f"{text}; every reader takes it{_caveat(best)}."
+    text += _caveat(best)
     text += f"; {' and '.join(unable)} cannot read it right"
     readable = rows[(rows[list(READERS)] != NOWHERE).all(axis=1)]
     if readable.empty:
         return f"{text}, nor any other of them."
     other = _first(readable, "ratio", CLOSE_SIZE)
-    return f"{text}. Of those that every reader takes: {_name(other)}, {number(other['ratio'])} times."
+    return f"{text}. Of those that every reader takes: {_name(other)}, {number(other['ratio'])} times{_caveat(other)}."
 
 
 def _fastest(rows: pd.DataFrame) -> str:
@@ -157,6 +159,34 @@ def _first(rows: pd.DataFrame, column: str, close: float = CLOSE_TIME, ascending
         return row["second_stage"] != "none", only_served, -row["codec_encode_mvx_s"]
 
     return min(near, key=rank)
+
+
+def _from_the_config(exact: pd.DataFrame) -> str:
+    """The smallest that loses nothing of what a layer's `pyramid` can be set to, with its lines."""
+    writable = exact[[_config(row) is not None for row in records(exact)]]
+    if writable.empty:
+        return "The pyramid of a layer can be set to none of those without loss."
+    best = _first(writable, "ratio", CLOSE_SIZE)
+    return (
+        f"Smallest without loss that this workflow writes: {_name(best)}, {number(best['ratio'])} times,"
+        f" with `pyramid: {_config(best)}`."
+    )
+
+
+def _config(row: Mapping[str, Any]) -> str | None:
+    """The `pyramid` of the configuration that writes such chunks in shards; None where there is none."""
+    gzip = {"none": False, "gzip, libdeflate 6": True}.get(row["second_stage"])
+    name = row["encoding"]
+    if name in ("jpeg", "png", "jxl"):
+        if gzip is not False or (name == "png" and row["quality"] != 1):
+            return None
+        return "{encoding: png}" if name == "png" else f"{{encoding: {name}, quality: {row['quality']:.0f}}}"
+    return None if gzip is None else f"{{encoding: {name}, gzip: {str(gzip).lower()}}}"
+
+
+def _caveat(row: Mapping[str, Any]) -> str:
+    only_served = any(row[reader] == SERVED for reader in READERS)
+    return " (only as single files from a server)" if only_served else ""
 
 
 def _unable(row: Mapping[str, Any]) -> list[str]:

@@ -76,6 +76,12 @@ def draw_tradeoff(table: pd.DataFrame, path: Path) -> None:
                     linestyle="none",
                     zorder=2,
                 )
+            axes.set_xlabel("compression factor")
+            axes.set_ylabel("decoding (million voxels per second)")
+            axes.set_title(f"chunks of {_voxels(chunk)}")
+            if shown.empty:
+                _nothing(axes)
+                continue
             _name_front(axes, best)
             axes.set_xscale("log" if float(shown["ratio"].max()) > LOG_FROM else "linear")
             axes.set_yscale("log")
@@ -83,9 +89,6 @@ def draw_tradeoff(table: pd.DataFrame, path: Path) -> None:
             _make_room(axes, float(shown["ratio"].min()), float(shown["ratio"].max()))
             _plain(axes.xaxis)
             _plain(axes.yaxis)
-            axes.set_xlabel("compression factor")
-            axes.set_ylabel("decoding (million voxels per second)")
-            axes.set_title(f"chunks of {_voxels(chunk)}")
         _tradeoff_legend(figure, codecs, seconds)
         save(figure, path)
 
@@ -101,6 +104,13 @@ def _make_room(axes: Any, low: float, high: float) -> None:
     axes.set_xlim(right=high * (high / low) ** 0.4 if axes.get_xscale() == "log" else high + 0.4 * (high - low))
 
 
+def _nothing(axes: Any) -> None:
+    """Say in an empty panel that nothing was measured rightly."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, "every encoding has a fault", transform=axes.transAxes, ha="center", va="center", color=INK)
+
+
 def _name_front(axes: Any, best: pd.DataFrame) -> None:
     """Write beside the line what its points are, once per encoding."""
     for row in best.drop_duplicates("codec").to_dict("records"):
@@ -110,6 +120,9 @@ def _name_front(axes: Any, best: pd.DataFrame) -> None:
 
 
 def _bars(axes: Any, rows: pd.DataFrame, column: str, log: bool) -> None:
+    if rows[column].isna().all():
+        _nothing(axes)
+        return
     codecs, seconds = list(rows["codec"].unique()), list(rows["second_stage"].unique())
     width = GROUP_WIDTH / len(seconds)
     paper = paper_values(str(rows["kind"].iloc[0]))

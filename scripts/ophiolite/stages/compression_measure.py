@@ -141,16 +141,22 @@ def _compare(
     volume: NDArray[Any], pipeline: Pipeline, spans: Sequence[Span], path: Path, known: dict[str, Fidelity]
 ) -> Fidelity:
     """Compare what comes back with the volume; this pass is also the one that warms up."""
-    digest, different = hashlib.sha256(), 0
-    for z, slab in _slabs(volume, pipeline, spans, path, Pass()):
-        digest.update(slab.tobytes("F"))
-        different += int(np.count_nonzero(slab != volume[:, :, z]))
+    key, different = _checked(volume, _slabs(volume, pipeline, spans, path, Pass()))
     if different == 0:
         return Fidelity(0, 0.0, None, None)
-    key = digest.hexdigest()
     if key not in known:
         known[key] = _difference(volume, different, _slabs(volume, pipeline, spans, path, Pass()))
     return known[key]
+
+
+def _checked(volume: NDArray[Any], slabs: Iterator[tuple[slice, NDArray[Any]]]) -> tuple[str, int]:
+    """Checksum of what came back, and how many values differ; on return the slab is given up before another pass."""
+    digest, different = hashlib.sha256(), 0
+    for z, slab in slabs:
+        for got, given in _planes(slab, volume[:, :, z]):
+            digest.update(got.T)
+            different += int(np.count_nonzero(_bits(got) != _bits(given)))
+    return digest.hexdigest(), different
 
 
 def _difference(volume: NDArray[Any], different: int, slabs: Iterator[tuple[slice, NDArray[Any]]]) -> Fidelity:
@@ -158,15 +164,26 @@ def _difference(volume: NDArray[Any], different: int, slabs: Iterator[tuple[slic
     largest, squares = 0.0, 0.0
     similar: list[float] = []
     for z, slab in slabs:
-        given = volume[:, :, z]
-        error = np.abs(slab.astype(np.float64) - given.astype(np.float64))
-        largest = max(largest, float(error.max()))
-        squares += float(np.square(error).sum())
-        if peak is not None:
-            planes = ((slab[:, :, k, c], given[:, :, k, c]) for k in range(slab.shape[2]) for c in range(slab.shape[3]))
-            similar += [s for a, b in planes if (s := ssim(a, b, peak)) is not None]
+        for got, given in _planes(slab, volume[:, :, z]):
+            error = np.abs(got.astype(np.float64) - given)
+            largest = max(largest, float(np.fmax.reduce(error, axis=None)))
+            squares += float(np.square(error, out=error).sum())
+            del error
+            if peak is not None and (alike := ssim(got, given, peak)) is not None:
+                similar.append(alike)
     psnr = psnr_db(squares, volume.size, peak) if peak is not None else None
     return Fidelity(different, largest, psnr, float(np.mean(similar)) if similar else None)
+
+
+def _planes(slab: NDArray[Any], given: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """The planes `(x, y)` of two slabs, Fortran order: what is computed of one takes room for a plane, not a slab."""
+    for k, c in np.ndindex(slab.shape[2:]):
+        yield np.asfortranarray(slab[:, :, k, c]), np.asfortranarray(given[:, :, k, c])
+
+
+def _bits(plane: NDArray[Any]) -> NDArray[Any]:
+    """Values as integers of the same bits, among which NaN equals itself."""
+    return plane.T.view(f"u{plane.dtype.itemsize}")
 
 
 def _chunk(volume: NDArray[Any], box: Box) -> NDArray[Any]:
