@@ -154,7 +154,7 @@ def _checked(volume: NDArray[Any], slabs: Iterator[tuple[slice, NDArray[Any]]]) 
     digest, different = hashlib.sha256(), 0
     for z, slab in slabs:
         for got, given in _planes(slab, volume[:, :, z]):
-            digest.update(memoryview(got.T))
+            digest.update(got.T.data)
             different += int(np.count_nonzero(_bits(got) != _bits(given)))
     return digest.hexdigest(), different
 
