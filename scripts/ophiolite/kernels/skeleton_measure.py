@@ -197,25 +197,25 @@ def plane_counts(parts: NDArray[np.unsignedinteger[Any]], count: int) -> Ints:
     return sizes
 
 
-def diagonals_nm(parts: NDArray[np.unsignedinteger[Any]], voxel_nm: Floats) -> Floats:
-    """(count + 1,) nm across the box of each number in an array (x, y, z) of numbers 0, 1, ..., count."""
+def lengths_nm(parts: NDArray[np.unsignedinteger[Any]], voxel_nm: Floats) -> Floats:
+    """(count + 1,) nm, longest side of the box of each number in an array (x, y, z) of numbers 0 to count."""
     import cc3d
 
     ends = cc3d.statistics(parts, no_slice_conversion=True)["bounding_boxes"].astype(np.float64)
-    out: Floats = np.linalg.norm((ends[:, 1::2] - ends[:, ::2] + 1) * voxel_nm, axis=1)
+    out: Floats = ((ends[:, 1::2] - ends[:, ::2] + 1) * voxel_nm).max(axis=1)
     return out
 
 
 def longest_part_nm(mask: Mask, voxel_nm: Floats) -> float:
-    """Across the box of the 26-connected part of a mask whose box is longest, nm; 0 for an empty mask."""
+    """Longest side of the box of any 26-connected part of a mask, nm; 0 for an empty mask."""
     parts, count = connected(mask, 26)
-    return float(diagonals_nm(parts, voxel_nm)[1:].max()) if count else 0.0
+    return float(lengths_nm(parts, voxel_nm)[1:].max()) if count else 0.0
 
 
 def component_measures(
     bones: Bones, mask: Mask, start_vx: tuple[int, int, int], voxel_nm: Floats, min_vx: float, min_nm: float = 0.0
 ) -> ComponentMeasures:
-    """Compare components; those of the object of fewer voxels or a shorter diagonal may be without a skeleton."""
+    """Compare components; those of the object of fewer voxels or a shorter box may be without a skeleton."""
     parts, count = connected(mask, 26)
     sizes = plane_counts(parts, count)
     home = sample(parts, voxels_of(bones.vertices_nm, start_vx, voxel_nm)).astype(np.int64)
@@ -224,7 +224,7 @@ def component_measures(
     alone = (of_object == 0)[1:]
     missed = 0
     if alone.any():
-        missed = int((alone & (sizes >= min_vx)[1:] & (diagonals_nm(parts, voxel_nm) >= min_nm)[1:]).sum())
+        missed = int((alone & (sizes >= min_vx)[1:] & (lengths_nm(parts, voxel_nm) >= min_nm)[1:]).sum())
     return ComponentMeasures(
         objects=count,
         missed=missed,

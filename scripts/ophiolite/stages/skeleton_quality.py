@@ -51,10 +51,10 @@ SAY_EVERY = 100
 _CACHE_SHARE = 4
 _BYTES_PER_VX = 6
 _BYTES_PER_VX_FILLED = 9
-# An object is held to have lost its skeleton where the box of its longest part is this much longer than the shortest
-# cable kept: a ball's centreline is 1 / sqrt(3) of the diagonal of its box, and ends short of its surface. And voxels
-# along a diagonal, for where all cables are kept: a few voxels may have no centreline.
-_CLEARLY = 2.0
+# An object is held to have lost its skeleton where the longest side of the box of a part is this much longer than the
+# shortest cable kept: a centreline runs from end to end, but may stop short of the surface. And diagonals of voxels,
+# for where all cables are kept: a few voxels may have no centreline.
+_CLEARLY = 1.2
 _LEAST_VOXELS = 4
 _ONE = (1, 1, 1)
 
