@@ -8,12 +8,12 @@ from ophiolite.report.figures import draw_objects
 from ophiolite.report.mesh_quality_figures import draw_centroid, draw_distance, draw_volume
 from ophiolite.stages.job import load_plan
 from ophiolite.stages.mesh_quality_gallery import worst_portraits
-from ophiolite.stages.mesh_quality_table import part_paths, read_parts
+from ophiolite.stages.mesh_quality_table import TABLE
 
 sys.stderr = open(snakemake.log[0], "w")
 plan, store = load_plan(Path(snakemake.params.plan)), Store(Path(snakemake.params.plan).parent)
 dataset, layer = snakemake.wildcards.dataset, snakemake.wildcards.layer
-table = read_parts(store, part_paths(plan, dataset, layer)).to_pandas()
+table = TABLE.read(store, TABLE.part_paths(plan, dataset, layer)).to_pandas()
 for name, draw in (("volume", draw_volume), ("centroid", draw_centroid), ("distance", draw_distance)):
     for ending in ("svg", "png"):
         draw(table, Path(snakemake.output[f"{name}_{ending}"]))

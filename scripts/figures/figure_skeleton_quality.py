@@ -8,12 +8,12 @@ from ophiolite.report.figures import draw_objects
 from ophiolite.report.skeleton_quality_figures import draw_borders, draw_centring, draw_components, draw_lee
 from ophiolite.stages.job import load_plan
 from ophiolite.stages.skeleton_quality_gallery import worst_portraits
-from ophiolite.stages.skeleton_quality_table import part_paths, read_parts
+from ophiolite.stages.skeleton_quality_table import TABLE
 
 sys.stderr = open(snakemake.log[0], "w")
 plan, store = load_plan(Path(snakemake.params.plan)), Store(Path(snakemake.params.plan).parent)
 dataset, layer = snakemake.wildcards.dataset, snakemake.wildcards.layer
-table = read_parts(store, part_paths(plan, dataset, layer)).to_pandas()
+table = TABLE.read(store, TABLE.part_paths(plan, dataset, layer)).to_pandas()
 charts = {"lee": draw_lee, "centring": draw_centring, "borders": draw_borders, "components": draw_components}
 for name, draw in charts.items():
     for ending in ("svg", "png"):

@@ -25,7 +25,7 @@ from ophiolite.report.mesh_quality_figures import complaint, draw_centroid, draw
 from ophiolite.report.page import render_sections
 from ophiolite.stages.mesh_quality_gallery import worst_portraits
 from ophiolite.stages.mesh_quality_section import mesh_section
-from ophiolite.stages.mesh_quality_table import part_paths, table_bytes
+from ophiolite.stages.mesh_quality_table import TABLE
 from ophiolite.stages.quality_page import build_quality_page
 
 DRAWINGS = {"mesh_volume": draw_volume, "mesh_centroid": draw_centroid, "mesh_distance": draw_distance}
@@ -66,7 +66,7 @@ ROWS = [
 
 
 def table_of(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    found: pd.DataFrame = pq.read_table(io.BytesIO(table_bytes(rows))).to_pandas()
+    found: pd.DataFrame = pq.read_table(io.BytesIO(TABLE.part(rows))).to_pandas()
     return found
 
 
@@ -119,9 +119,9 @@ def plan(tmp_path: Path) -> ProjectPlan:
 
 
 def section_text(plan: ProjectPlan, store: Store, rows: list[dict[str, Any]]) -> tuple[Any, str]:
-    paths = part_paths(plan, "d", "v")
+    paths = TABLE.part_paths(plan, "d", "v")
     for number, path in enumerate(paths):
-        store.write(path, table_bytes(rows if number == 0 else []))
+        store.write(path, TABLE.part(rows if number == 0 else []))
     for name, draw in DRAWINGS.items():
         store.make_folder("figures")
         draw(table_of(rows), store.local(f"figures/d.v.{name}.svg"))

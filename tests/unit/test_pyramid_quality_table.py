@@ -33,7 +33,7 @@ from ophiolite.stages.pyramid_quality_table import (
     WRONG,
     WRONG_CODED,
     rows_of_layer,
-    write_table,
+    write_pyramid_table,
 )
 from smk_functions import RULES, smk_function
 
@@ -61,7 +61,7 @@ def measured(folder: Path, kind: str, break_mip: int | None = None, **pyramid: A
         data[100] ^= 64
         store.write(chunk, bytes(data))
     measure_slab(Job(plan, store, "pyramid_quality", "d", "v", "0-1", 1))
-    write_table(plan, store)
+    write_pyramid_table(plan, store)
     return plan, store
 
 
@@ -128,7 +128,7 @@ def test_a_broken_lossy_mip_is_flagged(
         piece = np.asfortranarray(changed[box.slices(scale.box.start)])
         store.write(f"{folder}/{chunk_name(box)}", encode_chunk(piece, ChunkEncoding("jpeg", quality=85, gzip=False)))
     measure_slab(Job(plan, store, "pyramid_quality", "d", "v", "0-1", 1))
-    write_table(plan, store)
+    write_pyramid_table(plan, store)
     assert [r["flag"] for r in rows_of(store)] == ["", flag, ""]
     assert any(flag in line for line in pyramid_section(plan, store).text)
 
@@ -185,7 +185,7 @@ def test_a_missing_part_is_an_error(tmp_path: Path) -> None:
     plan, store = measured(tmp_path, "image", encoding="raw")
     store.delete("d/quality/v/pyramid_quality/0-1.parquet")
     with pytest.raises(StoreError, match=r"0-1\.parquet"):
-        write_table(plan, store)
+        write_pyramid_table(plan, store)
 
 
 @given(st.tuples(*[st.integers(1, 400_000)] * 3), st.tuples(*[st.integers(1, 40)] * 3))
@@ -229,7 +229,7 @@ def test_a_layer_of_one_mip_or_of_nothing_has_its_figures(
     run_layer(plan, tmp_path)
     store = Store(tmp_path / "results" / "p")
     measure_slab(Job(plan, store, "pyramid_quality", "d", "v", "0-1", 1))
-    write_table(plan, store)
+    write_pyramid_table(plan, store)
     rows = rows_of_layer(plan, store, "d", "v")
     assert not any(r.get("flag") for r in rows)
     for name, draw in (("deviation", draw_deviation), ("drift", draw_drift)):

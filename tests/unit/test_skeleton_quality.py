@@ -32,7 +32,7 @@ from ophiolite.stages.pyramid_block import run_pyramid_block
 from ophiolite.stages.skeleton import write_info
 from ophiolite.stages.skeleton_quality import read_truth, run_skeleton_quality
 from ophiolite.stages.skeleton_quality_section import paragraphs, skeleton_section
-from ophiolite.stages.skeleton_quality_table import COLUMNS, part_paths, read_parts, table_bytes, write_table
+from ophiolite.stages.skeleton_quality_table import COLUMNS, TABLE
 
 BOX = (60, 31, 31)
 PLANE = ([30], [], [])
@@ -195,7 +195,7 @@ def test_a_layers_skeletons_are_measured_where_they_stand(tmp_path: Path) -> Non
     assert volume.skeleton is not None
     for name in volume.skeleton.job_names():
         run_skeleton_quality(Job(plan, store, "skeleton_quality", "d", "v", name, 1))
-    assert write_table(plan, store) == 3
+    assert TABLE.write(plan, store) == 3
     table = pd.read_parquet(store.local("tables/skeleton_quality.parquet")).set_index("label", drop=False)
     good, bad = table.loc[5], table.loc[2**53 + 1]
     assert good["faults"] == ""
@@ -218,9 +218,9 @@ def test_a_layers_skeletons_are_measured_where_they_stand(tmp_path: Path) -> Non
     assert "d/v: scale 4 (the paper's: 3), const_nm 10 (the paper's: 50)." in str(section.tables[0].note)
     assert "1 are broken" in text
     assert section.figures[-1].links[0] == (str(2**53 + 1), f"object?dataset=d&layer=v&label={2**53 + 1}")
-    first = store.read(part_paths(plan, "d", "v")[0])
+    first = store.read(TABLE.part_paths(plan, "d", "v")[0])
     run_skeleton_quality(Job(plan, store, "skeleton_quality", "d", "v", volume.skeleton.job_names()[0], 1))
-    assert store.read(part_paths(plan, "d", "v")[0]) == first
+    assert store.read(TABLE.part_paths(plan, "d", "v")[0]) == first
     table["status"] = "too large"
     for draw in (figures.draw_lee, figures.draw_centring, figures.draw_borders, figures.draw_components):
         for rows in (table, table.head(0)):
@@ -250,7 +250,7 @@ def measured(plan: ProjectPlan, store: Store) -> pd.DataFrame:
     assert volume.skeleton is not None
     for name in volume.skeleton.job_names():
         run_skeleton_quality(Job(plan, store, "skeleton_quality", "d", "v", name, 1))
-    table: pd.DataFrame = read_parts(store, part_paths(plan, "d", "v")).to_pandas()
+    table: pd.DataFrame = TABLE.read(store, TABLE.part_paths(plan, "d", "v")).to_pandas()
     return table.set_index("label", drop=False)
 
 
@@ -331,9 +331,9 @@ def test_a_complaint_without_ridge_says_so() -> None:
 
 def test_a_table_without_rows_has_its_columns(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.write("a.parquet", table_bytes([]))
-    assert read_parts(store, ["a.parquet"]).column_names == list(COLUMNS)
-    assert read_parts(store, []).column_names == list(COLUMNS)
+    store.write("a.parquet", TABLE.part([]))
+    assert TABLE.read(store, ["a.parquet"]).column_names == list(COLUMNS)
+    assert TABLE.read(store, []).column_names == list(COLUMNS)
 
 
 def test_truth_lies_beside_a_sample_and_nowhere_else(tmp_path: Path) -> None:

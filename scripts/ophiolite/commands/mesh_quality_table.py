@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ophiolite.layers.store import Store
 from ophiolite.stages.job import load_plan
-from ophiolite.stages.mesh_quality_table import write_table
+from ophiolite.stages.mesh_quality_table import TABLE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,4 +17,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    write_table(load_plan(args.plan), Store(args.plan.parent))
+    TABLE.write(load_plan(args.plan), Store(args.plan.parent))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from statistics import median
 from typing import Any
 
@@ -17,6 +16,7 @@ from ophiolite.stages.compression_codecs import Pipeline, lossy, pipelines
 from ophiolite.stages.compression_measure import Fidelity, Measured, measure
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
+from ophiolite.stages.tables import parquet_bytes, schema_of, table_of
 from ophiolite.stages.volume_input import open_planned
 
 COLUMNS: dict[str, str] = {
@@ -140,13 +140,7 @@ def measured_columns(found: Measured, voxels: int, raw_bytes: int) -> dict[str, 
 
 def table_bytes(rows: list[dict[str, Any]]) -> bytes:
     """Rows as Parquet, with all `COLUMNS` in their order; what a row lacks is null."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-    out = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), out, compression="zstd")
-    return out.getvalue()
+    return parquet_bytes(table_of(rows, schema_of(COLUMNS)))
 
 
 def _summary(row: dict[str, Any]) -> str:

@@ -9,22 +9,19 @@ from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.stages.compression_codec import table_bytes
+from ophiolite.stages.tables import csv_bytes, parquet_bytes
 
 
 def compression_tables(plan: ProjectPlan, store: Store) -> tuple[bytes, bytes]:
     """The table as CSV and as Parquet: layers by dataset and name, each in the order in which it was measured."""
     import pyarrow as pa
-    import pyarrow.csv as csv
     import pyarrow.parquet as pq
 
     parts = [io.BytesIO(table_bytes([]))]
     for dataset, layer in measured_layers(plan):
         parts.append(io.BytesIO(store.read(LayerPaths(dataset, layer).quality("compression_codec", "all"))))
     table = pa.concat_tables([pq.read_table(part) for part in parts])
-    text, binary = io.BytesIO(), io.BytesIO()
-    csv.write_csv(table, text)
-    pq.write_table(table, binary, compression="zstd")
-    return text.getvalue(), binary.getvalue()
+    return csv_bytes(table), parquet_bytes(table)
 
 
 def measured_layers(plan: ProjectPlan) -> Sequence[tuple[str, str]]:

@@ -28,7 +28,7 @@ from ophiolite.precomputed.sharding import locate
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import reduced_statistics, volume_info
 from ophiolite.stages.mesh_faults import Limits, faults_of
-from ophiolite.stages.mesh_quality_table import table_bytes
+from ophiolite.stages.mesh_quality_table import TABLE
 from ophiolite.stages.shards import shards_of_job
 
 SAY_EVERY = 100
@@ -66,7 +66,7 @@ def run_mesh_quality(job: Job) -> int:
     for row in rows:
         gravity, faults = faults_of(row, measure.limits)
         row |= {"dataset": job.dataset, "layer": job.layer, "gravity": gravity, "faults": "; ".join(faults)}
-    job.store.write(job.paths.quality(job.rule, job.item), table_bytes(sorted(rows, key=lambda row: int(row["label"]))))
+    job.store.write(job.paths.quality(job.rule, job.item), TABLE.part(sorted(rows, key=lambda row: int(row["label"]))))
     return len(rows)
 
 

@@ -11,7 +11,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.report.mesh_quality_figures import LEAST_NM, PAPER_CENTROID_VX, WORST, complaint, worst
 from ophiolite.report.page import Figure, Section, Table
-from ophiolite.stages.mesh_quality_table import part_paths, read_parts
+from ophiolite.stages.mesh_quality_table import TABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,12 +50,7 @@ LINKS = (
 
 def mesh_section(plan: ProjectPlan, store: Store) -> Section:
     """The section of meshes: text, the table of measures beside the paper's, what has no mesh, and figures by layer."""
-    paths = {
-        (dataset, layer): part_paths(plan, dataset, layer)
-        for dataset, data in plan.datasets.items()
-        for layer in data.layers
-    }
-    tables = {place: read_parts(store, found).to_pandas() for place, found in paths.items() if found}
+    tables = TABLE.frames(plan, store)
     text = [paragraph for place, table in tables.items() for paragraph in _paragraphs("/".join(place), table)]
     return Section(
         key="meshes",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +13,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.stages.pyramid_quality import RULE, added, is_lossless, read_part, slab_items
 from ophiolite.stages.pyramid_walk import MipSums
+from ophiolite.stages.tables import schema_of, table_of, write_table
 
 # Arrow types. Grey levels: mean_value is weighed by what a voxel stands for; drift is that less mip 0's. Labels:
 # changed_share of mip-0 voxels have another label at this mip; volume_change_* are (volume here / volume at mip 0) - 1.
@@ -133,19 +133,9 @@ def rows_of_layer(plan: ProjectPlan, store: Store, dataset: str, layer: str) -> 
     return layer_rows(dataset, layer, volume, layer_sums(store, dataset, layer, volume))
 
 
-def write_table(plan: ProjectPlan, store: Store) -> int:
+def write_pyramid_table(plan: ProjectPlan, store: Store) -> int:
     """Write tables/pyramid_quality.csv and .parquet of a project; returns the number of rows."""
-    import pyarrow as pa
-    import pyarrow.csv as csv
-    import pyarrow.parquet as pq
-
     layers = [(dataset, layer) for dataset in sorted(plan.datasets) for layer in sorted(plan.datasets[dataset].layers)]
     rows = [row for dataset, layer in layers for row in rows_of_layer(plan, store, dataset, layer)]
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-    table = pa.Table.from_arrays([pa.array([r.get(f.name) for r in rows], f.type) for f in schema], schema=schema)
-    text, binary = io.BytesIO(), io.BytesIO()
-    csv.write_csv(table, text)
-    pq.write_table(table, binary, compression="zstd")
-    store.write(f"tables/{RULE}.csv", text.getvalue())
-    store.write(f"tables/{RULE}.parquet", binary.getvalue())
+    write_table(store, RULE, table_of(rows, schema_of(COLUMNS)))
     return len(rows)

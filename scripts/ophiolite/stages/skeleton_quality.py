@@ -43,7 +43,7 @@ from ophiolite.sample.files import TRUTH_VERSION, truth_path
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import reduced_statistics, volume_info
 from ophiolite.stages.shards import shards_of_job
-from ophiolite.stages.skeleton_quality_table import table_bytes
+from ophiolite.stages.skeleton_quality_table import TABLE
 
 SAY_EVERY = 100
 # Of a job's memory, what decoded chunks may take; and bytes per voxel of a box at the peak: its mask and distance
@@ -97,7 +97,7 @@ def run_skeleton_quality(job: Job) -> int:
     ]
     if owned:
         job.say(f"the slowest label was {slowest[1]}: {slowest[0]:.1f} s")
-    job.store.write(job.paths.quality(job.rule, job.item), table_bytes(sorted(rows, key=lambda row: int(row["label"]))))
+    job.store.write(job.paths.quality(job.rule, job.item), TABLE.part(sorted(rows, key=lambda row: int(row["label"]))))
     return len(rows)
 
 

@@ -11,7 +11,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.report.page import Figure, Section, Table
 from ophiolite.report.skeleton_quality_figures import PAPER_OUTSIDE_SHARE, WORST, complaint, worst
-from ophiolite.stages.skeleton_quality_table import part_paths, read_parts
+from ophiolite.stages.skeleton_quality_table import TABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,12 +59,7 @@ LINKS = (
 
 def skeleton_section(plan: ProjectPlan, store: Store) -> Section:
     """The section of skeletons: text, measures beside the paper's, what was not measured, and figures by layer."""
-    paths = {
-        (dataset, layer): part_paths(plan, dataset, layer)
-        for dataset, data in plan.datasets.items()
-        for layer in data.layers
-    }
-    tables = {place: read_parts(store, found).to_pandas() for place, found in paths.items() if found}
+    tables = TABLE.frames(plan, store)
     text = [paragraph for place, table in tables.items() for paragraph in paragraphs("/".join(place), table)]
     return Section(
         key="skeletons",
