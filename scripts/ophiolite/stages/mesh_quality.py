@@ -24,11 +24,11 @@ from ophiolite.layers.label_masks import LabelMasks
 from ophiolite.layers.objects import MeshReader
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.precomputed.multilod import Manifest
-from ophiolite.precomputed.sharding import locate
 from ophiolite.stages.job import Job
-from ophiolite.stages.layer import reduced_statistics, volume_info
+from ophiolite.stages.layer import volume_info
 from ophiolite.stages.mesh_faults import Limits, faults_of
 from ophiolite.stages.mesh_quality_table import TABLE
+from ophiolite.stages.owned import owned_rows
 from ophiolite.stages.shards import shards_of_job
 
 SAY_EVERY = 100
@@ -72,12 +72,8 @@ def run_mesh_quality(job: Job) -> int:
 
 def _owned(job: Job) -> Iterator[_Own]:
     """The labels with voxels whose mesh belongs in the shards of this merge job, part by part of the statistics."""
-    plan = job.product("mesh")
-    shards = shards_of_job(plan, int(job.item))
-    spec = MeshReader(job.store, f"{job.paths.layer_folder}/{plan.folder}").spec
-    for stats in reduced_statistics(job):
-        number, _ = locate(spec, stats.labels)
-        for row in np.flatnonzero((number >= shards.start) & (number < shards.stop)).tolist():
+    for stats, rows in owned_rows(job, "mesh"):
+        for row in rows.tolist():
             box = Box(tuple(stats.start[row].tolist()), tuple(stats.stop[row].tolist()))
             yield _Own(int(stats.labels[row]), int(stats.voxels[row]), box)
 

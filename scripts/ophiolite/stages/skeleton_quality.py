@@ -37,11 +37,11 @@ from ophiolite.kernels.thinning import thinning_measures
 from ophiolite.layers.label_masks import LabelMasks
 from ophiolite.layers.objects import MeshReader, SkeletonReader
 from ophiolite.layers.volume import VolumeReader
-from ophiolite.precomputed.sharding import locate
 from ophiolite.report.skeleton_faults import faults_of, gravity_of
 from ophiolite.sample.files import TRUTH_VERSION, truth_path
 from ophiolite.stages.job import Job
-from ophiolite.stages.layer import reduced_statistics, volume_info
+from ophiolite.stages.layer import volume_info
+from ophiolite.stages.owned import owned_rows
 from ophiolite.stages.shards import shards_of_job
 from ophiolite.stages.skeleton_quality_table import TABLE
 
@@ -103,14 +103,10 @@ def run_skeleton_quality(job: Job) -> int:
 
 def _owned(job: Job) -> Iterator[_Own]:
     """The labels with voxels whose skeleton belongs in the shards of this merge job, part by part of the statistics."""
-    plan = job.product("skeleton")
-    shards = shards_of_job(plan, int(job.item))
-    spec = SkeletonReader(job.store, f"{job.paths.layer_folder}/{plan.folder}").spec
     resolution = np.array(job.volume.scales[0].resolution_nm)
-    for stats in reduced_statistics(job):
+    for stats, rows in owned_rows(job, "skeleton"):
         centroids = centroids_vx(stats) * resolution
-        number, _ = locate(spec, stats.labels)
-        for row in np.flatnonzero((number >= shards.start) & (number < shards.stop)).tolist():
+        for row in rows.tolist():
             (x, y, z), (u, v, w) = stats.start[row].tolist(), stats.stop[row].tolist()
             yield _Own(int(stats.labels[row]), int(stats.voxels[row]), Box((x, y, z), (u, v, w)), centroids[row])
 
