@@ -3,15 +3,14 @@
 import sys
 from pathlib import Path
 
-from ophiolite.layers.store import Store
 from ophiolite.report.figures import draw_objects
 from ophiolite.report.mesh_quality_figures import draw_centroid, draw_distance, draw_volume
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 from ophiolite.stages.mesh_quality_gallery import worst_portraits
 from ophiolite.stages.mesh_quality_table import TABLE
 
 sys.stderr = open(snakemake.log[0], "w")
-plan, store = load_plan(Path(snakemake.params.plan)), Store(Path(snakemake.params.plan).parent)
+plan, store = open_project(Path(snakemake.params.plan))
 dataset, layer = snakemake.wildcards.dataset, snakemake.wildcards.layer
 table = TABLE.read(store, TABLE.part_paths(plan, dataset, layer)).to_pandas()
 for name, draw in (("volume", draw_volume), ("centroid", draw_centroid), ("distance", draw_distance)):

@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "compressed_segmentation": "compressed-segmentation",
     "crackle": "crackle-codec",
     "fill_voids": "fill-voids",
+    "google": "google-auth",
     "nrrd": "pynrrd",
     "skimage": "scikit-image",
     "yaml": "pyyaml",

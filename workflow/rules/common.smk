@@ -11,12 +11,16 @@ from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir).parent / "scripts"
 STORE = config.get("store", "results")
-ROOT = f"{STORE}/{config.get('project', '')}"
+# A bucket holds bulk files only; what Snakemake tracks lies in a folder.
+RESULTS = (config.get("results") or "results") if "://" in STORE else STORE
+ROOT = f"{RESULTS}/{config.get('project', '')}"
 PLAN = f"{ROOT}/plan.json"
-NUMBA_CACHE = Path(STORE).absolute() / f".numba-{platform.machine()}"
+NUMBA_CACHE = Path(RESULTS).absolute() / f".numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
 WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
+# What Snakemake needs inside each job of a cluster, where it starts once for the job and once for its step.
+SNAKEMAKE_MB = 200
 
 shell.prefix(f"export PYTHONPATH='{SCRIPTS}' NUMBA_CACHE_DIR='{NUMBA_CACHE}'; ")
 
@@ -96,8 +100,13 @@ def project_digest(name):
 
 
 def memory(name):
-    """Resources function: memory of the plan's model, growing with each attempt."""
-    return lambda wildcards, attempt: cost(name, wildcards)["memory_mb"] * attempt
+    """Resources function: memory of the plan's model, growing with each attempt, and Snakemake's own on a cluster."""
+    return lambda wildcards, attempt: cost(name, wildcards)["memory_mb"] * attempt + memory_of_snakemake()
+
+
+def memory_of_snakemake():
+    """Megabytes that a job needs beside its command: none where the running Snakemake starts the command itself."""
+    return SNAKEMAKE_MB if workflow.non_local_exec else 0
 
 
 def runtime(name):

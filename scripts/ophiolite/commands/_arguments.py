@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from ophiolite.errors import PlanError, explain
-from ophiolite.layers.store import Store
-from ophiolite.stages.job import Job, load_plan
+from ophiolite.stages.job import Job, open_project
 
 
 def add_job_arguments(parser: argparse.ArgumentParser, item: str = "", example: str = "") -> None:
@@ -30,11 +29,11 @@ def number(args: argparse.Namespace, item: str, count: int) -> int:
 
 
 def job_of(args: argparse.Namespace, rule: str) -> Job:
-    """The job that parsed arguments describe; the store is the folder that holds the plan."""
-    plan = load_plan(args.plan)
+    """The job that parsed arguments describe; the store is the folder that holds the plan, with the bucket it names."""
+    plan, store = open_project(args.plan)
     return Job(
         project=plan,
-        store=Store(args.plan.resolve().parent),
+        store=store,
         rule=rule,
         dataset=args.dataset,
         layer=args.layer,

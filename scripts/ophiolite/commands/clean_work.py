@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from ophiolite.layers.paths import KEPT_WORK
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,17 +18,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    for dataset in load_plan(args.plan).datasets:
-        work = args.plan.parent / dataset / "work"
-        removed = [path for path in sorted(work.glob("*/*")) if path.name not in KEPT_WORK]
-        size = sum(_size(path) for path in removed)
-        for path in removed:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
-        print(f"removed from {work}: {size / 1e6:.1f} MB", file=sys.stderr)
-
-
-def _size(path: Path) -> int:
-    return sum(f.stat().st_size for f in [path, *path.rglob("*")] if f.is_file())
+    plan, store = open_project(args.plan)
+    for dataset in plan.datasets:
+        work = f"{dataset}/work"
+        entries = [
+            f"{work}/{layer}/{name}" for layer in store.folders(work) for name in store.folders(f"{work}/{layer}")
+        ]
+        size = sum(store.delete_folder(entry) for entry in entries if entry.rsplit("/", 1)[1] not in KEPT_WORK)
+        if store.bucket:
+            shutil.rmtree(store.scratch(work), ignore_errors=True)
+        print(f"removed from {store.place(work)}: {size / 1e6:.1f} MB", file=sys.stderr)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ophiolite.layers.store import Store
 from ophiolite.stages.compression_page import build_compression_page
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +16,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    store = Store(args.plan.parent)
-    store.write("compression.html", build_compression_page(load_plan(args.plan), store).encode())
+    plan, store = open_project(args.plan)
+    store.write("compression.html", build_compression_page(plan, store).encode())

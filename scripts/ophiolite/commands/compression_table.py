@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ophiolite.layers.store import Store
 from ophiolite.stages.compression_table import compression_tables
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    store = Store(args.plan.parent)
-    text, binary = compression_tables(load_plan(args.plan), store)
+    plan, store = open_project(args.plan)
+    text, binary = compression_tables(plan, store)
     store.write("tables/compression.csv", text)
     store.write("tables/compression.parquet", binary)

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 from ophiolite.config.load import load_config, parse_config_json
-from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import load_speeds
-from ophiolite.plan.make import make_plan, planned_layers
+from ophiolite.plan.make import make_plan, planned_layers, store_of
 from ophiolite.stages.stale import remove_stale
 
 
@@ -22,9 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     config = load_config(args.config) if args.config else parse_config_json(args.config_json)
-    folder = Path(config.store) / config.project
-    plan = make_plan(config, Path(), load_speeds(folder))
-    store = Store(folder)
+    store = store_of(config, Path())
+    plan = make_plan(config, Path(), load_speeds(store.root))
     for paths in planned_layers(plan):
         store.make_folder(paths.receipts)  # from here on the layer's folder is ours
     remove_stale(store, plan)

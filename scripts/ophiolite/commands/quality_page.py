@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ophiolite.layers.store import Store
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 from ophiolite.stages.quality_page import build_quality_page
 
 
@@ -17,5 +16,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    store = Store(args.plan.parent)
-    store.write("quality.html", build_quality_page(load_plan(args.plan), store).encode())
+    plan, store = open_project(args.plan)
+    store.write("quality.html", build_quality_page(plan, store).encode())

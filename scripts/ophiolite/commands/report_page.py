@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ophiolite.layers.store import Store
 from ophiolite.report.page import render_page
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 from ophiolite.stages.report import build_report
 
 
@@ -18,6 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    store = Store(args.plan.parent)
-    page = render_page(build_report(load_plan(args.plan), store))
+    plan, store = open_project(args.plan)
+    page = render_page(build_report(plan, store))
     store.write("report.html", page.encode())

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ophiolite.layers.store import Store
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 from ophiolite.stages.skeleton_quality_table import TABLE
 
 
@@ -17,4 +16,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    TABLE.write(load_plan(args.plan), Store(args.plan.parent))
+    TABLE.write(*open_project(args.plan))

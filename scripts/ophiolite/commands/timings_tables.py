@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ophiolite.layers.store import Store
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 from ophiolite.stages.timings import write_tables
 
 
@@ -17,4 +16,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    write_tables(load_plan(args.plan), Store(args.plan.parent))
+    write_tables(*open_project(args.plan))

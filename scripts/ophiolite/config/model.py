@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -10,6 +11,8 @@ from ophiolite.config.checks import Compression, Quality
 from ophiolite.config.products import Mesh, Positive, Pyramid, Section, Skeleton
 
 NAME = r"^[a-z0-9_]+$"
+# No part of a prefix is empty or begins with a dot.
+BUCKET = re.compile(r"(s3|gs)://[a-z0-9][a-z0-9._-]+[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?")
 Name = Annotated[str, Field(pattern=NAME)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Resolution = tuple[
@@ -136,7 +139,15 @@ class Config(Section):
     """One project: everything lands in `<store>/<project>/`."""
 
     project: Name = Field(description="name of the project: [a-z0-9_]+")
-    store: str = Field("results", description="folder that holds the results of all projects")
+    store: str = Field(
+        "results",
+        description="where the results of all projects lie: a folder, or `s3://bucket/prefix` or `gs://bucket/prefix`",
+    )
+    results: str | None = Field(
+        None,
+        description="where `store` is a bucket: the folder, shared by all machines, that holds receipts, tables, "
+        "figures and logs; `results` where left out",
+    )
     datasets: dict[Name, Dataset] = Field(min_length=1, description="by name: [a-z0-9_]+")
     jobs: Jobs = Field(default_factory=Jobs)
     report: Report = Field(default_factory=Report)
@@ -157,7 +168,21 @@ class Config(Section):
 
     @field_validator("store")
     @classmethod
-    def _store_is_a_folder(cls, value: str) -> str:
-        if "://" in value:
-            raise ValueError("object stores are not supported yet; give a folder")
-        return value
+    def _store_is_a_place(cls, value: str) -> str:
+        if "://" in value and not BUCKET.fullmatch(value):
+            raise ValueError(
+                "expected a folder, or s3:// or gs:// with the name of a bucket and a prefix of letters, digits and"
+                " ._-/; credentials and endpoint belong in the environment"
+            )
+        return value.rstrip("/") if "://" in value else value
+
+    @model_validator(mode="after")
+    def _one_folder(self) -> Config:
+        if self.results is not None and "://" not in self.store:
+            raise ValueError(f"results: has a meaning only where store is a bucket; set store: {self.results} instead")
+        return self
+
+    @property
+    def tracked(self) -> str:
+        """The folder of what Snakemake tracks."""
+        return self.results or "results" if "://" in self.store else self.store

@@ -59,5 +59,5 @@ def read_receipt(store: Store, path: str) -> Receipt:
         return Receipt(data["rule"], data["item"], data["digest"], files, data["facts"])
     except (ValueError, KeyError, TypeError) as error:
         raise LayerError(
-            explain(str(store.local(path)), f"is no receipt ({error})", do="Remake it: `snakemake --force` on it")
+            explain(store.place(path), f"is no receipt ({error})", do="Remake it: `snakemake --force` on it")
         ) from None

@@ -1,153 +1,115 @@
-"""The store: where bytes lie. Writes are atomic: temporary name, fsync, rename."""
+"""The store of a project: a folder, and for bulk files an object store where the config names one.
+
+What Snakemake tracks (receipts, timings, tables, figures, the plan) and what it writes itself (logs) always lie in the
+folder. Layers, intermediate files and object tables are bulk; they never pass through Snakemake.
+"""
 
 from __future__ import annotations
 
-import errno
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ophiolite.errors import StoreError, explain
-from ophiolite.layers.stop import write_point
+from ophiolite.layers.bucket import Bucket
+from ophiolite.layers.files import REMAKE, Files, Written
+from ophiolite.layers.folder import Folder
+from ophiolite.layers.paths import BULK_FOLDERS
+from ophiolite.layers.scratch import scratch_root
 
-REMAKE = "Remake it: `snakemake --force` on the receipt that names it"
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a write left behind: path relative to the store, size and sha256."""
-
-    path: str
-    size_bytes: int
-    sha256: str
-
-    def to_json(self) -> dict[str, str | int]:
-        """The entry of a receipt."""
-        return {"path": self.path, "bytes": self.size_bytes, "sha256": self.sha256}
-
-
-def _target_of(partial: Path) -> Path:
-    """The file that a partial one was to become."""
-    return partial.with_name(partial.name[1:].rsplit(".", 2)[0])
-
-
-def _reserve(file: Path) -> None:
-    """Take the space of a sparse file; a disk that has it not would kill the process that fills its memory map."""
-    if hasattr(os, "posix_fallocate"):
-        with open(file, "rb+") as opened:
-            os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+__all__ = ["REMAKE", "Store", "Written", "open_store"]
 
 
 @dataclass(frozen=True)
 class Store:
-    """Files under one local folder, named by relative paths with `/`."""
+    """Files named by relative paths with `/`, under `root` or, if bulk, in `bucket` where there is one."""
 
     root: Path
+    bucket: Bucket | None = None
+
+    @property
+    def folder(self) -> Folder:
+        """The local part."""
+        return Folder(self.root)
+
+    def files(self, path: str) -> Files:
+        """The place that holds a path."""
+        bulk = path.split("/", 2)[1:2]
+        return self.bucket if self.bucket and bulk and bulk[0] in BULK_FOLDERS else self.folder
 
     def local(self, path: str) -> Path:
-        """The file's place on this machine."""
+        """The place on this machine of a file that is not bulk."""
+        if self.files(path) is self.bucket:
+            raise ValueError(f"{path} is bulk, and lies in {self.place(path)}")
         return self.root / path
+
+    def scratch(self, path: str) -> Path:
+        """A place on this machine for unfinished work: in the store, or where that is a bucket, among temporary files.
+
+        The same path gives the same place, so that a later try on this machine finds what an earlier one left.
+        """
+        return scratch_root(self.bucket.url) / path if self.bucket else self.root / path
+
+    def place(self, path: str) -> str:
+        """Where a file lies, for messages."""
+        return self.files(path).place(path)
 
     def exists(self, path: str) -> bool:
         """True where a finished file lies there."""
-        return self.local(path).is_file()
+        return self.size(path) is not None
+
+    def size(self, path: str) -> int | None:
+        """Bytes of a file, None where there is none."""
+        return self.files(path).size(path)
 
     def read(self, path: str) -> bytes:
         """All bytes of a file; raises StoreError where it cannot be read."""
-        try:
-            return self.local(path).read_bytes()
-        except OSError as error:
-            raise self._unreadable(path, error) from None
+        return self.files(path).read(path)
 
     def read_range(self, path: str, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; raises StoreError where the file is shorter."""
-        try:
-            with open(self.local(path), "rb") as file:
-                file.seek(offset)
-                data = file.read(size)
-        except OSError as error:
-            raise self._unreadable(path, error) from None
-        if len(data) != size:
-            raise StoreError(
-                explain(
-                    str(self.local(path)),
-                    f"ends inside the range at {offset}",
-                    expected=f"{size} bytes",
-                    got=f"{len(data)}",
-                    do=REMAKE,
-                )
-            )
-        return data
+        return self.files(path).read_ranges(path, [(offset, size)])[0]
+
+    def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        """The bytes of every (offset, size), in few requests; raises StoreError where the file is shorter."""
+        return self.files(path).read_ranges(path, ranges)
+
+    def checksum(self, path: str) -> str:
+        """The sha256 of a file, read in parts; raises StoreError where it cannot be read."""
+        return self.files(path).checksum(path)
+
+    def local_copy(self, path: str, folder: Path) -> Path:
+        """The file on this machine, for a memory map; from a bucket it is copied into `folder`."""
+        return self.files(path).local_copy(path, folder)
 
     def write(self, path: str, data: bytes | Iterable[bytes]) -> Written:
-        """Write a file atomically; raises StoreError where the disk is full or forbids it, leaving nothing behind."""
-        digest, size = hashlib.sha256(), 0
-        with self._replacing(path) as partial, open(partial, "wb") as file:
-            for part in (data,) if isinstance(data, bytes) else data:
-                file.write(part)
-                digest.update(part)
-                size += len(part)
-            file.flush()
-            write_point("fsync", path)
-            os.fsync(file.fileno())
-        return Written(path, size, digest.hexdigest())
-
-    def make_folder(self, folder: str) -> None:
-        """Make a folder that may be there; raises StoreError where the disk forbids it."""
-        try:
-            self.local(folder).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StoreError(self._unwritable(self.local(folder), error)) from None
+        """Write a file atomically; raises StoreError where the store refuses, leaving nothing behind."""
+        return self.files(path).write(path, data)
 
     def write_array(
         self, path: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[NDArray[Any]], None]
     ) -> Written:
         """Write a Fortran-ordered .npy atomically, filled by `fill` through a memory map: never whole in memory."""
-        with self._replacing(path) as partial:
-            array = np.lib.format.open_memmap(partial, "w+", np.dtype(dtype), shape, fortran_order=True)
-            _reserve(partial)
-            fill(array)
-            array.flush()
-            del array
-            with open(partial, "rb+") as file:
-                digest = hashlib.file_digest(file, "sha256")
-                write_point("fsync", path)
-                os.fsync(file.fileno())
-            size = partial.stat().st_size
-        return Written(path, size, digest.hexdigest())
+        return self.files(path).write_array(path, shape, dtype, fill)
 
-    @contextmanager
-    def _replacing(self, path: str) -> Iterator[Path]:
-        """A partial file to fill, which takes its name when the block ends well and goes when it does not."""
-        target = self.local(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                yield partial
-                write_point("rename", path)
-                os.replace(partial, target)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise StoreError(self._unwritable(target, error)) from None
+    def make_folder(self, folder: str) -> None:
+        """Make a local folder that may be there; raises StoreError where the disk forbids it."""
+        self.folder.make(folder)
+
+    def rename(self, path: str, to: str) -> None:
+        """Give a file of the folder another name, its times kept; raises StoreError where the disk forbids it."""
+        self.folder.rename(path, to)
 
     def check(self, file: Written) -> None:
         """Raise StoreError unless a file is there with the size that was written."""
-        target = self.local(file.path)
-        size = target.stat().st_size if target.is_file() else None
+        size = self.size(file.path)
         if size != file.size_bytes:
             raise StoreError(
                 explain(
-                    str(target),
+                    self.place(file.path),
                     "is not what its receipt says",
                     expected=f"{file.size_bytes} bytes",
                     got="no file" if size is None else f"{size} bytes",
@@ -157,39 +119,43 @@ class Store:
 
     def delete(self, path: str) -> None:
         """Remove a file that may be absent."""
-        self.local(path).unlink(missing_ok=True)
+        self.files(path).delete(path)
+
+    def delete_folder(self, folder: str) -> int:
+        """Remove all files below a folder that may be absent; returns their bytes."""
+        return self.files(folder).delete_folder(folder)
 
     def list(self, folder: str) -> Iterator[str]:
-        """Paths of all finished files below a folder, sorted."""
-        base = self.local(folder)
-        for file in sorted(base.rglob("*")):
-            if file.is_file() and not file.name.endswith(".partial"):
-                yield file.relative_to(self.root).as_posix()
+        """Paths of all finished files below a folder, sorted. A bucket's listing may be stale: receipts decide."""
+        return (path for path, _ in self.sizes(folder))
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """(path, bytes) of all finished files below a folder, sorted."""
+        return self.files(f"{folder}/").sizes(folder)
+
+    def has_files(self, folder: str) -> bool:
+        """True where a finished file lies anywhere below a folder."""
+        return next(self.list(folder), None) is not None
+
+    def folders(self, folder: str) -> Sequence[str]:
+        """Names of what lies directly in a folder, sorted."""
+        return self.files(f"{folder}/").folders(folder)
+
+    def remove_empty(self, folder: str) -> None:
+        """Remove the empty folders below a folder; a bucket has none."""
+        if self.files(folder) is not self.bucket:
+            self.folder.remove_empty(folder)
 
     def sweep(self, folder: str, keep: tuple[str, ...] = ()) -> None:
         """Remove what killed writers left below a folder, except of files whose path begins as one of `keep`."""
-        for file in self.local(folder).rglob(".*.partial"):
-            if not _target_of(file).relative_to(self.root).as_posix().startswith(keep):
-                file.unlink(missing_ok=True)
+        self.files(folder).sweep(folder, keep)
 
     def sweep_files(self, paths: Iterable[str]) -> None:
-        """Remove what killed writers of these very files left."""
-        targets = {self.local(path) for path in paths}
-        for folder in {target.parent for target in targets}:
-            for file in folder.glob(".*.partial"):
-                if _target_of(file) in targets:
-                    file.unlink(missing_ok=True)
+        """Remove what killed writers of these very files left; a bucket is swept when a layer is closed."""
+        every = tuple(paths)
+        self.folder.sweep_files([path for path in every if self.files(path) is not self.bucket])
 
-    def _unreadable(self, path: str, error: OSError) -> StoreError:
-        do = REMAKE if error.errno == errno.ENOENT else "Check the disk"
-        return StoreError(explain(str(self.local(path)), f"cannot be read ({error.strerror})", do=do))
 
-    @staticmethod
-    def _unwritable(target: Path, error: OSError) -> str:
-        advice = {
-            errno.ENOSPC: "Free some space or set another `store:`, then run again: finished work is kept",
-            errno.EACCES: "Give this user write permission or set another `store:`",
-            errno.EROFS: "The disk is read-only; set another `store:`",
-        }
-        do = advice.get(error.errno or 0, "Check the disk, then run again")
-        return explain(str(target), f"cannot be written ({error.strerror})", do=do)
+def open_store(folder: Path, store: str, project: str) -> Store:
+    """The store of a project whose tracked files lie in `folder`; `store` is what the config says."""
+    return Store(folder, Bucket(f"{store.rstrip('/')}/{project}") if "://" in store else None)

@@ -28,7 +28,7 @@ class VolumeReader:
 
     def __init__(self, store: Store, folder: str, mip: int, info: VolumeInfo | None = None) -> None:
         info_path = f"{folder}/info"
-        self.info = info or parse_info(store.read(info_path), str(store.local(info_path)))
+        self.info = info or parse_info(store.read(info_path), store.place(info_path))
         if mip >= len(self.info.scales):
             raise LayerError(
                 explain(

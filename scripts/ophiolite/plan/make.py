@@ -11,7 +11,7 @@ from ophiolite.errors import LayerError, OphioliteError, PlanError, explain
 from ophiolite.geometry.box import mul, prod
 from ophiolite.kernels.downsample import sum_dtype
 from ophiolite.layers.paths import LayerPaths
-from ophiolite.layers.store import Store
+from ophiolite.layers.store import Store, open_store
 from ophiolite.plan.costs import SECONDS_PER_MVX
 from ophiolite.plan.digests import annotation_digests, project_digests, volume_digests
 from ophiolite.plan.estimate import Speeds, annotation_costs, volume_costs
@@ -45,6 +45,11 @@ DECODED_TOO_OFTEN = 2
 NO_VOXELS = {"mesh", "skeleton", "properties", "max_inline_labels"}
 
 
+def store_of(config: Config, base: Path) -> Store:
+    """The store that a config names; `base` is the folder that relative paths start from."""
+    return open_store(base / config.tracked / config.project, config.store, config.project)
+
+
 def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
     """The plan of a project; `base` is the folder that relative sources start from."""
     datasets = {
@@ -57,6 +62,7 @@ def make_plan(config: Config, base: Path, speeds: Speeds) -> ProjectPlan:
         version=VERSION,
         project=config.project,
         store=config.store,
+        results=config.tracked,
         config=config.model_dump(mode="json"),
         jobs=JobsPlan(threads=config.jobs.threads, memory_mb=config.jobs.memory_mb),
         datasets=datasets,
@@ -87,7 +93,7 @@ def _plan_layer(config: Config, dataset_name: str, name: str, base: Path, speeds
     layer: Layer = dataset.layers[name]
     place = f"datasets.{dataset_name}.layers.{name}"
     try:
-        _refuse_foreign(Store(base / config.store / config.project), LayerPaths(dataset_name, name))
+        _refuse_foreign(store_of(config, base), LayerPaths(dataset_name, name))
         if isinstance(layer, AnnotationLayer):
             return _plan_annotations(layer, dataset, base, place)
         return _plan_volume(config, layer, dataset, base, place, speeds)
@@ -97,13 +103,13 @@ def _plan_layer(config: Config, dataset_name: str, name: str, base: Path, speeds
 
 def _refuse_foreign(store: Store, paths: LayerPaths) -> None:
     """Raise LayerError where a layer's folder holds files but no plan of ours ever claimed it."""
-    if store.local(paths.receipts).is_dir():
+    if store.folder.local(paths.receipts).is_dir():
         return
     first = next(iter(store.list(paths.layer_folder)), None)
     if first is not None:
         raise LayerError(
             explain(
-                str(store.local(paths.layer_folder)),
+                store.place(paths.layer_folder),
                 "holds files that this workflow did not write",
                 expected="no such folder, or one with receipts",
                 got=first,

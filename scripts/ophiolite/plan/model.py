@@ -236,10 +236,16 @@ class ProjectPlan(Part):
     version: int
     project: str
     store: str
+    results: str
     config: dict[str, Any]
     jobs: JobsPlan
     datasets: dict[str, DatasetPlan]
     digests: dict[str, str]
+
+    @property
+    def folder(self) -> str:
+        """The folder of this project that Snakemake knows."""
+        return f"{self.results}/{self.project}"
 
     def to_bytes(self) -> bytes:
         """Deterministic JSON."""

@@ -38,14 +38,13 @@ def benchmark_layer(job: Job) -> None:
     box = centred_box(volume.scales[0].box, settings["max_mvx"] * 1_000_000, sizes[0])
     voxels, voxels_of = _voxels(job, box)
     job.say(f"{' x '.join(map(str, box.shape))} voxels of {volume.data_type}")
-    folder = f"{job.paths.work}/compression_codec"
-    job.store.make_folder(folder)
+    folder = job.store.scratch(f"{job.paths.work}/compression_codec")
+    folder.mkdir(parents=True, exist_ok=True)
     known: dict[str, Fidelity] = {}
     rows: list[dict[str, Any]] = []
     for chunk_vx in sizes:
         for pipeline in pipelines(volume.kind, volume.data_type, voxels.shape[3]):
-            file = job.store.local(f"{folder}/chunks")
-            found = measure(voxels, pipeline, chunk_vx, settings["repeats"], file, known)
+            found = measure(voxels, pipeline, chunk_vx, settings["repeats"], folder / "chunks", known)
             row = {
                 "dataset": job.dataset,
                 "layer": job.layer,
@@ -61,7 +60,7 @@ def benchmark_layer(job: Job) -> None:
             }
             rows.append(row)
             job.say(f"{row['chunk']} {row['codec']}, {row['second_stage']}: {found.fault or _summary(row)}")
-    job.store.local(folder).rmdir()
+    folder.rmdir()
     job.store.write(job.paths.quality("compression_codec", "all"), table_bytes(rows))
 
 

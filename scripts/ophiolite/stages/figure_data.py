@@ -17,7 +17,7 @@ from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.report.render import Solid, label_colours
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.objects import read_objects
 
@@ -55,7 +55,7 @@ class Slice:
 
 def layer_figures(plan: Path, dataset: str, layer: str) -> LayerFigures:
     """What the figures of one layer of a finished project show."""
-    return LayerFigures(load_plan(plan), Store(plan.parent), dataset, layer)
+    return LayerFigures(*open_project(plan), dataset, layer)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,9 @@ class LayerFigures:
     @cached_property
     def table(self) -> dict[str, NDArray[Any]]:
         """The object table of the layer."""
-        folder = self.store.local(LayerPaths(self.dataset, self.layer).objects)
-        return read_objects([folder / f"{part}.parquet" for part in range(self.volume(self.layer).stats_parts)])
+        folder = LayerPaths(self.dataset, self.layer).objects
+        parts = self.volume(self.layer).stats_parts
+        return read_objects(self.store, [f"{folder}/{part}.parquet" for part in range(parts)])
 
     def slices(self) -> list[Slice]:
         """The middle slice at mip 0 and at a coarser mip; of a segmentation over the dataset's first image."""

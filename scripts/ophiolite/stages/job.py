@@ -19,7 +19,7 @@ from ophiolite import __version__
 from ophiolite.errors import LayerError, PlanError, explain
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import Receipt, write_receipt
-from ophiolite.layers.store import Store, Written
+from ophiolite.layers.store import Store, Written, open_store
 from ophiolite.plan.model import AnnotationPlan, FragmentPlan, ProjectPlan, Refused, VolumePlan
 
 
@@ -37,6 +37,12 @@ def load_plan(path: Path) -> ProjectPlan:
                 str(path), f"is no plan of this version ({error.error_count()} faults)", do="Run `snakemake plan` again"
             )
         ) from None
+
+
+def open_project(path: Path) -> tuple[ProjectPlan, Store]:
+    """A plan by its file, and the store of its project: the folder that holds it, and the bucket that it may name."""
+    plan = load_plan(path)
+    return plan, open_store(path.resolve().parent, plan.store, plan.project)
 
 
 @dataclass
@@ -106,10 +112,10 @@ class Job:
         `rule` makes it, as its job `item`; no item where it can only be made with others.
         """
         if not self.store.exists(path):
-            receipt = f"{self.project.store}/{self.project.project}/{self.paths.receipt(rule, item)}"
+            receipt = f"{self.project.folder}/{self.paths.receipt(rule, item)}"
             alone = f"snakemake --force {receipt}; after clean_work, " if item else ""
             do = f"Remake it: {alone}add --forcerun {rule} to the command"
-            raise LayerError(explain(str(self.store.local(path)), "is missing", do=do))
+            raise LayerError(explain(self.store.place(path), "is missing", do=do))
 
     def read_work(self, path: str, rule: str, item: str = "") -> bytes:
         """All bytes of an intermediate file; raises LayerError as `require` does."""
@@ -184,12 +190,12 @@ class Job:
 
 
 def finished_tasks(job: Job, folder: str) -> Store:
-    """A folder for finished tasks under `work/`, named by the job's digest so that none of other settings is taken.
+    """A folder on this machine for finished tasks, named by the job's digest so that none of other settings is taken.
 
     It outlives a failed or killed job, so that the next try skips what is done; it goes when the job has its receipt,
     or when a job of other settings comes.
     """
-    of_rule = job.store.local(f"{job.paths.work}/{folder}")
+    of_rule = job.store.scratch(f"{job.paths.work}/{folder}")
     own = of_rule / f"tasks-{job.digest}"
     for other in of_rule.glob("tasks-*"):
         if other != own:

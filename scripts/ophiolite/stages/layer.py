@@ -15,7 +15,7 @@ from ophiolite.kernels.label_stats import LabelStats, merge_stats
 from ophiolite.layers.paths import FOLDERS, PROPERTIES_FOLDER
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
-from ophiolite.layers.store import Store, Written
+from ophiolite.layers.store import Written
 from ophiolite.plan.model import ScalePlan, VolumePlan
 from ophiolite.precomputed.encoding import ChunkEncoding
 from ophiolite.precomputed.sharding import ShardingSpec, murmur_low64
@@ -56,7 +56,7 @@ def write_layer_info(job: Job) -> list[Written]:
         {PROPERTIES_FOLDER} if job.volume.properties else set()
     )
     for gone in {*FOLDERS.values(), PROPERTIES_FOLDER} - kept:
-        shutil.rmtree(job.store.local(f"{folder}/{gone}"), ignore_errors=True)
+        job.store.delete_folder(f"{folder}/{gone}")
     written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
     job.store.write(f"{folder}/provenance", _provenance(job))
     return written
@@ -126,19 +126,21 @@ def close_folder(job: Job, folder: str, receipts: list[str], keep: tuple[str, ..
     """
     named: set[str] = set()
     digest = hashlib.sha256()
+    listed = dict(job.store.sizes(folder))
     for path in receipts:
         receipt = read_receipt(job.store, path)
         for file in receipt.files:
-            job.store.check(file)
+            if listed.get(file.path) != file.size_bytes:
+                job.store.check(file)  # a listing may be stale; it spares a request for each of a million files
             named.add(file.path)
         digest.update(receipt.to_bytes())
     own = tuple(f"{folder}/{k}" for k in keep)
-    for path in list(job.store.list(folder)):
+    for path in sorted(listed):
         if path not in named and not path.startswith(own):
             job.store.delete(path)
             job.say(f"removed {path}, which no receipt names")
     job.store.sweep(folder, own)
-    _remove_empty(job.store, folder)
+    job.store.remove_empty(folder)
     return len([n for n in named if n.startswith(folder)]), digest.hexdigest()
 
 
@@ -147,15 +149,8 @@ def sweep_rules(job: Job, *rules: str) -> None:
     for rule in rules:
         job.store.sweep(f"{job.paths.work}/{rule}")
         job.store.sweep(f"{job.paths.receipts}/{rule}")
-        for tasks in job.store.local(f"{job.paths.work}/{rule}").glob("tasks-*"):
+        for tasks in job.store.scratch(f"{job.paths.work}/{rule}").glob("tasks-*"):
             shutil.rmtree(tasks, ignore_errors=True)
-
-
-def _remove_empty(store: Store, folder: str) -> None:
-    base = store.local(folder)
-    for sub in sorted((p for p in base.rglob("*") if p.is_dir()), reverse=True):
-        if not any(sub.iterdir()):
-            sub.rmdir()
 
 
 def close_product(job: Job, product: str) -> dict[str, object]:

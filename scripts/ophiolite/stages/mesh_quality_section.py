@@ -55,7 +55,7 @@ def mesh_section(plan: ProjectPlan, store: Store) -> Section:
     return Section(
         key="meshes",
         title="Meshes",
-        text=[*text, LINKS.format(results=f"{plan.store}/{plan.project}")],
+        text=[*text, LINKS.format(results=plan.folder)],
         tables=[_measures({"/".join(place): table for place, table in tables.items()}), *_missing(tables)],
         figures=[figure for place, table in tables.items() for figure in _figures(store, *place, table)],
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from ophiolite.kernels.label_stats import LabelStats, centroids_vx
 from ophiolite.layers.paths import PROPERTIES_FOLDER
 from ophiolite.layers.statistics import read_stats_bytes
-from ophiolite.layers.store import Written
+from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import VolumePlan
 from ophiolite.precomputed.segment_properties import (
     NumberProperty,
@@ -89,7 +88,7 @@ def _measures(job: Job, product: str, part: int) -> Any:
 
 def write_segment_properties(job: Job) -> tuple[list[Written], dict[str, int]]:
     """Write what the viewer lists of each object; the largest `max_inline_labels`, saying how many are left out."""
-    table = read_objects([job.store.local(objects_path(job, p)) for p in range(job.segmentation.stats_parts)])
+    table = read_objects(job.store, [objects_path(job, p) for p in range(job.segmentation.stats_parts)])
     order = np.argsort(table["voxels"], kind="stable")[::-1][: job.volume.max_inline_labels]
     keep = np.sort(order)
     left_out = len(table["label"]) - len(keep)
@@ -126,10 +125,10 @@ def _tags(table: dict[str, NDArray[Any]], volume: VolumePlan) -> TagsProperty:
     return TagsProperty("tags", names, [np.flatnonzero(row).tolist() for row in stacked])
 
 
-def read_objects(files: list[Path]) -> dict[str, NDArray[Any]]:
+def read_objects(store: Store, paths: list[str]) -> dict[str, NDArray[Any]]:
     """All parts of an object table as columns, ascending by label; missing measures are NaN."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.concat_tables([pq.read_table(f) for f in files]).sort_by("label")
+    table = pa.concat_tables([pq.read_table(io.BytesIO(store.read(path))) for path in paths]).sort_by("label")
     return {name: table.column(name).to_numpy() for name in table.column_names}

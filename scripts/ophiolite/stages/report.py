@@ -57,7 +57,7 @@ def build_report(plan: ProjectPlan, store: Store) -> Report:
         costs=cost_tables(plan, rows),
         figures=list(_figures(plan, store)),
         warnings=list(_warnings(plan)),
-        view_command=f"make view RESULTS={plan.store}/{plan.project}",
+        view_command=f"make view RESULTS={plan.folder}",
         versions=_versions(),
         config=yaml.safe_dump(plan.config, sort_keys=False),
     )

@@ -64,7 +64,7 @@ def skeleton_section(plan: ProjectPlan, store: Store) -> Section:
     return Section(
         key="skeletons",
         title="Skeletons",
-        text=[*text, LINKS.format(results=f"{plan.store}/{plan.project}")],
+        text=[*text, LINKS.format(results=plan.folder)],
         tables=[
             _measures(
                 {"/".join(place): table for place, table in tables.items()},

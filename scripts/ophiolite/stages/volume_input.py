@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,9 @@ class CarryInput:
         self._job, self._volume = job, volume
         self._before, self._step = volume.rounds[number - 1], volume.rounds[number].before_block_vx
         self._scale = volume.scales[self._before.mips[-1]]
+        self._copies = job.store.scratch(f"{job.paths.work}/carry_copies") / f"{job.rule}.{job.item}"
+        shutil.rmtree(self._copies, ignore_errors=True)
+        job.scratch.append(self._copies)
 
     def read(self, box: Box) -> Level:
         """Sums (and counts) or values of a box of the input mip."""
@@ -89,4 +93,4 @@ class CarryInput:
         paths = [self._job.paths.carry(number, block, part) for part in range(1 + counted)]
         for path in paths:
             self._job.require(path, "pyramid_blocks", f"r{number}.{block}")
-        return [np.load(self._job.store.local(path), mmap_mode="r") for path in paths]
+        return [np.load(self._job.store.local_copy(path, self._copies), mmap_mode="r") for path in paths]
