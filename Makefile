@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test lint format docs lock benchmark clean
+.PHONY: help setup demo run view test test-s3 lint format docs lock benchmark clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,10 @@ view: setup ## serve the results and open Neuroglancer, offline: make view RESUL
 
 test: setup ## the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-s3: setup ## the object store alone: a real S3 server (Ceph, installed where this is root on Debian), and its faults
+	tests/s3/install.sh
+	$(BIN)/python -m pytest tests/s3 $(ARGS)
 
 lint: setup ## ruff, mypy, snakefmt, snakemake --lint, generated files
 	ruff check .

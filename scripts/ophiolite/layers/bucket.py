@@ -183,7 +183,7 @@ class Bucket:
             markers = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
     def _pages(self, folder: str, **options: Any) -> Iterator[dict[str, Any]]:
-        prefix = self._key(f"{folder.rstrip('/')}/")
+        prefix = self._key(f"{folder.rstrip('/')}/" if folder else "")
         while True:
             page = self._call("list_objects_v2", None, "listed", Prefix=prefix, **options)
             yield page

@@ -21,8 +21,12 @@ from ophiolite.layers.files import REMAKE
 GOOGLE = "https://storage.googleapis.com"
 TRIES = 8
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
+CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 CONNECTIONS = 16
-PASSING = {"BadDigest", "InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"}
+PASSING = {
+    *("InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "Throttling"),
+    *("BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch"),
+}
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 
 ADVICE = {
@@ -43,16 +47,16 @@ T = TypeVar("T")
 @lru_cache(maxsize=4)
 def client(scheme: str) -> Any:
     """A boto3 client for `s3` or `gs`, shared by the threads of this process."""
-    import boto3
     import botocore
+    from boto3.session import Session
     from botocore.config import Config
 
     google, endpoint = scheme == "gs", os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     config = Config(
         # Tries are counted in `repeated`, which also repeats answers that end early.
         retries={"total_max_attempts": 1},
-        connect_timeout=10,
-        read_timeout=60,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
         max_pool_connections=CONNECTIONS,
         # Every body carries its MD5; the newer checksums are unknown to older S3 servers.
         request_checksum_calculation="when_required",
@@ -62,9 +66,9 @@ def client(scheme: str) -> Any:
         **({"signature_version": botocore.UNSIGNED} if google else {}),
     )
     if not google:
-        return boto3.client("s3", config=config, region_name=os.environ.get("AWS_REGION"))
+        return Session().client("s3", config=config, region_name=os.environ.get("AWS_REGION"))
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    made = boto3.client("s3", config=config, region_name="auto", endpoint_url=emulator or GOOGLE)
+    made = Session().client("s3", config=config, region_name="auto", endpoint_url=emulator or GOOGLE)
     if not emulator:
         made.meta.events.register("before-sign.s3", _bearer())
     return made
