@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 CORES ?= all
 CONFIG ?= config/config.yaml
 RESULTS ?= results/demo
+EXECUTORS := slurm kubernetes aws-batch google-batch
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -23,6 +24,15 @@ $(VENV)/.done: requirements/lock.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/lock.txt
 	echo "$(CURDIR)/scripts" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/ophiolite.pth"
+	touch $@
+
+setup-slurm: $(VENV)-slurm/.done ## as setup, with the plugin for SLURM, in .venv-slurm
+setup-kubernetes: $(VENV)-kubernetes/.done ## as setup, with the plugin for Kubernetes, in .venv-kubernetes
+setup-aws-batch: $(VENV)-aws-batch/.done ## as setup, with the plugin for AWS Batch, in .venv-aws-batch
+setup-google-batch: $(VENV)-google-batch/.done ## as setup, with the plugin for Google Batch, in .venv-google-batch
+
+$(foreach e,$(EXECUTORS),$(VENV)-$(e)/.done): $(VENV)-%/.done: requirements/executor-%.txt $(VENV)/.done
+	requirements/setup_executor.sh $* $(BIN)/python $(VENV)-$*
 	touch $@
 
 data/sample.h5: $(VENV)/.done scripts/ophiolite/sample/*.py
@@ -48,6 +58,10 @@ test-s3: setup ## the object store alone: a real S3 server (Ceph, installed wher
 	tests/s3/install.sh
 	$(BIN)/python -m pytest tests/s3 $(ARGS)
 
+test-slurm: setup ## the tests on a real SLURM of their own (root on Debian; installs it)
+	tests/slurm/install.sh
+	$(BIN)/python -m pytest tests/slurm $(ARGS)
+
 lint: setup ## ruff, mypy, snakefmt, snakemake --lint, generated files
 	ruff check .
 	ruff format --check .
@@ -72,9 +86,16 @@ $(VENV)-igneous/.done: requirements/igneous.txt
 benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and through us: benchmarks/results/
 	python -m benchmarks.run $(ARGS)
 
-lock: ## renew requirements/lock.txt from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --extra test --extra lint --universal --python-version 3.11 --generate-hashes \
-	  --no-annotate --no-header --no-emit-index-url --output-file requirements/lock.txt
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
+
+lock: ## renew requirements/ from pyproject.toml and the lists of plugins (needs uv)
+	$(COMPILE) pyproject.toml --extra test --extra lint --output-file requirements/lock.txt
+	@# Google's plugin needs older clients of Google than the rest; they lie in its own environment.
+	sed '/^\(google\|grpc\|proto\)/,/[^\\]$$/d' requirements/lock.txt > requirements/constraints.tmp
+	for e in $(EXECUTORS); do \
+	  $(COMPILE) requirements/executor-$$e.in -c requirements/constraints.tmp --output-file requirements/executor-$$e.txt || exit; \
+	done
+	rm requirements/constraints.tmp
 
 clean: ## remove the environment and caches, keep results
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EXECUTORS:%=$(VENV)-%) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,8 +19,8 @@ NUMBA_CACHE = Path(RESULTS).absolute() / f".numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
 WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
-# What Snakemake needs inside each job of a cluster, where it starts once for the job and once for its step.
-SNAKEMAKE_MB = 200
+# What Snakemake needs inside each job of a cluster, where it starts twice: for the job, and for its step.
+SNAKEMAKE_MB = 400
 
 shell.prefix(f"export PYTHONPATH='{SCRIPTS}' NUMBA_CACHE_DIR='{NUMBA_CACHE}'; ")
 
