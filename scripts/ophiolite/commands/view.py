@@ -9,7 +9,7 @@ import webbrowser
 from pathlib import Path
 
 from ophiolite.errors import ConfigError, explain
-from ophiolite.report.results import find_object, read_views
+from ophiolite.report.results import find_object, read_views, store_of_folder
 from ophiolite.report.server import CLIENT_PAGE, ObjectName, ResultsServer
 from ophiolite.report.viewer_state import viewer_link, viewer_state
 
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> None:
         shown = find_object(folder, views, name.dataset, name.layer, name.label)
         return viewer_link(viewer_state(views, base, shown), base + CLIENT_PAGE) if shown else None
 
-    server = ResultsServer(folder, link, object_link, port=args.port, bind=args.bind)
+    bucket = store_of_folder(folder).bucket
+    server = ResultsServer(folder, link, object_link, port=args.port, bind=args.bind, bucket=bucket)
     try:
         print(f"{server.url}/", flush=True)
         print("Ctrl-C ends it.", file=sys.stderr)

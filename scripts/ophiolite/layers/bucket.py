@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from numpy.typing import DTypeLike, NDArray
 
 from ophiolite.errors import StoreError, explain
-from ophiolite.layers.bucket_client import client, repeated
+from ophiolite.layers.bucket_client import client, passing_on, repeated
 from ophiolite.layers.files import REMAKE, Written, ends_early
 from ophiolite.layers.folder import fill_array
 from ophiolite.layers.scratch import scratch_root
@@ -28,12 +28,25 @@ from ophiolite.layers.stop import write_point
 # A multipart upload has at most 10,000 parts of at least 5 MiB: objects of up to 320 GB.
 PART_BYTES = 32 * 2**20
 COPY_BYTES = 8 * 2**20
+SENT_BYTES = 256 * 2**10
 # Ranges nearer than this are read as one: on most stores a request costs as much as some hundred kilobytes.
 GAP_BYTES = 128 * 2**10
 AT_ONCE = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A request's answer: `part` is its Content-Range, None where the object comes whole; `close` gives it up."""
+
+    size_bytes: int
+    length: int
+    part: str | None
+    tag: str
+    pieces: Iterator[bytes]
+    close: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,23 @@ class Bucket:
                 offset, size = ranges[number]
                 found[number] = whole[offset - span[0] : offset - span[0] + size]
         return found
+
+    def stream(self, path: str, span: str | None) -> Stream:
+        """An object as it comes, or the part of it that an HTTP `Range` header asks for.
+
+        Raises KeyError where there is no such object, IndexError where it ends before the range, StoreError where the
+        store refuses.
+        """
+        answer = self._call("get_object", path, "read", **({"Range": span} if span else {}))
+        total = answer.get("ContentRange", "").rpartition("/")[2]
+        return Stream(
+            size_bytes=int(total or answer["ContentLength"]),
+            length=int(answer["ContentLength"]),
+            part=answer.get("ContentRange"),
+            tag=str(answer["ETag"]),
+            pieces=passing_on(answer["Body"].iter_chunks(SENT_BYTES), self.place(path)),
+            close=answer["Body"].close,
+        )
 
     def checksum(self, path: str) -> str:
         """The sha256 of an object, read in parts."""
@@ -192,7 +222,10 @@ class Bucket:
             options["ContinuationToken"] = page["NextContinuationToken"]
 
     def _range(self, path: str, offset: int, size: int) -> bytes:
-        data = self._get(path, Range=f"bytes={offset}-{offset + size - 1}") if size else b""
+        try:
+            data = self._get(path, Range=f"bytes={offset}-{offset + size - 1}") if size else b""
+        except IndexError:
+            data = b""
         if len(data) != size:
             raise ends_early(self.place(path), offset, size, len(data))
         return data

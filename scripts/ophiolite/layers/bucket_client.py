@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from ophiolite.errors import StoreError, explain
-from ophiolite.layers.files import REMAKE
 
 GOOGLE = "https://storage.googleapis.com"
 TRIES = 8
@@ -37,7 +36,6 @@ ADVICE = {
     "AccessDenied": "Allow these credentials to list, read, write and delete below the prefix",
     "403": "Allow these credentials to list, read, write and delete below the prefix",
     "InvalidAccessKeyId": "Check which credentials are set: the store does not know them",
-    "InvalidRange": REMAKE,
     "SignatureDoesNotMatch": "Check the secret key and the clock of this machine",
 }
 
@@ -97,7 +95,7 @@ def repeated(call: Callable[[], T], place: str, doing: str) -> T:
     """What `call` returns; it is repeated while it fails for reasons that pass.
 
     Raises StoreError that names the place, `doing` ("read", "written"), the store's reason and what to do; KeyError
-    where there is no such object.
+    where there is no such object, IndexError where it ends before the range.
     """
     for tries in range(1, TRIES + 1):
         try:
@@ -108,11 +106,24 @@ def repeated(call: Callable[[], T], place: str, doing: str) -> T:
                 raise
             if code in ABSENT:
                 raise KeyError(place) from None
+            if code == "InvalidRange":
+                raise IndexError(place) from None
             if not _passes(error, code) or tries == TRIES:
                 raise _explained(code, place, doing, tries) from None
         pause = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** (tries - 1))
         time.sleep(pause * random.uniform(0.5, 1.0))
     raise AssertionError("the last try returns or raises")
+
+
+def passing_on(pieces: Iterator[bytes], place: str) -> Iterator[bytes]:
+    """Pieces of a body as they come; raises StoreError where the connection breaks off."""
+    try:
+        yield from pieces
+    except Exception as error:
+        code = error_code(error)
+        if code is None:
+            raise
+        raise _explained(code, place, "read", 1) from None
 
 
 def error_code(error: Exception) -> str | None:

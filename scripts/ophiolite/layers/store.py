@@ -35,6 +35,11 @@ class Store:
         """The local part."""
         return Folder(self.root)
 
+    @property
+    def bulk(self) -> Files:
+        """The place of bulk files."""
+        return self.bucket or self.folder
+
     def files(self, path: str) -> Files:
         """The place that holds a path."""
         bulk = path.split("/", 2)[1:2]

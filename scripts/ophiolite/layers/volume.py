@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from ophiolite.precomputed.sharding import ShardReader, locate, shard_name
 from ophiolite.precomputed.volume_info import VolumeInfo, chunk_name, parse_info
 
 OPEN_SHARDS = 32
+# Chunks whose encoded bytes are held at once.
+READ_TOGETHER = 64
 
 
 class VolumeReader:
@@ -53,36 +55,56 @@ class VolumeReader:
         out = np.zeros((*box.shape, self.info.num_channels), dtype=self.info.data_type, order="F")
         grid = self.scale.grid
         cells = list(indices(grid.touching(box)))
-        codes = morton.encode(cells, grid.shape)
-        for cell, code in zip(cells, codes, strict=True):
-            own = grid.cell(cell)
-            chunk = self._chunk(own, code)
-            shared = own.intersect(box)
-            out[shared.slices(box.start)] = chunk[shared.slices(own.start)]
+        codes = morton.encode(cells, grid.shape).tolist()
+        chunks = [(code, grid.cell(cell)) for code, cell in zip(codes, cells, strict=True)]
+        for first in range(0, len(chunks), READ_TOGETHER):
+            group = chunks[first : first + READ_TOGETHER]
+            stored = self._fetch([(code, own) for code, own in group if not self._kept(code)])
+            for code, own in group:
+                shared = own.intersect(box)
+                out[shared.slices(box.start)] = self._chunk(code, own, stored)[shared.slices(own.start)]
         return out
 
-    def _chunk(self, own: Box, code: np.uint64) -> NDArray[Any]:
-        data = self._chunk_bytes(own, code)
+    def _kept(self, code: int) -> bool:
+        """Whether a decoded chunk is at hand; a reader with a cache overrides it and `_chunk`."""
+        return False
+
+    def _chunk(self, code: int, own: Box, stored: Mapping[int, bytes]) -> NDArray[Any]:
+        """A decoded chunk, from the bytes that were fetched."""
+        data = stored[code] if code in stored else self._fetch([(code, own)])[code]
         return decode_chunk(data, own.shape, self.info.num_channels, self.info.data_type, self.scale.encoding)
 
-    def _chunk_bytes(self, own: Box, code: np.uint64) -> bytes:
+    def _fetch(self, chunks: Sequence[tuple[int, Box]]) -> dict[int, bytes]:
+        """The encoded bytes of chunks, by code; those of one shard in as few requests as the store can."""
         if self.scale.sharding is None:
-            return self._store.read(f"{self._folder}/{chunk_name(own)}")
-        shard, _ = locate(self.scale.sharding, np.array([code], dtype=np.uint64))
-        found = self._shard(int(shard[0])).get(int(code))
-        if found is None:
-            raise LayerError(
-                explain(
-                    f"{self._folder}/{shard_name(self.scale.sharding, int(shard[0]))}",
-                    f"lacks chunk {chunk_name(own)}",
-                    do="Remake it: `snakemake --force` on the receipt that names it",
-                )
-            )
+            return {code: self._store.read(f"{self._folder}/{chunk_name(own)}") for code, own in chunks}
+        found: dict[int, bytes] = {}
+        codes = np.array([code for code, _ in chunks], dtype=np.uint64)
+        shards = locate(self.scale.sharding, codes)[0].tolist() if chunks else []
+        for shard in dict.fromkeys(shards):
+            reader = self._shard(shard)
+            here = [chunk for chunk, of in zip(chunks, shards, strict=True) if of == shard]
+            spans = [reader.location(code) or self._lacking(shard, own) for code, own in here]
+            stored = self._store.read_ranges(self._shard_path(shard), spans)
+            found |= {code: reader.decoded(data) for (code, _), data in zip(here, stored, strict=True)}
         return found
+
+    def _lacking(self, shard: int, own: Box) -> NoReturn:
+        raise LayerError(
+            explain(
+                self._shard_path(shard),
+                f"lacks chunk {chunk_name(own)}",
+                do="Remake it: `snakemake --force` on the receipt that names it",
+            )
+        )
+
+    def _shard_path(self, shard: int) -> str:
+        assert self.scale.sharding is not None
+        return f"{self._folder}/{shard_name(self.scale.sharding, shard)}"
 
     def _open_shard(self, shard: int) -> ShardReader:
         assert self.scale.sharding is not None
-        path = f"{self._folder}/{shard_name(self.scale.sharding, shard)}"
+        path = self._shard_path(shard)
         read: Callable[[int, int], bytes] = lambda offset, size: self._store.read_range(path, offset, size)  # noqa: E731
         return ShardReader(self.scale.sharding, read, path)
 

@@ -220,7 +220,10 @@ class ShardReader:
         at = self.location(key)
         if at is None:
             return None
-        data = self._read(*at)
+        return self.decoded(self._read(*at))
+
+    def decoded(self, data: bytes) -> bytes:
+        """The data of a key from its bytes as stored. Raises FormatError for damage."""
         return gunzip_bytes(data) if self._spec.data_encoding == "gzip" else data
 
     def location(self, key: int) -> tuple[int, int] | None:

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ophiolite.errors import LayerError, explain
+from ophiolite.errors import LayerError, StoreError, explain
 from ophiolite.kernels.label_stats import centroids_vx
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.statistics import read_stats_bytes
+from ophiolite.layers.store import Store, open_store
 from ophiolite.report.viewer_state import AnnotationView, LayerView, ObjectView, VolumeView, largest_segments
 
 SELECTED_SEGMENTS = 12
@@ -25,20 +26,28 @@ def read_views(folder: Path, selected: int = SELECTED_SEGMENTS) -> tuple[LayerVi
     selected : how many of the largest segments of each segmentation to select at first.
     Raises LayerError where the folder has none, or an `info` file cannot be read.
     """
-    infos = sorted(folder.glob("*/layers/*/info"))
-    if not infos:
+    store = store_of_folder(folder)
+    layers = [f"{d}/layers/{name}" for d in store.bulk.folders("") for name in store.folders(f"{d}/layers")]
+    layers = [layer for layer in layers if store.exists(f"{layer}/info")]
+    if not layers:
         inner = sorted(path.parent.parent.name for path in folder.glob("*/*/layers"))
         raise LayerError(
             explain(
-                str(folder),
+                store.bucket.url if store.bucket else str(folder),
                 "there are no finished layers in this folder",
                 expected="<dataset>/layers/<layer>/info under it",
                 got=f"projects {', '.join(dict.fromkeys(inner))}" if inner else "none",
                 do="Name the folder of one project, or run the workflow first",
             )
         )
-    views = [_view(path.parent, folder, selected) for path in infos]
+    views = [_view(store, layer, selected) for layer in layers]
     return tuple(sorted(views, key=lambda view: (view.dataset, KIND_ORDER[_kind(view)], view.layer)))
+
+
+def store_of_folder(folder: Path) -> Store:
+    """The store of a results folder, with the bucket that its plan names; without a plan, the folder alone."""
+    plan = _read_json(Store(folder), "plan.json") if (folder / "plan.json").is_file() else {}
+    return open_store(folder, plan.get("store", ""), plan.get("project", ""))
 
 
 def find_object(folder: Path, views: Sequence[LayerView], dataset: str, layer: str, label: int) -> ObjectView | None:
@@ -48,8 +57,9 @@ def find_object(folder: Path, views: Sequence[LayerView], dataset: str, layer: s
     """
     wanted = ("segmentation", dataset, layer)
     volumes = [v for v in views if isinstance(v, VolumeView) and (v.kind, v.dataset, v.layer) == wanted]
-    for path in sorted((folder / LayerPaths(dataset, layer).work / "label_stats").glob("*.npy")) if volumes else []:
-        stats = read_stats_bytes(path.read_bytes())
+    store = store_of_folder(folder)
+    for path in store.list(f"{LayerPaths(dataset, layer).work}/label_stats") if volumes else ():
+        stats = read_stats_bytes(store.read(path))
         for row in (stats.labels == label).nonzero()[0]:
             nm = volumes[0].resolution_nm
             centre = centroids_vx(stats)[row] * nm
@@ -62,39 +72,39 @@ def _kind(view: LayerView) -> str:
     return view.kind if isinstance(view, VolumeView) else "annotation"
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(store: Store, path: str) -> Any:
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+        return json.loads(store.read(path))
+    except (StoreError, ValueError) as error:
         raise LayerError(
-            explain(str(path), "the file cannot be read as JSON", got=str(error), do="Make this layer again")
+            explain(store.place(path), "the file cannot be read as JSON", got=str(error), do="Make this layer again")
         ) from error
 
 
-def _view(layer: Path, folder: Path, selected: int) -> LayerView:
-    info = _read_json(layer / "info")
-    dataset, path = layer.parent.parent.name, layer.relative_to(folder).as_posix()
+def _view(store: Store, path: str, selected: int) -> LayerView:
+    info = _read_json(store, f"{path}/info")
+    dataset, _, layer = path.split("/")
     try:
         if info.get("@type") == "neuroglancer_annotations_v1":
-            links = _links(layer, folder, info)
-            return AnnotationView(dataset, layer.name, path, info["annotation_type"].upper(), links)
+            links = _links(store, dataset, layer, info)
+            return AnnotationView(dataset, layer, path, info["annotation_type"].upper(), links)
         finest = info["scales"][0]
         return VolumeView(
             dataset=dataset,
-            layer=layer.name,
+            layer=layer,
             path=path,
             kind=info["type"],
             resolution_nm=(finest["resolution"][0], finest["resolution"][1], finest["resolution"][2]),
             start_vx=tuple(finest.get("voxel_offset", (0, 0, 0))),
             size_vx=tuple(finest["size"]),
             channels=info["num_channels"],
-            contrast=_contrast(layer, info) if info["type"] == "image" else None,
-            selected=_selected(layer, info, selected) if info["type"] == "segmentation" else (),
+            contrast=_contrast(store, path, info) if info["type"] == "image" else None,
+            selected=_selected(store, path, info, selected) if info["type"] == "segmentation" else (),
         )
     except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise LayerError(
             explain(
-                str(layer / "info"),
+                store.place(f"{path}/info"),
                 "it does not describe a Precomputed volume or annotation layer",
                 got=f"{type(error).__name__}: {error}",
                 do="Make this layer again",
@@ -102,26 +112,27 @@ def _view(layer: Path, folder: Path, selected: int) -> LayerView:
         ) from error
 
 
-def _links(layer: Path, folder: Path, info: Mapping[str, Any]) -> dict[str, str]:
+def _links(store: Store, dataset: str, layer: str, info: Mapping[str, Any]) -> dict[str, str]:
     """Relationship -> segmentation layer: the one that the plan names, else the only one of the dataset.
 
     The format itself does not say to which layer the labels belong.
     """
-    plan = _read_json(folder / "plan.json") if (folder / "plan.json").is_file() else {}
-    layers = plan.get("datasets", {}).get(layer.parent.parent.name, {}).get("layers", {})
-    named = layers.get(layer.name, {}).get("segmentation")
-    siblings = sorted(layer.parent.glob("*/info"))
-    found = [named] if named else [p.parent.name for p in siblings if _read_json(p).get("type") == "segmentation"]
+    plan = _read_json(store, "plan.json") if store.exists("plan.json") else {}
+    layers = plan.get("datasets", {}).get(dataset, {}).get("layers", {})
+    named = layers.get(layer, {}).get("segmentation")
+    infos = {name: f"{dataset}/layers/{name}/info" for name in store.folders(f"{dataset}/layers")}
+    labels = [n for n, i in infos.items() if store.exists(i) and _read_json(store, i).get("type") == "segmentation"]
+    found = [named] if named else labels
     return {relation["id"]: found[0] for relation in info["relationships"] if len(found) == 1}
 
 
-def _selected(layer: Path, info: Mapping[str, Any], count: int) -> tuple[int, ...]:
+def _selected(store: Store, path: str, info: Mapping[str, Any], count: int) -> tuple[int, ...]:
     """The largest segments, once the segment properties are there."""
-    place = layer / str(info.get("segment_properties")) / "info"
-    return largest_segments(_read_json(place), count) if place.is_file() else ()
+    place = f"{path}/{info.get('segment_properties')}/info"
+    return largest_segments(_read_json(store, place), count) if store.exists(place) else ()
 
 
-def _contrast(layer: Path, info: Mapping[str, Any]) -> tuple[float, float] | None:
+def _contrast(store: Store, path: str, info: Mapping[str, Any]) -> tuple[float, float] | None:
     """Black and white of a grey image, from the middle of its finest scale; zeros, which pad, do not count.
 
     Coarse scales are means, so their range is narrower than what the viewer will show.
@@ -131,13 +142,15 @@ def _contrast(layer: Path, info: Mapping[str, Any]) -> tuple[float, float] | Non
     import numpy as np
     import tensorstore as ts
 
+    from ophiolite.sources.tensors import kvstore
+
     if info["num_channels"] == 3 and info["data_type"] == "uint8":
         return None
     try:
         volume = ts.open(
             {
                 "driver": "neuroglancer_precomputed",
-                "kvstore": {"driver": "file", "path": f"{layer}/"},
+                "kvstore": kvstore(store.place(path) if store.bucket else store.local(path)),
                 "scale_index": 0,
             },
             read=True,

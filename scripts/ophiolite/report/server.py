@@ -19,6 +19,8 @@ from typing import Any, BinaryIO, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ophiolite.errors import ConfigError, explain
+from ophiolite.layers.bucket import Bucket
+from ophiolite.report.server_objects import CONTENT_TYPES, bulk_name, content_type, send_object
 
 CLIENT_PREFIX = "/neuroglancer/"
 # The client in the wheel reads the name of its Python session from a path of this form; without it, it stops.
@@ -37,16 +39,6 @@ window.EventSource = class { constructor() { setTimeout(() => this.onopen?.(), 0
   addEventListener("DOMContentLoaded", () => { Date.now = now; });
 }
 </script>"""
-CONTENT_TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".map": "application/json",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-    ".wasm": "application/wasm",
-}
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 NAME = re.compile(r"[a-z0-9_]+")
 HOST = re.compile(r"[A-Za-z0-9.\-]+(:\d+)?|\[[0-9A-Fa-f:]+\](:\d+)?")
@@ -122,6 +114,7 @@ class ResultsServer:
 
     `/` itself redirects to the link that `link(base)` returns, where `base` is the URL the browser used, and
     `/object?dataset=..&layer=..&label=..` to that of `object_link(base, name)`, None where there is no such object.
+    Bulk files come from `bucket` where there is one, range by range: no credentials leave this process.
     A context manager: serves from a thread of its own within the `with` block.
     Raises ConfigError where the address cannot be bound or the client is not installed.
     """
@@ -134,8 +127,10 @@ class ResultsServer:
         *,
         port: int = 0,
         bind: str = "127.0.0.1",
+        bucket: Bucket | None = None,
     ) -> None:
         self.folder = folder.resolve(strict=True)
+        self.bucket = bucket
         self.client = client_folder()
         self.link = link
         self.object_link = object_link
@@ -241,6 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._redirect(CLIENT_PAGE)
         elif path.startswith(CLIENT_PAGE):
             self._client_file(path.removeprefix(CLIENT_PAGE) or "index.html")
+        elif self.served.bucket and (name := bulk_name(path)) is not None:
+            send_object(self, self.served.bucket, name)
         elif (file := locate(self.served.folder, path)) is not None:
             self._send_file(file)
         else:
@@ -327,7 +324,7 @@ class _Handler(BaseHTTPRequestHandler):
             if part is not None:
                 self.send_header("Content-Range", f"bytes {part.start}-{part.stop - 1}/{size}")
             self.send_header("Accept-Ranges", "bytes")
-            self.send_header("Content-Type", _content_type(path))
+            self.send_header("Content-Type", content_type(path))
             self.send_header("Content-Length", str(sent.stop - sent.start))
             self.send_header("Cache-Control", cache)
             self.send_header("ETag", etag)
@@ -338,12 +335,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _copy(self, file: BinaryIO, part: ByteRange) -> None:
         if part.stop > part.start:
             self.connection.sendfile(file, part.start, part.stop - part.start)
-
-
-def _content_type(path: Path) -> str:
-    if path.name == "info":
-        return CONTENT_TYPES[".json"]
-    return CONTENT_TYPES.get(path.suffix.lower(), "application/octet-stream")
 
 
 def client_folder() -> Path:

@@ -21,6 +21,39 @@ _RETRIES = {"max_retries": 5, "initial_delay": "200ms", "max_delay": "4s"}
 _LISTED = 20
 
 
+def kvstore(root: Path | str, key: str = "") -> Any:
+    """The kvstore specification of a folder below a local folder or an http(s), gs or s3 address.
+
+    Endpoint, region and credentials of s3 are those that `layers/bucket_client` takes too; without credentials,
+    public buckets are read.
+    """
+    if isinstance(root, Path):
+        return {"driver": "file", "path": f"{root.resolve() / key}/"}
+    address = "/".join(part.strip("/") for part in (root, key) if part.strip("/")) + "/"
+    if not address.startswith("s3://"):
+        return address
+    bucket, _, path = address.removeprefix("s3://").partition("/")
+    place = {"driver": "s3", "bucket": bucket, "path": path}
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if endpoint:
+        place |= {"endpoint": endpoint, "aws_region": region or "us-east-1"}
+    elif region:
+        place |= {"aws_region": region}
+    return place | ({} if _has_credentials() else {"aws_credentials": {"type": "anonymous"}})
+
+
+def _has_credentials() -> bool:
+    """Whether AWS credentials are found where its tools look."""
+    from botocore.exceptions import BotoCoreError
+    from botocore.session import Session
+
+    try:
+        return Session().get_credentials() is not None
+    except BotoCoreError:
+        return False
+
+
 class Tree:
     """The keys below a local folder or a server address, read one by one."""
 
@@ -42,9 +75,7 @@ class Tree:
 
     def at(self, key: str) -> Any:
         """The kvstore specification of one folder."""
-        if isinstance(self.root, Path):
-            return {"driver": "file", "path": f"{self.root.resolve() / key}/"}
-        return f"{self.root.rstrip('/')}/{key.strip('/')}/" if key else f"{self.root.rstrip('/')}/"
+        return kvstore(self.root, key)
 
     def json(self, key: str) -> dict[str, Any] | None:
         """A JSON object by its key, None where there is none; SourceError where it cannot be read."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,10 +40,18 @@ class CachedReader(VolumeReader):
         super().__init__(store, folder, mip)
         x, y, z = self.scale.chunk_vx
         chunk_bytes = x * y * z * self.info.num_channels * np.dtype(self.info.data_type).itemsize
-        self._decoded = lru_cache(maxsize=max(8, cache_bytes // chunk_bytes))(super()._chunk)
+        self._room = max(8, cache_bytes // chunk_bytes)
+        self._decoded: OrderedDict[int, NDArray[Any]] = OrderedDict()
 
-    def _chunk(self, own: Box, code: np.uint64) -> NDArray[Any]:
-        return self._decoded(own, code)
+    def _kept(self, code: int) -> bool:
+        return code in self._decoded
+
+    def _chunk(self, code: int, own: Box, stored: Mapping[int, bytes]) -> NDArray[Any]:
+        chunk = self._decoded.pop(code) if code in self._decoded else super()._chunk(code, own, stored)
+        self._decoded[code] = chunk
+        if len(self._decoded) > self._room:
+            self._decoded.popitem(last=False)
+        return chunk
 
 
 def pyramid_of(job: Job) -> Pyramid:
