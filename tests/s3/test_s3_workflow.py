@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from ceph import SECRET, Ceph
 
 from conftest import FAULTS, TARGETS, Finished
+from ophiolite.layers import bucket_client
+from ophiolite.layers.bucket import Bucket
 from ophiolite.layers.paths import BULK_FOLDERS
-from workflow.workspace import Workspace, checksums, files_below
+from workflow.workspace import UNTIMELY, Workspace, checksums, files_below
 
 
 def is_bulk(path: str) -> bool:
@@ -25,7 +31,7 @@ def test_the_bucket_holds_the_bytes_of_the_folder(local: Workspace, remote: Fini
     assert checksums(workspace.project) == {
         name: digest for name, digest in expected.items() if not is_bulk(name) and name != "plan.json"
     } | {"plan.json": checksums(workspace.project)["plan.json"]}
-    found = {path: bucket.checksum(path) for path, _ in bucket.sizes("") if not path.endswith("/provenance")}
+    found = {path: bucket.checksum(path) for path, _ in bucket.sizes("") if not UNTIMELY.search(path)}
     assert found == {name: digest for name, digest in expected.items() if is_bulk(name)}
     assert list(bucket._uploads("")) == []
 
@@ -70,3 +76,31 @@ def test_intermediate_files_are_cleaned(ceph: Ceph, remote: Finished) -> None:
     done = workspace.snakemake("--", "clean_work", env=ceph.environment)
     assert done.code == 0, done.text
     assert {path.split("/")[3] for path, _ in bucket.sizes("d/work")} == {"label_stats", "mesh_measures"}
+
+
+def test_a_killed_block_skips_its_finished_tasks_on_the_same_machine(
+    ceph: Ceph, local: Workspace, remote: Finished, tmp_path: Path
+) -> None:
+    """Killed before its first shard appears: nothing of it is visible, and the next try uploads the same bytes."""
+    config = {**remote.workspace.config, "store": "s3://data/killed"}
+    workspace = replace(remote.workspace, config=config, folder=tmp_path / "w")
+    shutil.copytree(remote.workspace.folder, workspace.folder, ignore=shutil.ignore_patterns("tiny"))
+    workspace.write_config()
+    env = {**ceph.environment, "TMPDIR": str(tmp_path)}
+    assert workspace.command("make_plan", "--config", "config.yaml", env=env).code == 0
+    kill = {"OPHIOLITE_STOP_AT": "rename:*.shard", "OPHIOLITE_STOP_MARK": str(tmp_path / "mark")}
+    block = ("pyramid_blocks", "neurons", "--block", "r0.0-0-0")
+    with pytest.MonkeyPatch.context() as patch:
+        for key, value in ceph.environment.items():
+            patch.setenv(key, value)
+        bucket_client.client.cache_clear()
+        bucket = Bucket("s3://data/killed/tiny")
+        assert workspace.job(*block, env={**env, **kill}).code == -signal.SIGKILL
+        assert list(bucket.sizes("d/layers")) == []
+        done = workspace.job(*block, env=env)
+        assert done.code == 0, done.text
+        assert done.text.count("done by an earlier try") == 8
+        written = dict(bucket.sizes("d/layers"))
+        assert written
+        assert {p: bucket.checksum(p) for p in written} == {p: checksums(local.project)[p] for p in written}
+    assert not list(tmp_path.rglob("*.pack"))

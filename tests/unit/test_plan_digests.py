@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ophiolite.config.load import parse_config
+from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import Speeds, load_speeds
 from ophiolite.plan.make import make_plan
 from ophiolite.plan.model import FragmentPlan, ProjectPlan, VolumePlan
@@ -136,7 +137,7 @@ def test_timings_change_estimates_and_nothing_else(folder: Path, tmp_path: Path)
     (tmp_path / "d" / "timings" / "mesh_fragments").mkdir(parents=True)
     (tmp_path / "d" / "timings" / "mesh_fragments" / "cells.0-0-0.json").write_text(json.dumps(timing))
     (tmp_path / "d" / "timings" / "mesh_fragments" / "cells.broken.json").write_text("{")
-    speeds = load_speeds(tmp_path)
+    speeds = load_speeds(Store(tmp_path), ["d"])
     assert speeds.seconds_per_unit == {"mesh_fragments": 3_600_000.0}
     before, after = planned(config_of(folder)), planned(config_of(folder), speeds)
     assert digests(before) == digests(after)

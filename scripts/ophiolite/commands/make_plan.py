@@ -22,7 +22,7 @@ def run(args: argparse.Namespace) -> None:
     """Run this command."""
     config = load_config(args.config) if args.config else parse_config_json(args.config_json)
     store = store_of(config, Path())
-    plan = make_plan(config, Path(), load_speeds(store.root))
+    plan = make_plan(config, Path(), load_speeds(store, config.datasets))
     for paths in planned_layers(plan):
         store.make_folder(paths.receipts)  # from here on the layer's folder is ours
     remove_stale(store, plan)

@@ -39,6 +39,9 @@ class Files(Protocol):
     def read(self, path: str) -> bytes:
         """All bytes of a file."""
 
+    def read_all(self, paths: Sequence[str]) -> list[bytes]:
+        """All bytes of every one of some small files."""
+
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of every (offset, size) of a file; StoreError where it is shorter."""
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
 PROPERTIES_FOLDER = "segment_properties"
 
-# Folders of a dataset that lie in the object store where the config names one.
-BULK_FOLDERS = ("layers", "work", "objects")
+# Folders of a dataset that Snakemake does not know; they lie in the object store where the config names one.
+BULK_FOLDERS = ("layers", "work", "objects", "timings")
 
 # Of the intermediate files, what is small and known of objects: it outlives `clean_work`.
 KEPT_WORK = ("label_stats", *(f"{product}_measures" for product in FOLDERS))

@@ -1,7 +1,7 @@
 """The store of a project: a folder, and for bulk files an object store where the config names one.
 
-What Snakemake tracks (receipts, timings, tables, figures, the plan) and what it writes itself (logs) always lie in the
-folder. Layers, intermediate files and object tables are bulk; they never pass through Snakemake.
+What Snakemake tracks (receipts, tables, figures, the plan) and what it writes itself (logs) always lie in the folder.
+Layers, intermediate files, object tables and timings are bulk; they never pass through Snakemake.
 """
 
 from __future__ import annotations
@@ -73,6 +73,10 @@ class Store:
     def read(self, path: str) -> bytes:
         """All bytes of a file; raises StoreError where it cannot be read."""
         return self.files(path).read(path)
+
+    def read_all(self, folder: str) -> Sequence[bytes]:
+        """The bytes of all small files below a folder, by path."""
+        return self.files(f"{folder}/").read_all([path for path, _ in self.sizes(folder)])
 
     def read_range(self, path: str, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; raises StoreError where the file is shorter."""

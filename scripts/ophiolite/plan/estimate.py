@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ophiolite.config.model import Jobs
 from ophiolite.geometry.box import ceildiv, low, mul, prod
+from ophiolite.layers.store import Store
 from ophiolite.plan.costs import (
     BASE_MEMORY_MB,
     SECONDS_PER_LABEL,
@@ -43,12 +44,12 @@ class Speeds:
         return self.seconds_per_unit.get(rule, default)
 
 
-def load_speeds(project: Path) -> Speeds:
-    """Read the timings of earlier runs below a project folder; medians per rule."""
+def load_speeds(store: Store, datasets: Iterable[str]) -> Speeds:
+    """Read the timings of earlier runs of a project; medians per rule."""
     found: dict[str, list[float]] = {}
-    for file in sorted(project.glob("*/timings/*/*.json")):
+    for text in [text for dataset in sorted(datasets) for text in store.read_all(f"{dataset}/timings")]:
         try:
-            data = json.loads(file.read_text())
+            data = json.loads(text)
             if data["work"] > 0:
                 found.setdefault(data["speed_key"], []).append(data["seconds"] / data["work"])
         except (ValueError, KeyError, TypeError):

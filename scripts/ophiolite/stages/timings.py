@@ -46,8 +46,8 @@ def read_timings(plan: ProjectPlan, store: Store) -> list[dict[str, Any]]:
     """
     rows = []
     for dataset, data in plan.datasets.items():
-        for path in store.list(f"{dataset}/timings"):
-            row = json.loads(store.read(path))
+        for text in store.read_all(f"{dataset}/timings"):
+            row = json.loads(text)
             layer = data.layers.get(row["layer"])
             receipt = LayerPaths(dataset, row["layer"]).receipt(row["rule"], row["item"])
             if layer is None or isinstance(layer, Refused) or not store.exists(receipt):
