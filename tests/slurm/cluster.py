@@ -21,6 +21,7 @@ from pathlib import Path
 NAME = "ophiolite"
 NODES = ("n1", "n2")
 MEMORY_MB = 6000
+ACCOUNTS = "jobid%4,comment%48,state%15,nodelist%8,reqmem,start,elapsed"
 READY_S = 30
 PDEATHSIG = 1
 
@@ -197,6 +198,7 @@ class Cluster:
     def stop(self) -> None:
         """Stop jobs and daemons; what does not end by itself is killed."""
         if self._runs("slurmctld"):
+            (self.folder / "sacct.txt").write_text(self.run("sacct", "-X", "-D", "-o", ACCOUNTS, check=False))
             self.run("scancel", "--user=root", check=False)
             with contextlib.suppress(TimeoutError):
                 wait_for("the end of all jobs", lambda: not self.run("squeue", "-h", check=False).strip(), 15)
