@@ -9,13 +9,21 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-SCRIPTS = Path(workflow.basedir).parent / "scripts"
+# Of this file, also where another workflow uses it as a module.
+CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
+SCRIPTS = CHECKOUT / "scripts"
 STORE = config.get("store", "results")
 # A bucket holds bulk files only; what Snakemake tracks lies in a folder.
 RESULTS = (config.get("results") or "results") if "://" in STORE else STORE
 ROOT = f"{RESULTS}/{config.get('project', '')}"
 PLAN = f"{ROOT}/plan.json"
-NUMBA_CACHE = Path(RESULTS).absolute() / f".numba-{platform.machine()}"
+# Where Snakemake puts it: under the prefix that a workflow gives to this one as its module; and where a profile keeps
+# all that is tracked in a bucket, in Snakemake's local copy of that.
+PLACED = workflow.modifier.path_modifier.modify(PLAN)
+STORED = getattr(PLACED, "flags", {}).get("storage_object")
+PLAN_FILE = str(STORED.local_path() if STORED else PLACED)
+RESULTS_FOLDER = Path(PLAN_FILE).parent.parent
+NUMBA_CACHE = RESULTS_FOLDER.absolute() / f".numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
 WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
@@ -23,6 +31,10 @@ PRODUCTS = ("mesh", "skeleton")
 SNAKEMAKE_MB = 400
 
 shell.prefix(f"export PYTHONPATH='{SCRIPTS}' NUMBA_CACHE_DIR='{NUMBA_CACHE}'; ")
+
+if STORED and not os.path.exists(PLAN_FILE) and STORED.exists():  # as in each job on a machine of its own
+    os.makedirs(os.path.dirname(PLAN_FILE), exist_ok=True)
+    STORED.retrieve_object()
 
 
 wildcard_constraints:
@@ -41,7 +53,7 @@ def validate_config():
     try:
         validate(
             config,
-            str(Path(workflow.basedir) / "schemas" / "config.schema.json"),
+            str(CHECKOUT / "workflow" / "schemas" / "config.schema.json"),
             set_default=False,
         )
     except WorkflowError:
@@ -65,13 +77,13 @@ def validate_config():
 
 @lru_cache(maxsize=2)
 def read_plan(modified):
-    with open(PLAN) as file:
+    with open(PLAN_FILE) as file:
         return json.load(file)
 
 
 def the_plan():
     """The plan as a dict, read once per state of the file."""
-    return read_plan(os.stat(PLAN).st_mtime_ns)
+    return read_plan(os.stat(PLAN_FILE).st_mtime_ns)
 
 
 def planned():
@@ -86,7 +98,7 @@ def layer_plan(wildcards):
 
 def job_arguments(wildcards):
     """Params function: what every command of a layer is told."""
-    return f"--plan {shlex.quote(PLAN)} --dataset {wildcards.dataset} --layer {wildcards.layer}"
+    return f"--plan {shlex.quote(PLAN_FILE)} --dataset {wildcards.dataset} --layer {wildcards.layer}"
 
 
 def digest(name):
@@ -100,13 +112,13 @@ def project_digest(name):
 
 
 def memory(name):
-    """Resources function: memory of the plan's model, growing with each attempt, and Snakemake's own on a cluster."""
-    return lambda wildcards, attempt: cost(name, wildcards)["memory_mb"] * attempt + memory_of_snakemake()
+    """Resources function: memory of the plan's model, growing with each attempt."""
+    return with_snakemake(lambda wildcards, attempt: cost(name, wildcards)["memory_mb"] * attempt)
 
 
-def memory_of_snakemake():
-    """Megabytes that a job needs beside its command: none where the running Snakemake starts the command itself."""
-    return SNAKEMAKE_MB if workflow.non_local_exec else 0
+def with_snakemake(memory_mb):
+    """Resources function: what a command needs, and on a cluster what Snakemake needs beside it."""
+    return lambda wildcards, attempt: memory_mb(wildcards, attempt) + SNAKEMAKE_MB * workflow.non_local_exec
 
 
 def runtime(name):

@@ -24,7 +24,7 @@ rule compression_codec:
         "../../envs/volume.yaml"
     threads: cores_of_compression
     resources:
-        mem_mb=memory_of_compression,
+        mem_mb=with_snakemake(memory_of_compression),
         runtime=lambda wildcards, attempt: 120 * attempt,
         disk_mb=lambda wildcards: memory_of_compression(wildcards, 1),
     params:
@@ -52,7 +52,7 @@ rule compression_table:
     conda:
         "../../envs/tables.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("compression_table"),
     shell:
         "python -m ophiolite compression_table --plan {params.plan:q} 2> {log:q}"
@@ -106,7 +106,7 @@ rule compression_page:
     conda:
         "../../envs/report.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("compression_page"),
     shell:
         "python -m ophiolite compression_page --plan {params.plan:q} 2> {log:q}"

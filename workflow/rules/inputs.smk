@@ -5,6 +5,12 @@ DOWNLOADS = {
 }
 
 
+def placed_config():
+    """The config with the folder of its results as Snakemake puts it, under the prefix of a module."""
+    folder = "results" if "://" in STORE else "store"
+    return config if PLAN_FILE == PLAN else {**config, folder: str(RESULTS_FOLDER)}
+
+
 def source_stamps():
     """Number, size and latest time of local sources with what lies in them, so that a changed file makes a new plan."""
     layers = [layer for data in config["datasets"].values() for layer in data["layers"].values()]

@@ -15,7 +15,7 @@ rule mesh_quality:
         "../../envs/mesh_quality.yaml"
     threads: threads_of_jobs()
     resources:
-        mem_mb=lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt,
+        mem_mb=with_snakemake(lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt),
         runtime=mesh_quality_minutes,
         disk_mb=disk("mesh_quality"),
     params:
@@ -43,10 +43,10 @@ rule mesh_quality_table:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=memory_of_table("mesh"),
+        mem_mb=with_snakemake(memory_of_table("mesh")),
         runtime=minutes_of_table("mesh"),
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("mesh_quality_table"),
     shell:
         "python -m ophiolite mesh_quality_table --plan {params.plan:q} 2> {log:q}"
@@ -70,10 +70,10 @@ rule figure_mesh_quality:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=memory_of_quality_figure("mesh"),
+        mem_mb=with_snakemake(memory_of_quality_figure("mesh")),
         runtime=minutes_of_quality_figure,
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("quality_page"),
     script:
         "../../scripts/figures/figure_mesh_quality.py"

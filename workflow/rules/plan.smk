@@ -1,6 +1,6 @@
 checkpoint make_plan:
     input:
-        expand("data/{download}.fetched.json", download=DOWNLOADS),
+        [local(f"data/{download}.fetched.json") for download in DOWNLOADS],
     output:
         PLAN,
     log:
@@ -11,7 +11,7 @@ checkpoint make_plan:
     conda:
         "../../envs/volume.yaml"
     params:
-        config=json.dumps(config, sort_keys=True),
+        config=json.dumps(placed_config(), sort_keys=True),
         code=CODE,
         sources=json.dumps(source_stamps(), sort_keys=True),
     shell:
@@ -32,7 +32,7 @@ rule plan:
 
 rule fetch:
     output:
-        "data/{download}.fetched.json",
+        local("data/{download}.fetched.json"),
     log:
         "data/{download}.fetch.log",
     localrule: True
@@ -72,7 +72,7 @@ rule warm_up:
     conda:
         "../../envs/mesh.yaml"
     params:
-        plan=PLAN,  # no digest: every block would run again after it; changed kernels compile where they are called
+        plan=PLAN_FILE,  # no digest: every block would run again after it; changed kernels compile where they are called
     shell:
         "python -m ophiolite warm_up --plan {params.plan:q} --output {output:q} 2> {log:q}"
 
@@ -84,6 +84,6 @@ rule clean_work:
     conda:
         "../../envs/volume.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
     shell:
         "python -m ophiolite clean_work --plan {params.plan:q} 2> {log:q}"

@@ -16,7 +16,7 @@ rule pyramid_quality:
     conda:
         "../../envs/volume.yaml"
     resources:
-        mem_mb=memory_of_slab,
+        mem_mb=with_snakemake(memory_of_slab),
         runtime=runtime_of_slab,
         disk_mb=100,
     params:
@@ -44,10 +44,10 @@ rule pyramid_quality_table:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=memory_of_table("pyramid"),
+        mem_mb=with_snakemake(memory_of_table("pyramid")),
         runtime=minutes_of_table("pyramid"),
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("pyramid_quality_table"),
     shell:
         "python -m ophiolite pyramid_quality_table --plan {params.plan:q} 2> {log:q}"
@@ -68,10 +68,10 @@ rule figure_pyramid_quality:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=memory_of_quality_figure("pyramid"),
+        mem_mb=with_snakemake(memory_of_quality_figure("pyramid")),
         runtime=minutes_of_quality_figure,
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=digest("pyramid_figures"),
     script:
         "../../scripts/figures/figure_pyramid_quality.py"

@@ -14,10 +14,10 @@ rule quality_page:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=memory_of_quality_page,
+        mem_mb=with_snakemake(memory_of_quality_page),
         runtime=minutes_of_quality_page,
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("quality_page"),
     shell:
         "python -m ophiolite quality_page --plan {params.plan:q} 2> {log:q}"

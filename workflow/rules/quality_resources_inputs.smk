@@ -29,7 +29,7 @@ def objects_of_quality(kind):
 
 def layers_of_quality(kind):
     """The plans of the layers that one kind of quality is measured of; none before there is a plan."""
-    datasets = the_plan()["datasets"].values() if os.path.exists(PLAN) else []
+    datasets = the_plan()["datasets"].values() if os.path.exists(PLAN_FILE) else []
     layers = [layer for data in datasets for layer in data["layers"].values()]
     return [v for v in layers if v["kind"] in ("image", "segmentation") and (kind == "pyramid" or v[kind])]
 

@@ -28,7 +28,7 @@ rule timings_tables:
     conda:
         "../../envs/report.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("timings_tables"),
     shell:
         "python -m ophiolite timings_tables --plan {params.plan:q} 2> {log:q}"
@@ -44,7 +44,7 @@ rule timings:
     conda:
         "../../envs/report.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
     shell:
         "python -m ophiolite timings --plan {params.plan:q} 2> {log:q}"
 
@@ -83,7 +83,7 @@ rule figure_slices:
     conda:
         "../../envs/report.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=digest("figures"),
     script:
         "../../scripts/figures/figure_slices.py"
@@ -112,7 +112,7 @@ rule figure_objects:
     conda:
         "../../envs/report.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         shown=config.get("report", {}).get("objects", 6),
         digest=digest("figures"),
     script:
@@ -136,7 +136,7 @@ rule figure_sizes:
     conda:
         "../../envs/report.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=digest("figures"),
     script:
         "../../scripts/figures/figure_sizes.py"
@@ -156,7 +156,7 @@ rule report_page:
     conda:
         "../../envs/report.yaml"
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("report_page"),
     shell:
         "python -m ophiolite report_page --plan {params.plan:q} 2> {log:q}"

@@ -16,7 +16,7 @@ rule skeleton_quality:
         "../../envs/skeleton_quality.yaml"
     threads: threads_of_jobs()
     resources:
-        mem_mb=lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt,
+        mem_mb=with_snakemake(lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt),
         runtime=minutes_of_skeleton_quality,
         disk_mb=disk("skeleton_quality"),
     params:
@@ -44,10 +44,10 @@ rule skeleton_quality_table:
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=memory_of_table("skeleton"),
+        mem_mb=with_snakemake(memory_of_table("skeleton")),
         runtime=minutes_of_table("skeleton"),
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("skeleton_quality_table"),
     shell:
         "python -m ophiolite skeleton_quality_table --plan {params.plan:q} 2> {log:q}"
@@ -73,10 +73,10 @@ rule figure_skeleton_quality:
     conda:
         "../../envs/report.yaml"
     resources:
-        mem_mb=memory_of_quality_figure("skeleton"),
+        mem_mb=with_snakemake(memory_of_quality_figure("skeleton")),
         runtime=minutes_of_quality_figure,
     params:
-        plan=PLAN,
+        plan=PLAN_FILE,
         digest=project_digest("quality_page"),
     script:
         "../../scripts/figures/figure_skeleton_quality.py"
