@@ -59,7 +59,7 @@ def proxy(ceph: Ceph, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 def bucket(proxy: Proxy, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     """A prefix of the bucket for one test; unfinished work goes to a folder of its own."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(bucket_client, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(bucket_client, "LONGEST_PAUSE_S", 0.02)
     name = "".join(c if c.isalnum() else "_" for c in request.node.name)
     return Bucket(f"s3://data/{name}")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ceph import SECRET, Ceph
+from proxy import Proxy, Stale
 
 from conftest import FAULTS, TARGETS, Finished
 from ophiolite.layers import bucket_client
@@ -61,6 +62,24 @@ def test_a_receipt_names_only_what_is_whole(remote: Finished) -> None:
         for file in json.loads(receipt.read_text())["files"]:
             assert bucket.size(file["path"]) == file["bytes"]
             assert bucket.checksum(file["path"]) == file["sha256"]
+
+
+@pytest.mark.usefixtures("reachable")
+def test_a_layer_is_not_closed_over_a_lost_object(remote: Finished, ceph: Ceph) -> None:
+    """The listing may lack an object, or hold one that is gone: the request by its name decides."""
+    workspace, bucket = remote.workspace, remote.bucket
+    shard = next(path for path, _ in bucket.sizes("d/layers/neurons") if path.endswith("80/0.shard"))
+    data = bucket.read(shard)
+    with Proxy(ceph.port, pick=lambda request: Stale("shard|npy")) as proxy:
+        env = {**ceph.environment, "AWS_ENDPOINT_URL": proxy.endpoint}
+        done = workspace.job("layer_done", "neurons", env=env)
+        assert done.code == 0, done.text
+    bucket.delete(shard)
+    done = workspace.job("layer_done", "neurons", env=ceph.environment)
+    bucket.write(shard, data)
+    assert done.code == 1
+    assert f"{bucket.url}/{shard}: is not what its receipt says. Expected {len(data)} bytes. Got no file" in done.text
+    assert bucket.checksum(shard)
 
 
 def test_requests_are_few(remote: Finished) -> None:

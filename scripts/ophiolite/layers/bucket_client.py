@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from ophiolite.errors import StoreError, explain
 
 GOOGLE = "https://storage.googleapis.com"
-TRIES = 8
+TRIES = 10
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 CONNECTIONS = 16

@@ -45,6 +45,9 @@ class Files(Protocol):
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of every (offset, size) of a file; StoreError where it is shorter."""
 
+    def read_spans(self, spans: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """The bytes of every (path, offset, size), each of another file; StoreError where one is shorter."""
+
     def checksum(self, path: str) -> str:
         """The sha256 of a file, read in parts."""
 

@@ -61,6 +61,10 @@ class Folder:
                     raise ends_early(self.place(path), offset, size, len(found[-1]))
         return found
 
+    def read_spans(self, spans: Sequence[tuple[str, int, int]]) -> list[bytes]:
+        """The bytes of every (path, offset, size), each of another file; StoreError where one is shorter."""
+        return [self.read_ranges(path, [(offset, size)])[0] for path, offset, size in spans]
+
     def checksum(self, path: str) -> str:
         """The sha256 of a file, read in parts; raises StoreError where it cannot be read."""
         with self._open(path) as file:

@@ -86,6 +86,10 @@ class Store:
         """The bytes of every (offset, size), in few requests; raises StoreError where the file is shorter."""
         return self.files(path).read_ranges(path, ranges)
 
+    def read_spans(self, spans: Sequence[tuple[str, int, int]]) -> Sequence[bytes]:
+        """The bytes of every (path, offset, size) of bulk files; raises StoreError where one is shorter or missing."""
+        return self.bulk.read_spans(spans)
+
     def checksum(self, path: str) -> str:
         """The sha256 of a file, read in parts; raises StoreError where it cannot be read."""
         return self.files(path).checksum(path)

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ophiolite import __version__
-from ophiolite.errors import LayerError, PlanError, explain
+from ophiolite.errors import LayerError, PlanError, StoreError, explain
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import Receipt, write_receipt
 from ophiolite.layers.store import Store, Written, open_store
@@ -119,8 +119,20 @@ class Job:
 
     def read_work(self, path: str, rule: str, item: str = "") -> bytes:
         """All bytes of an intermediate file; raises LayerError as `require` does."""
-        self.require(path, rule, item)
-        return self.store.read(path)
+        try:
+            return self.store.read(path)
+        except StoreError:
+            self.require(path, rule, item)
+            raise
+
+    def read_blocks(self, spans: Sequence[tuple[str, int, int]], rule: str, items: Sequence[str]) -> Sequence[bytes]:
+        """The bytes of every (path, offset, size), each of the intermediate file of one of `items`; as `read_work`."""
+        try:
+            return self.store.read_spans(spans)
+        except StoreError:
+            for (path, _, _), item in zip(spans, items, strict=True):
+                self.require(path, rule, item)
+            raise
 
     def say(self, text: str) -> None:
         """A line of progress in the job's log."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from ophiolite.kernels.label_stats import LabelStats, merge_stats
 from ophiolite.layers.paths import FOLDERS, PROPERTIES_FOLDER
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
-from ophiolite.layers.store import Written
+from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import ScalePlan, VolumePlan
 from ophiolite.precomputed.encoding import ChunkEncoding
 from ophiolite.precomputed.sharding import ShardingSpec, murmur_low64
@@ -124,16 +124,14 @@ def close_folder(job: Job, folder: str, receipts: list[str], keep: tuple[str, ..
     Raises StoreError where a file that a receipt names is missing or has another size.
     `keep` names files and folders (relative to `folder`) that others own.
     """
-    named: set[str] = set()
+    named: dict[str, Written] = {}
     digest = hashlib.sha256()
-    listed = dict(job.store.sizes(folder))
     for path in receipts:
         receipt = read_receipt(job.store, path)
-        for file in receipt.files:
-            if listed.get(file.path) != file.size_bytes:
-                job.store.check(file)  # a listing may be stale; it spares a request for each of a million files
-            named.add(file.path)
+        named |= {file.path: file for file in receipt.files}
         digest.update(receipt.to_bytes())
+    listed = dict(job.store.sizes(folder))
+    _check_all(job.store, named.values(), listed)
     own = tuple(f"{folder}/{k}" for k in keep)
     for path in sorted(listed):
         if path not in named and not path.startswith(own):
@@ -142,6 +140,22 @@ def close_folder(job: Job, folder: str, receipts: list[str], keep: tuple[str, ..
     job.store.sweep(folder, own)
     job.store.remove_empty(folder)
     return len([n for n in named if n.startswith(folder)]), digest.hexdigest()
+
+
+def _check_all(store: Store, files: Iterable[Written], listed: Mapping[str, int]) -> None:
+    """Raise StoreError unless every file is there with its size; `listed` holds those of one folder.
+
+    Listings spare a request for each of a million objects; they may be stale, so what they lack is asked for by name.
+    """
+    elsewhere: dict[str, list[Written]] = {}
+    for file in files:
+        if listed.get(file.path) != file.size_bytes:
+            elsewhere.setdefault(file.path.rsplit("/", 1)[0], []).append(file)
+    for folder, members in elsewhere.items():
+        found = dict(store.sizes(folder)) if len(members) > 1 else {}
+        for file in members:
+            if found.get(file.path) != file.size_bytes:
+                store.check(file)
 
 
 def sweep_rules(job: Job, *rules: str) -> None:

@@ -68,11 +68,11 @@ def read_merge_job(job: Job, product: str, merge_job: int) -> Iterator[tuple[int
     table = np.load(io.BytesIO(index))
     names = plan.block_names()
     fragments: list[Fragment] = []
-    for row in table[table["merge_job"] == merge_job]:
-        block = names[int(row["block"])]
-        path = job.paths.fragments(product, block)
-        job.require(path, f"{product}_fragments", block)
-        data = job.store.read_range(path, int(row["offset"]), int(row["size"]))
+    rows = table[table["merge_job"] == merge_job]
+    blocks = [names[number] for number in rows["block"].tolist()]
+    paths = [job.paths.fragments(product, block) for block in blocks]
+    spans = list(zip(paths, rows["offset"].tolist(), rows["size"].tolist(), strict=True))
+    for path, data in zip(paths, job.read_blocks(spans, f"{product}_fragments", blocks), strict=True):
         fragments += decode_section(merge_job, data, path)
     fragments.sort(key=lambda f: (f.shard, f.label, f.origin_vx))
     for (shard, label), group in itertools.groupby(fragments, key=lambda f: (f.shard, f.label)):
