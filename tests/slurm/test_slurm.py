@@ -39,7 +39,7 @@ class SlurmJob:
     memory: str
 
 
-def command(workspace: Workspace, *args: str) -> list[str]:
+def command(*args: str) -> list[str]:
     """The command line of a user on the login node, but looking at the queue more often."""
     return [
         "snakemake",
@@ -54,7 +54,7 @@ def started(workspace: Workspace, login: dict[str, str], name: str, *args: str) 
     """A snakemake of its own process group, with its output in `<name>.log`; gone at the end in any case."""
     with (workspace.folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(
-            command(workspace, *args),
+            command(*args),
             cwd=workspace.folder,
             env=environment(login),
             stdout=log,
