@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from ophiolite.layers.store import Store
 from ophiolite.stages.heal import healed
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,4 +16,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    print(healed(Store(args.plan.resolve().parent), load_plan(args.plan)))
+    plan, store = open_project(args.plan)
+    print(healed(store, plan))

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from ophiolite.errors import LayerError
-from ophiolite.layers.store import Store
-from ophiolite.stages.job import load_plan
+from ophiolite.stages.job import open_project
 from ophiolite.stages.verify import TABLE, record, table_bytes, verify
 
 
@@ -20,8 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command; raises LayerError where anything is damaged."""
-    store = Store(args.plan.resolve().parent)
-    plan = load_plan(args.plan)
+    plan, store = open_project(args.plan)
     found = verify(store, plan, args.threads, lambda text: print(text, file=sys.stderr, flush=True))
     store.write(TABLE, table_bytes(found))
     record(store, plan, found)
@@ -35,6 +33,6 @@ def run(args: argparse.Namespace) -> None:
         print(f"  {fault.path}: {fault.fault}{detail}; made by {fault.rule} {fault.item}".rstrip())
     if found.faults:
         raise LayerError(
-            f"{store.local(TABLE)}: {len(found.faults)} faults of {len(found.jobs)} jobs."
+            f"{store.place(TABLE)}: {len(found.faults)} faults of {len(found.jobs)} jobs."
             " Run `snakemake heal` to run these jobs again, and no others."
         )

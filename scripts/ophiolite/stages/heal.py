@@ -23,9 +23,7 @@ def healed(store: Store, plan: ProjectPlan) -> str:
         for file in read_receipt(store, LayerPaths(dataset, layer).receipt(rule, item)).files:
             if store.size(file.path) != file.size_bytes or store.checksum(file.path) != file.sha256:
                 raise LayerError(
-                    explain(
-                        str(store.local(file.path)), "is still damaged", do="Check the disk, then `snakemake verify`"
-                    )
+                    explain(store.place(file.path), "is still damaged", do="Check the disk, then `snakemake verify`")
                 )
     record(store, plan, Verified())
     files = {f.path for f in faults if f.fault in ("missing", "wrong size", "altered")}

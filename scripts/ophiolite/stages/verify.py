@@ -160,7 +160,7 @@ def _was_cleaned(layer: _Layer, path: str) -> bool:
     if entry in KEPT_WORK:
         return False
     folder = entry.replace("_index.npy", "_fragments")
-    return not _has_files(layer.store, f"{layer.paths.work}/{folder}")
+    return not layer.store.has_files(f"{layer.paths.work}/{folder}")
 
 
 def _has_run(layer: _Layer, rule: str, item: str) -> bool:
@@ -169,10 +169,6 @@ def _has_run(layer: _Layer, rule: str, item: str) -> bool:
     if isinstance(layer.plan, Refused) or not layer.store.exists(timing):
         return False
     return bool(json.loads(layer.store.read(timing)).get("digest") == layer.plan.digests[rule])
-
-
-def _has_files(store: Store, folder: str) -> bool:
-    return next(iter(store.list(folder)), None) is not None
 
 
 def _needed_again(layer: _Layer, found: Verified) -> Iterator[Fault]:
