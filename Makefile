@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test test-s3 lint format docs lock benchmark clean
+.PHONY: help setup demo run view test test-s3 lint format docs lock benchmark benchmark-scale clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,9 @@ $(VENV)-igneous/.done: requirements/igneous.txt
 
 benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and through us: benchmarks/results/
 	python -m benchmarks.run $(ARGS)
+
+benchmark-scale: setup ## plan and dry run of volumes up to a petavoxel, without data: benchmarks/results/scale.csv
+	python -m benchmarks.scale $(ARGS)
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 
