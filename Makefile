@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test test-s3 lint format docs lock benchmark benchmark-scale clean
+.PHONY: help setup demo run view test test-s3 test-envs test-fuzz lint format docs lock benchmark benchmark-scale clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,12 @@ test-s3: setup ## the object store alone: a real S3 server (Ceph, installed wher
 test-slurm: setup ## the tests on a real SLURM of their own (root on Debian; installs it)
 	tests/slurm/install.sh
 	$(BIN)/python -m pytest tests/slurm $(ARGS)
+
+test-envs: setup ## each rule in an environment of what its envs/ file lists, made by a stand-in for conda
+	$(BIN)/python -m pytest tests/workflow/test_environments.py $(ARGS)
+
+test-fuzz: setup ## damaged files of every kind, for five minutes
+	OPHIOLITE_FUZZ_SECONDS=300 $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 lint: setup ## ruff, mypy, snakefmt, snakemake --lint, generated files
 	ruff check .
