@@ -12,10 +12,10 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test test-s3 lint format docs lock benchmark clean
+.PHONY: help setup demo run view test test-s3 test-envs test-fuzz lint format docs lock benchmark benchmark-scale clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 setup: $(VENV)/.done ## make the locked environment in .venv
 
@@ -62,6 +62,12 @@ test-slurm: setup ## the tests on a real SLURM of their own (root on Debian; ins
 	tests/slurm/install.sh
 	$(BIN)/python -m pytest tests/slurm $(ARGS)
 
+test-envs: setup ## each rule in an environment of what its envs/ file lists, made by a stand-in for conda
+	$(BIN)/python -m pytest tests/workflow/test_environments.py $(ARGS)
+
+test-fuzz: setup ## damaged files of every kind, for five minutes
+	OPHIOLITE_FUZZ_SECONDS=300 $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
 lint: setup ## ruff, mypy, snakefmt, snakemake --lint, generated files
 	ruff check .
 	ruff format --check .
@@ -85,6 +91,9 @@ $(VENV)-igneous/.done: requirements/igneous.txt
 
 benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and through us: benchmarks/results/
 	python -m benchmarks.run $(ARGS)
+
+benchmark-scale: setup ## plan and dry run of volumes up to a petavoxel, without data: benchmarks/results/scale.csv
+	python -m benchmarks.scale $(ARGS)
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 

@@ -45,6 +45,8 @@ wildcard_constraints:
     round=r"[0-9]+",
     part=r"[0-9]+",
     job=r"[0-9]+",
+    damaged=r"[a-z_]+",
+    item=r"[a-z0-9.-]+",
     product="|".join(PRODUCTS),
 
 

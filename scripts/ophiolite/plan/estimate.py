@@ -31,6 +31,8 @@ COMPRESSION = {
 }
 MESH_MB_PER_MVX = 0.6
 SKELETON_MB_PER_MVX = 0.02
+# Label statistics of a layer with few labels, and of a part that holds its full share of them.
+STATS_MB, FULL_PART_MB = 300, 1500
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def volume_costs(plan: VolumePlan, jobs: Jobs, speeds: Speeds) -> tuple[tuple[Co
                 rule="label_stats",
                 jobs=plan.stats_parts,
                 seconds=START_SECONDS,
-                memory_mb=BASE_MEMORY_MB + 300,
+                memory_mb=BASE_MEMORY_MB + (STATS_MB if plan.stats_parts == 1 else FULL_PART_MB),
                 output_mb=0.1,
                 files=plan.stats_parts,
             )

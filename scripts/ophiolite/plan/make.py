@@ -40,7 +40,7 @@ from ophiolite.sources.relabel import relabelled
 from ophiolite.sources.source import Source
 
 LABEL_TYPE = "uint64"
-LABELS_PER_PART = 1_000_000
+LABELS_PER_PART = 4_000_000
 DECODED_TOO_OFTEN = 2
 NO_VOXELS = {"mesh", "skeleton", "properties", "max_inline_labels"}
 

@@ -21,6 +21,7 @@ from ophiolite.sources.hdf5_chunks import ChunkReader
 from ophiolite.sources.source import CACHE_BYTES, NOTHING_GIVEN, Given, Header, HeaderSource, Nm
 
 _LISTED = 20
+_VISITED = 1000
 
 
 class Hdf5Source(HeaderSource):
@@ -101,13 +102,19 @@ def _open_file(path: str, file: Path) -> h5py.File:
 
 
 def _datasets(group: h5py.Group) -> list[str]:
+    """Paths of the datasets below a group, of the first `_VISITED` objects; the library's own walk can run for ever."""
     found: list[str] = []
-
-    def visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            found.append(f"{group.name.rstrip('/')}/{name}")
-
-    group.visititems(visit)
+    todo: list[h5py.Group] = [group]
+    visited = 0
+    while todo and visited < _VISITED:
+        for item in todo.pop().values():
+            visited += 1
+            if isinstance(item, h5py.Dataset):
+                found.append(str(item.name))
+            elif isinstance(item, h5py.Group):
+                todo.append(item)
+            if visited == _VISITED:
+                break
     return sorted(found)
 
 

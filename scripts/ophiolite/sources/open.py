@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Vec
 from ophiolite.sources.axes import checked_resolution
-from ophiolite.sources.source import MAX_CHANNELS, Given, Source
+from ophiolite.sources.source import MAX_CHANNELS, Given, Source, decoding
 
 Format = Literal["hdf5", "tiff", "slices", "npy", "nrrd", "precomputed", "zarr", "n5"]
 Kind = Literal["image", "segmentation"]
@@ -96,10 +96,11 @@ def open_source(
     place = _place(text, base)
     nm = checked_resolution(text, resolution_nm) if resolution_nm is not None else None
     try:
-        source = _open(text, place, _format(text, place, format), Given(nm, voxel_offset_vx))
-        check_source(source, kind)
-        if verify:
-            source.verify()
+        with decoding(text):
+            source = _open(text, place, _format(text, place, format), Given(nm, voxel_offset_vx))
+            check_source(source, kind)
+            if verify:
+                source.verify()
     except OSError as error:
         raise SourceError(
             explain(

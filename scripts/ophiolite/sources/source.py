@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.errors import SourceError, explain
+from ophiolite.errors import OphioliteError, SourceError, explain
 from ophiolite.geometry.box import Box, Vec, sub
 from ophiolite.sources.cache import ArrayCache
 
@@ -104,6 +106,26 @@ class Header:
     cache_bytes: int = 0
 
 
+@contextmanager
+def decoding(path: str) -> Iterator[None]:
+    """Turn whatever a decoder raises over a damaged file into SourceError; errors of the disk pass as they are.
+
+    The libraries that decode raw files raise anything over bytes they did not expect, from KeyError to AssertionError.
+    """
+    try:
+        yield
+    except (OphioliteError, OSError):
+        raise
+    except Exception as error:
+        raise SourceError(
+            explain(
+                path,
+                f"the file is damaged, or of a layout that its decoder does not know ({type(error).__name__}: {error})",
+                do="Restore the file, or open it with the program that wrote it and save it again",
+            )
+        ) from error
+
+
 class HeaderSource(ABC):
     """The parts of a `Source` that follow from its `Header`; a reader adds `_decode`."""
 
@@ -134,7 +156,8 @@ class HeaderSource(ABC):
         shape = (*box.shape, self.channels)
         if box.empty:
             return np.zeros(shape, self.dtype, order="F")
-        array = np.asfortranarray(self._decode(box.shift(sub((0, 0, 0), self.voxel_offset_vx))), dtype=self.dtype)
+        with decoding(self.path):
+            array = np.asfortranarray(self._decode(box.shift(sub((0, 0, 0), self.voxel_offset_vx))), dtype=self.dtype)
         if array.shape != shape:
             raise SourceError(
                 explain(

@@ -166,6 +166,7 @@ class Job:
             "layer": self.layer,
             "rule": self.rule,
             "item": self.item,
+            "digest": self.digest,
             "seconds": round(time.monotonic() - self.started, 3),
             "cpu_s": round(own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime, 3),
             "peak_mb": round(own.ru_maxrss * unit / 1e6, 1),

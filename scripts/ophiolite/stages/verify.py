@@ -1,0 +1,220 @@
+"""Reading back what receipts name: which files are missing, cut short or altered, and which receipts are lost.
+
+A file is compared with the size and sha256 of its receipt; of an altered shard, `verify_shards` tells the chunks or
+labels that no longer decode. What is found is recorded; `snakemake heal` runs these jobs again, wave by wave. Jobs are
+deterministic and leave alone what they find as they would write it: only damaged files and lost receipts are new,
+every other keeps its time, and nothing downstream runs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+
+from ophiolite.errors import LayerError
+from ophiolite.layers.paths import KEPT_WORK, LayerPaths
+from ophiolite.layers.receipts import read_receipt
+from ophiolite.layers.store import Store, Written
+from ophiolite.plan.model import LayerPlan, ProjectPlan, Refused
+from ophiolite.stages.stale import planned_jobs
+from ophiolite.stages.verify_shards import damaged_entries
+
+DAMAGE = "damage.json"
+HEALING = "healing"
+TABLE = "tables/verify.csv"
+SAY_EVERY = 200
+# Jobs after the pyramid's rounds, in the order in which they read each other's files; annotations look up labels.
+WAVES = ("label_stats", "layer_done", "fragments", "index", "objects", "shards", "done", "table", "properties")
+LATE = 100
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is not as a receipt says.
+
+    item : block, part or merge job; empty where a rule runs once per layer. path : relative to the project's folder.
+    fault : `missing`, `wrong size`, `altered`, `receipt lost`, `receipt unreadable` or `needed again`, which is no
+    damage: an intermediate file that `clean_work` removed and that a damaged job reads. detail : what is known more.
+    wave : when its job is to run: after those of lower waves, whose files it may read.
+    """
+
+    dataset: str
+    layer: str
+    rule: str
+    item: str
+    path: str
+    fault: str
+    detail: str
+    wave: int
+
+
+@dataclass
+class Verified:
+    """What was read back.
+
+    cleaned : intermediate files that are not there since `clean_work`. waiting : planned jobs that have not run yet.
+    """
+
+    files: int = 0
+    size_bytes: int = 0
+    receipts: int = 0
+    cleaned: int = 0
+    waiting: int = 0
+    faults: list[Fault] = field(default_factory=list)
+
+    @property
+    def jobs(self) -> list[tuple[str, str, str, str]]:
+        """(dataset, layer, rule, item) of the jobs to make again, sorted."""
+        return sorted({(f.dataset, f.layer, f.rule, f.item) for f in self.faults})
+
+
+def verify(store: Store, plan: ProjectPlan, threads: int, say: Callable[[str], None]) -> Verified:
+    """Read back every file that a receipt of the plan names; receipts of other settings are not looked at."""
+    found = Verified()
+    with ThreadPoolExecutor(threads) as pool:
+        for dataset, data in plan.datasets.items():
+            for name, layer in data.layers.items():
+                if not isinstance(layer, Refused):
+                    _verify_layer(_Layer(store, LayerPaths(dataset, name), layer), found, pool, say)
+    found.faults.sort(key=lambda f: (f.dataset, f.layer, f.rule, f.item, f.path))
+    return found
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A layer to verify."""
+
+    store: Store
+    paths: LayerPaths
+    plan: LayerPlan
+
+    def fault(self, rule: str, item: str, path: str, fault: str, detail: str = "") -> Fault:
+        return Fault(self.paths.dataset, self.paths.layer, rule, item, path, fault, detail, _wave(rule, item))
+
+
+def _wave(rule: str, item: str) -> int:
+    """A number that orders jobs so that none reads what a later one makes."""
+    if rule == "layer_info":
+        return 0
+    if rule == "pyramid_blocks":
+        return 1 + int(item[1:].partition(".")[0])
+    step = rule if rule in WAVES else rule.rpartition("_")[2]
+    return LATE + (WAVES.index(step) if step in WAVES else len(WAVES))
+
+
+def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say: Callable[[str], None]) -> None:
+    where = f"{layer.paths.dataset}/{layer.paths.layer}"
+    files: list[tuple[str, str, Written]] = []
+    lost: list[tuple[str, str, str]] = []
+    for rule, item in planned_jobs(layer.plan):
+        path = layer.paths.receipt(rule, item)
+        if not layer.store.exists(path):
+            lost.append((rule, item, path))
+            continue
+        found.receipts += 1
+        try:
+            files += [(rule, item, file) for file in read_receipt(layer.store, path).files]
+        except LayerError as error:
+            found.faults.append(layer.fault(rule, item, path, "receipt unreadable", str(error)))
+    for rule, item, path in lost:
+        if _has_run(layer, rule, item):
+            found.faults.append(layer.fault(rule, item, path, "receipt lost"))
+        else:
+            found.waiting += 1
+    checks = pool.map(lambda entry: _check(layer, entry[2]), files)
+    for number, ((rule, item, file), problem) in enumerate(zip(files, checks, strict=True), start=1):
+        if problem == ("cleaned", ""):
+            found.cleaned += 1
+            continue
+        found.files += 1
+        found.size_bytes += file.size_bytes
+        if problem:
+            found.faults.append(layer.fault(rule, item, file.path, *problem))
+        if number % SAY_EVERY == 0:
+            say(f"{where}: {number} of {len(files)} files")
+    say(f"{where}: {len(files)} files of {found.receipts} receipts read back")
+    found.faults += list(_needed_again(layer, found))
+
+
+def _check(layer: _Layer, file: Written) -> tuple[str, str] | None:
+    """(fault, detail) of one file, None where it is as written."""
+    size = layer.store.size(file.path)
+    if size is None:
+        return ("cleaned", "") if _was_cleaned(layer, file.path) else ("missing", "")
+    if size != file.size_bytes:
+        return "wrong size", f"{size} bytes, written {file.size_bytes}"
+    if layer.store.checksum(file.path) == file.sha256:
+        return None
+    return "altered", damaged_entries(layer.store, layer.paths, layer.plan, file.path)
+
+
+def _was_cleaned(layer: _Layer, path: str) -> bool:
+    """Whether a missing file went with its whole folder of intermediate files, as `clean_work` removes them."""
+    if not path.startswith(f"{layer.paths.work}/"):
+        return False
+    entry = path.removeprefix(f"{layer.paths.work}/").split("/")[0]
+    if entry in KEPT_WORK:
+        return False
+    folder = entry.replace("_index.npy", "_fragments")
+    return not layer.store.has_files(f"{layer.paths.work}/{folder}")
+
+
+def _has_run(layer: _Layer, rule: str, item: str) -> bool:
+    """Whether a job without a receipt ran with the plan's settings and code: its timing, written first, says so."""
+    timing = layer.paths.timing(rule, item)
+    if isinstance(layer.plan, Refused) or not layer.store.exists(timing):
+        return False
+    return bool(json.loads(layer.store.read(timing)).get("digest") == layer.plan.digests[rule])
+
+
+def _needed_again(layer: _Layer, found: Verified) -> Iterator[Fault]:
+    """The jobs whose cleaned intermediate files the damaged jobs of a layer read."""
+    own = (layer.paths.dataset, layer.paths.layer)
+    damaged = {(f.rule, f.item) for f in found.faults if (f.dataset, f.layer) == own}
+    wanted: set[str] = set()
+    for rule, item in damaged:
+        product, _, step = rule.rpartition("_")
+        if step in ("shards", "index") and f"{product}_fragments" in {r for r, _ in planned_jobs(layer.plan)}:
+            wanted |= {f"{product}_fragments", f"{product}_index"}
+        if rule == "pyramid_blocks" and not item.startswith("r0."):
+            wanted.add("pyramid_blocks")
+        if rule == "label_stats":
+            wanted.add("pyramid_blocks")
+    for rule, item in planned_jobs(layer.plan):
+        if rule not in wanted or (rule, item) in damaged:
+            continue
+        path = layer.paths.receipt(rule, item)
+        if not layer.store.exists(path):
+            continue
+        gone = [f.path for f in read_receipt(layer.store, path).files if _check(layer, f) == ("cleaned", "")]
+        if gone:
+            yield layer.fault(rule, item, gone[0], "needed again", "removed by clean_work")
+
+
+def record(store: Store, plan: ProjectPlan, found: Verified) -> None:
+    """Record what is damaged, for `heal`; without faults, forget older records."""
+    for dataset in plan.datasets:
+        for path in list(store.list(f"{dataset}/{HEALING}")):
+            store.delete(path)
+    if found.faults:
+        store.write(DAMAGE, (json.dumps([asdict(f) for f in found.faults], indent=1) + "\n").encode())
+    else:
+        store.delete(DAMAGE)
+
+
+def read_damage(store: Store) -> list[Fault]:
+    """What the last verification found damaged."""
+    return [Fault(**entry) for entry in json.loads(store.read(DAMAGE))] if store.exists(DAMAGE) else []
+
+
+def table_bytes(found: Verified) -> bytes:
+    """The faults as CSV, a row each."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(Fault.__dataclass_fields__), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(f) for f in found.faults)
+    return text.getvalue().encode()

@@ -1,0 +1,115 @@
+"""Which chunks or labels of an altered shard no longer decode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ophiolite.errors import FormatError, LayerError, StoreError
+from ophiolite.geometry import Box, morton
+from ophiolite.layers.objects import MeshReader
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.store import Store
+from ophiolite.plan.model import LayerPlan, VolumePlan
+from ophiolite.precomputed.encoding import decode_chunk
+from ophiolite.precomputed.sharding import ShardingSpec, ShardReader
+from ophiolite.precomputed.volume_info import Scale, VolumeInfo, chunk_name
+from ophiolite.stages.layer import volume_info
+
+NAMED = 5
+DAMAGE = (FormatError, LayerError, StoreError, TypeError, ValueError)
+
+
+def damaged_entries(store: Store, paths: LayerPaths, plan: LayerPlan, path: str) -> str:
+    """Name the chunks, labels or annotations of a damaged shard; says so where every one still decodes.
+
+    Gzip carries a checksum, so damage in entries behind it shows for certain; jpeg or Draco may decode all the same.
+    """
+    if not path.endswith(".shard"):
+        return ""
+    folder = path.removeprefix(f"{paths.layer_folder}/").rpartition("/")[0]
+    try:
+        entries = _entries(store, paths, plan, path, folder)
+        if entries is None:
+            return ""
+        keys = entries.reader.keys().tolist()
+    except DAMAGE as error:
+        return f"its index or info: {error}"
+    bad = [entries.name(key) for key in keys if not _decodes(entries.decode, key)]
+    if not bad:
+        return f"all {len(keys)} entries decode: bytes that no decoder checks"
+    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+    return ", ".join(bad[:NAMED]) + more
+
+
+class _Entries:
+    """A shard, what its keys are called, and how an entry is decoded."""
+
+    def __init__(self, reader: ShardReader, name: Callable[[int], str], decode: Callable[[int], Any]) -> None:
+        self.reader, self.name, self.decode = reader, name, decode
+
+
+def _entries(store: Store, paths: LayerPaths, plan: LayerPlan, path: str, folder: str) -> _Entries | None:
+    reader: Callable[[ShardingSpec], ShardReader] = lambda spec: ShardReader(  # noqa: E731
+        spec, lambda offset, size: store.read_range(path, offset, size), path, store.size(path)
+    )
+    if not isinstance(plan, VolumePlan):
+        found = _annotation_index(store, paths, folder)
+        own = reader(ShardingSpec.from_json(found, path)) if found else None
+        return _Entries(own, lambda key: f"{folder} {key}", own.get) if own else None
+    for name, product in plan.products():
+        if product.folder == folder:
+            own = reader(ShardingSpec.from_json(product.sharding, path))
+            meshes = f"{paths.layer_folder}/{folder}"
+            decode = _mesh_decoder(MeshReader(store, meshes)) if name == "mesh" else own.get
+            return _Entries(own, lambda key: f"label {key}", decode)
+    info = volume_info(plan)
+    scale = next((s for s in info.scales if s.key == folder), None)
+    if scale is None or scale.sharding is None:
+        return None
+    own = reader(scale.sharding)
+    return _Entries(own, lambda key: f"chunk {chunk_name(_box(scale, key))}", _chunk_decoder(own, info, scale))
+
+
+def _box(scale: Scale, key: int) -> Box:
+    x, y, z = morton.decode(np.array([key], np.uint64), scale.grid.shape)[0].tolist()
+    return scale.grid.cell((x, y, z))
+
+
+def _chunk_decoder(reader: ShardReader, info: VolumeInfo, scale: Scale) -> Callable[[int], Any]:
+    def decode(key: int) -> Any:
+        data = reader.get(key)
+        assert data is not None
+        return decode_chunk(data, _box(scale, key).shape, info.num_channels, info.data_type, scale.encoding)
+
+    return decode
+
+
+def _mesh_decoder(meshes: MeshReader) -> Callable[[int], Any]:
+    def decode(label: int) -> Any:
+        manifest = meshes.manifest(label)
+        assert manifest is not None
+        return [meshes.read(label, lod) for lod in range(len(manifest.lod_scales))]
+
+    return decode
+
+
+def _annotation_index(store: Store, paths: LayerPaths, folder: str) -> object:
+    """The sharding of one index of an annotation layer, from its `info`; None where that cannot be read."""
+    try:
+        info = json.loads(store.read(f"{paths.layer_folder}/info"))
+        indices = [info["by_id"], *info["relationships"], *info["spatial"]]
+        return next((i["sharding"] for i in indices if i["key"] == folder), None)
+    except (ValueError, KeyError, TypeError, StoreError):
+        return None
+
+
+def _decodes(decode: Callable[[int], Any], key: int) -> bool:
+    try:
+        decode(key)
+    except DAMAGE:
+        return False
+    return True

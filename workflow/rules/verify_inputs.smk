@@ -1,0 +1,48 @@
+WHOLE_LAYER = "layer"
+
+
+def damage():
+    """What the last `verify` found damaged: a fault each, with the job to run again and its wave."""
+    planned()
+    record = Path(f"{ROOT}/damage.json")
+    return json.loads(record.read_text()) if record.exists() else []
+
+
+def healed(faults):
+    """The files that say that the jobs of these faults have run again."""
+    jobs = {(f["dataset"], f["layer"], f["rule"], f["item"] or WHOLE_LAYER) for f in faults}
+    return sorted(f"{ROOT}/{dataset}/healing/{layer}/{rule}/{item}" for dataset, layer, rule, item in jobs)
+
+
+def damaged_jobs(wildcards):
+    """Every job to run again; none where the last `verify` found nothing."""
+    return healed(damage())
+
+
+def damaged_jobs_before(wildcards):
+    """The jobs to run again whose files a job may read: those of lower waves of its dataset."""
+    faults = [f for f in damage() if f["dataset"] == wildcards.dataset]
+    wave = next(f["wave"] for f in faults if f["layer"] == wildcards.layer and f["rule"] == wildcards.damaged)
+    if wildcards.damaged == "pyramid_blocks":
+        wave = 1 + int(wildcards.item[1:].partition(".")[0])
+    return healed(f for f in faults if f["wave"] < wave)
+
+
+def of_damaged(of_rule):
+    """Resources function: what `of_rule(rule)` says of the job's own rule."""
+    return lambda wildcards, attempt: of_rule(wildcards.damaged)(wildcards, attempt)
+
+
+def disk_of_damaged(wildcards):
+    """Resources function: the disk that the job's own rule asks for."""
+    return disk(wildcards.damaged)(wildcards)
+
+
+def digest_of_damaged(wildcards):
+    """Params function: the digest of the job's own rule."""
+    return digest(wildcards.damaged)(wildcards)
+
+
+def item_of_damaged(wildcards):
+    """Params function: the block, part or merge job of a damaged job as its command takes it."""
+    return "" if wildcards.item == WHOLE_LAYER else f"--item {wildcards.item}"
