@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from ophiolite.errors import ConfigError
 from ophiolite.geometry.lattice import SkeletonPiece
-from ophiolite.kernels import skeletonize
+from ophiolite.kernels.skeletonize import labels as preparation
 from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
 from ophiolite.precomputed.skeleton_fragment import encode_skeleton_piece
 
@@ -95,7 +95,7 @@ def test_exactly_the_parts_that_lie_in_the_halo_alone_are_left_to_the_neighbour(
             if not (inside & (parts == part)).any():
                 wanted[parts == part] = 0
     numbers = np.asfortranarray(labels)
-    skeletonize._leave_to_neighbour(numbers, axis)
+    preparation.leave_to_neighbour(numbers, axis)
     np.testing.assert_array_equal(numbers, wanted)
 
 
