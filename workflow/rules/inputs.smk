@@ -151,6 +151,11 @@ def layer_targets(dataset, layer, plan, kinds):
     if "image" in kinds:
         found.append(f"{base}/layer_done.json")
     found += [f"{base}/{p}_done.json" for p in PRODUCTS if p in kinds and plan[p]]
+    skeleton = plan["skeleton"]
+    for kind, rules in (("skeleton", skeleton and skeleton["options"]["exports"]), ("objects", ["graph"])):
+        if kind in kinds and skeleton:
+            names = merge_job_names("skeleton")(plan)
+            found += [f"{base}/skeleton_{rule}/{job}.json" for rule in rules for job in names]
     if "objects" in kinds and plan["kind"] == "segmentation":
         found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]
         if plan["properties"]:

@@ -129,6 +129,7 @@ class Skeleton(Section):
         None, description="objects of a longer cable are stitched but not cleaned"
     )
     tick_nm: Annotated[float, Field(ge=0)] = Field(0.0, description="terminal branches shorter than this are removed")
+    swc: bool = Field(False, description="write the skeletons as SWC too, a file per tree")
     labels: list[LabelId] = Field(default_factory=list, description="skeletonize only these labels; empty means all")
     exclude_labels: list[LabelId] = Field(default_factory=list, description="labels never skeletonized")
     expected_labels: Auto | Positive = Field(

@@ -38,6 +38,24 @@ class LayerPaths:
         """The object tables of this layer."""
         return f"{self.dataset}/objects/{self.layer}"
 
+    @property
+    def branch_folder(self) -> str:
+        """The table of the branches of this layer's skeletons."""
+        return f"{self.dataset}/branches/{self.layer}"
+
+    def branches(self, merge_job: str) -> str:
+        """The part of the table of branches that one merge job makes."""
+        return f"{self.branch_folder}/{merge_job}.parquet"
+
+    @property
+    def swc_folder(self) -> str:
+        """The skeletons of this layer as SWC."""
+        return f"{self.dataset}/swc/{self.layer}"
+
+    def swc(self, label: int, tree: int) -> str:
+        """One tree of the skeleton of a label."""
+        return f"{self.swc_folder}/{label}.{tree}.swc"
+
     def quality(self, rule: str, item: str) -> str:
         """The part of a table of quality, or of the benchmark of encodings, that one job measured."""
         return f"{self.dataset}/quality/{self.layer}/{rule}/{item}.parquet"

@@ -41,6 +41,10 @@ def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression,
     for name, product in plan.products():
         upstream.append(_product_digests(out, name, product, blocks, stats))
         add(f"{name}_quality", done, upstream, quality.model_dump(), memory_mb)
+    if plan.skeleton:
+        add("skeleton_graph", out["skeleton_done"])
+        for export in plan.skeleton.options["exports"]:
+            add(f"skeleton_{export}", out["skeleton_done"])
     if plan.kind == "segmentation":
         objects = add("object_table", upstream)
         add("segment_properties", objects, plan.properties, plan.max_inline_labels)
@@ -52,7 +56,7 @@ def _product_digests(out: dict[str, str], name: str, product: FragmentPlan, bloc
     """Digests of the three rules of a product; returns that of the last."""
     data = product.model_dump()
     options = data.pop("options")
-    made_from = {key: value for key, value in options.items() if key != "shards"}
+    made_from = {key: value for key, value in options.items() if key not in ("shards", "exports")}
     above = blocks if not product.options["dust_vx"] else (blocks, stats)
     fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
     out[fragments] = settings_digest(code_digest(f"commands.{fragments}"), data, made_from, above)

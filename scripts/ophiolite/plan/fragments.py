@@ -39,6 +39,7 @@ SHARD_OPTIONS = {
     "mesh": ("lods", "quantization_bits", "draco_level", "max_error_nm"),
     "skeleton": ("min_cable_nm", "max_cable_nm", "tick_nm"),
 }
+EXPORTS: dict[str, tuple[str, ...]] = {"mesh": (), "skeleton": ("swc",)}
 
 
 def plan_fragments(
@@ -111,6 +112,7 @@ def _options(product: str, config: Mesh | Skeleton) -> dict[str, Any]:
         "shards": {key: data[key] for key in SHARD_OPTIONS[product]},
         "dust_vx": config.dust_vx,
         "labels": sorted({str(int(v)) for v in config.labels}, key=int),
+        "exports": [name for name in EXPORTS[product] if data[name]],
         "exclude_labels": sorted({str(int(v)) for v in config.exclude_labels}, key=int),
     }
 

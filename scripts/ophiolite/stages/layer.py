@@ -57,6 +57,9 @@ def write_layer_info(job: Job) -> list[Written]:
     )
     for gone in {*FOLDERS.values(), PROPERTIES_FOLDER} - kept:
         shutil.rmtree(job.store.local(f"{folder}/{gone}"), ignore_errors=True)
+    if job.volume.skeleton is None:
+        shutil.rmtree(job.store.local(job.paths.branch_folder), ignore_errors=True)
+        shutil.rmtree(job.store.local(job.paths.swc_folder), ignore_errors=True)
     written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
     job.store.write(f"{folder}/provenance", _provenance(job))
     return written
@@ -166,5 +169,7 @@ def close_product(job: Job, product: str) -> dict[str, object]:
         *(paths.receipt(f"{product}_shards", j) for j in plan.job_names()),
     ]
     files, digest = close_folder(job, f"{paths.layer_folder}/{plan.folder}", receipts)
+    if product == "skeleton" and "swc" not in plan.options["exports"]:
+        shutil.rmtree(job.store.local(paths.swc_folder), ignore_errors=True)
     sweep_rules(job, f"{product}_fragments", f"{product}_shards", f"{product}_measures")
     return {"files": files, "receipts": digest}
