@@ -30,13 +30,14 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
     """The function that merges one label: its shard entry (none where nothing is left) and its measures."""
     plan = job.product(PRODUCT)
     resolution = np.array(job.volume.scales[plan.mip].resolution_nm)
-    options = CleanOptions(**plan.options["shards"])
+    traced = plan.options["fragments"]
+    options = CleanOptions(**plan.options["shards"], scale=traced["scale"], const_nm=traced["const_nm"])
 
     def of_label(label: int, pieces: Pieces) -> tuple[Entry | None, dict[str, Any]]:
         del label
         whole = stitch_skeletons([(origin, decode_skeleton_piece(data)) for origin, data in pieces])
         vertices_nm = whole.vertices / STEPS_PER_VOXEL * resolution
-        vertices, edges, radius = clean_skeleton(vertices_nm, whole.edges, whole.radius_nm, options)
+        vertices, edges, radius = clean_skeleton(vertices_nm, whole.edges, whole.radius_nm, options, whole.seam)
         found = skeleton_measures(vertices, edges, radius)
         measures = {
             "skeleton_vertices": found.vertices,
