@@ -108,6 +108,9 @@ class Skeleton(Section):
         "auto", description="mip to skeletonize; `auto` is the finest whose voxels are at most twice as long as wide"
     )
     task_vx: VecModel = Field((256, 256, 256), description="voxels of that mip that one task covers")
+    engine: Literal["ophiolite", "kimimaro"] = Field(
+        "ophiolite", description="what traces the centrelines; `kimimaro` is the slower reference"
+    )
     scale: Annotated[float, Field(ge=0)] = Field(4.0, description="invalidation radius = scale x radius + const_nm")
     const_nm: Annotated[float, Field(ge=0)] = Field(10.0, description="constant part of the invalidation radius")
     soma_detect_nm: Annotated[float, Field(ge=0)] = Field(1100.0, description="radius above which a soma is suspected")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
 from ophiolite.kernels.skeletonize.kimimaro import Lines, trace_with_kimimaro
-from ophiolite.kernels.skeletonize.labels import Labels, fill_holes, leave_to_neighbour, wanted
+from ophiolite.kernels.skeletonize.labels import Labels, face_targets, fill_holes, leave_to_neighbour, wanted
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
+from ophiolite.kernels.skeletonize.trace import NO_TARGETS, trace_labels
 
 __all__ = ["HALO_HIGH_VX", "HALO_LOW_VX", "SkeletonOptions", "skeletonize_labels"]
 
@@ -57,13 +58,22 @@ def skeletonize_labels(
     found: dict[int, list[Lines]] = {}
     while numbers.any():
         inner = fill_holes(numbers) if options.fill_holes else None
-        for number, skeleton in trace_with_kimimaro(numbers, resolution_nm, options).items():
+        for number, skeleton in _engine(numbers, resolution_nm, options).items():
             found.setdefault(int(number), []).append(skeleton)
         if inner is None:
             break
         numbers = inner
     for number in sorted(found):
         yield int(names[number]), _piece(found[number], labels.shape, seams_low, seams_high)
+
+
+def _engine(
+    numbers: NDArray[np.uint32], resolution_nm: tuple[float, float, float], options: SkeletonOptions
+) -> dict[int, Lines]:
+    if options.engine == "kimimaro":
+        return trace_with_kimimaro(numbers, resolution_nm, options)
+    targets = face_targets(numbers, resolution_nm) if options.fix_borders else NO_TARGETS
+    return trace_labels(numbers, resolution_nm, options, targets)
 
 
 def _piece(

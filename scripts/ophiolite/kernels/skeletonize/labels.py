@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.cavities import cavities
+from ophiolite.kernels.skeletonize.borders import border_targets
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -82,3 +83,14 @@ def fill_holes(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
             inner[box][gained] = view[gained]
             view[gained] = number
     return inner
+
+
+def face_targets(numbers: NDArray[np.uint32], resolution_nm: tuple[float, float, float]) -> NDArray[np.int64]:
+    """Voxels (k, 3) at which centrelines are to end: one in each cross-section of a number in each face."""
+    found = [np.zeros((0, 3), np.int64)]
+    for axis in range(3):
+        u, v = (n for i, n in enumerate(resolution_nm) if i != axis)
+        for at in (0, numbers.shape[axis] - 1):
+            voxels, _ = border_targets(np.take(numbers, at, axis), (u, v))
+            found.append(np.insert(voxels, axis, at, axis=1))
+    return np.unique(np.concatenate(found), axis=0)

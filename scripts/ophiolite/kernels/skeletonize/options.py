@@ -30,7 +30,7 @@ class SkeletonOptions:
     include_labels : trace only these, None for all. exclude_labels : leave these out.
     """
 
-    engine: Literal["ophiolite", "kimimaro"] = "kimimaro"
+    engine: Literal["ophiolite", "kimimaro"] = "ophiolite"
     scale: float = 4.0
     const_nm: float = 10.0
     pdrf_scale: float = 100_000.0

@@ -1,0 +1,266 @@
+"""TEASAR of our own: centrelines of the connected parts of a volume (Sato et al. 2000, doi:10.1109/PCCGA.2000.883951).
+
+A part's root is the middle of its soma, or its deepest end on a border, or one of its two ends. From there, the voxel
+farthest away is joined by the way that keeps to the middle (Bitter et al. 2001, doi:10.1109/VISUAL.2001.964509), and
+balls about that way, which grow with the distance to the surface, are cleared; so on until nothing is left. Ends on
+borders come first, and are joined even where they are cleared (Silversmith et al. 2022, doi:10.3389/fncir.2022.977700).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.kernels.cavities import cavities
+from ophiolite.kernels.skeletonize import trace_loops
+from ophiolite.kernels.skeletonize.options import SkeletonOptions
+from ophiolite.kernels.skeletonize.search_loops import BUCKETS, NO_STEP, STEPS, UNSEEN, Lattice, Scratch
+from ophiolite.kernels.skeletonize.trace_loops import Rules
+
+Vector = tuple[float, float, float]
+Numbers = NDArray[np.uint32]
+Depths = NDArray[np.float32]
+Ints = NDArray[np.int64]
+Lines = tuple[Ints, NDArray[np.uint32], Depths]
+
+NO_TARGETS = np.zeros((0, 3), np.int64)
+
+
+class Trees(NamedTuple):
+    """Centrelines of parts: voxels (n, 3) int64, edges (m, 2) uint32, radii_nm (n,) float32, part (n,) int64."""
+
+    voxels: Ints
+    edges: NDArray[np.uint32]
+    radii_nm: Depths
+    part: Ints
+
+
+class Parts(NamedTuple):
+    """What is known of parts 1, 2, ... of a volume: voxels, greatest depth, flat index (x fastest) of the first."""
+
+    sizes: Ints
+    deepest: Depths
+    first: Ints
+
+
+def trace_object(
+    mask: NDArray[np.bool_],
+    dbf: Depths | None,
+    resolution_nm: Vector,
+    options: SkeletonOptions,
+    targets: Ints = NO_TARGETS,
+) -> Lines:
+    """Trace the centrelines of one object: voxels (n, 3) int64, edges (m, 2) uint32 and radii_nm (n,) float32.
+
+    mask : (x, y, z) bool. dbf : (x, y, z) float32 nm from each of its voxels to the nearest outside, None to compute it
+    with the ends of the array open. targets : (k, 3) voxels that must be reached; those outside the mask are ignored.
+    Every 26-connected part of two voxels or more gives one tree; a part deeper than `soma_detect_nm` is traced with its
+    voids filled.
+    """
+    import cc3d
+
+    parts = cc3d.connected_components(np.asfortranarray(mask), connectivity=26, out_dtype=np.uint32)
+    depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
+    found = _trace(parts, depth, resolution_nm, options, targets)[0]
+    return found.voxels, found.edges, found.radii_nm
+
+
+def trace_labels(
+    numbers: Numbers, resolution_nm: Vector, options: SkeletonOptions, targets: Ints = NO_TARGETS
+) -> dict[int, Lines]:
+    """Voxels (n, 3), edges and radii of each number's centrelines in a volume (x, y, z); 0 is background."""
+    import cc3d
+
+    parts = cc3d.connected_components(np.asfortranarray(numbers), connectivity=26, out_dtype=np.uint32)
+    depth = distance_to_surface(parts, resolution_nm)
+    found, known = _trace(parts, depth, resolution_nm, options, targets)
+    names = numbers.ravel(order="F")[known.first]
+    return _split(found, names[found.part])
+
+
+def distance_to_surface(numbers: NDArray[Any], resolution_nm: Vector) -> Depths:
+    """(x, y, z) float32 nm from each voxel to the nearest of another number.
+
+    The ends of the array are open, except where one number fills it: then the outside is the nearest there is.
+    """
+    import edt
+
+    def of(closed: bool) -> Depths:
+        field: Depths = edt.edt(numbers, anisotropy=resolution_nm, black_border=closed, order="F", parallel=1)
+        return field
+
+    field = of(closed=False)
+    return field if numbers.size == 0 or np.isfinite(field[0, 0, 0]) else of(closed=True)
+
+
+def _trace(
+    parts: Numbers, depth: Depths, resolution_nm: Vector, options: SkeletonOptions, targets: Ints
+) -> tuple[Trees, Parts]:
+    """Trace all parts of a volume, those with voids to fill apart."""
+    known = _measure(parts, depth)
+    filled = []
+    for part in np.flatnonzero(known.deepest > options.soma_detect_nm):
+        mask = _filled(parts, int(part))
+        if mask is not None:
+            filled.append((int(part), *mask))
+    wanted = known.sizes > 1
+    wanted[[part for part, _, _ in filled]] = False
+    own = parts[tuple(targets.T)] if len(targets) else np.zeros(0, np.uint32)
+    found = [_trace_packed(parts, depth, wanted, resolution_nm, options, targets)]
+    for part, mask, corner in filled:
+        one = mask.astype(np.uint32, order="F")
+        within = targets[own == part] - corner
+        depth = _depth_of_box(mask, corner, parts.shape, resolution_nm)
+        trees = _trace_packed(one, depth, np.array([False, True]), resolution_nm, options, within)
+        found.append(trees._replace(voxels=trees.voxels + corner, part=np.full(len(trees.part), part)))
+    return _joined(found), known
+
+
+def _measure(parts: Numbers, depth: Depths) -> Parts:
+    count = int(parts.max(initial=0)) + 1
+    known = Parts(np.zeros(count, np.int64), np.zeros(count, np.float32), np.zeros(count, np.int64))
+    trace_loops.measure_parts(parts, depth, *known)
+    known.sizes[0], known.deepest[0] = 0, 0
+    return known
+
+
+def _filled(parts: Numbers, part: int) -> tuple[NDArray[np.bool_], Ints] | None:
+    """A part with its voids filled, in its box, and the box's corner; None where it has no voids."""
+    where = [np.flatnonzero((parts == part).any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    corner = np.array([w[0] for w in where], np.int64)
+    mask = np.asfortranarray(parts[tuple(slice(w[0], w[-1] + 1) for w in where)] == part)
+    voids = cavities(mask)
+    return (mask | voids, corner) if voids.any() else None
+
+
+def _depth_of_box(mask: NDArray[np.bool_], corner: Ints, shape: tuple[int, ...], resolution_nm: Vector) -> Depths:
+    """Depths of a box's mask; outside it where the box does not end with the volume there is background."""
+    before = [int(c > 0) for c in corner]
+    after = [int(c + n < whole) for c, n, whole in zip(corner, mask.shape, shape, strict=True)]
+    padded = np.asfortranarray(np.pad(mask, list(zip(before, after, strict=True))))
+    inner = tuple(slice(b, b + n) for b, n in zip(before, mask.shape, strict=True))
+    return np.asfortranarray(distance_to_surface(padded, resolution_nm)[inner])
+
+
+def _trace_packed(
+    parts: Numbers,
+    depth: Depths,
+    wanted: NDArray[np.bool_],
+    resolution_nm: Vector,
+    options: SkeletonOptions,
+    targets: Ints,
+) -> Trees:
+    """Trace the wanted parts of a volume, as they are."""
+    sizes = np.where(wanted, np.bincount(parts.ravel(order="K"), minlength=len(wanted)), 0)
+    numbers = np.flatnonzero(sizes)
+    if not len(numbers):
+        return Trees(NO_TARGETS, np.zeros((0, 2), np.uint32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    ends = np.full(len(wanted), -1, np.int64)
+    starts = np.concatenate([[0], np.cumsum(sizes[numbers])]).astype(np.int64)
+    ends[numbers] = starts[:-1]
+    padded = np.array(parts.shape) + 2
+    rank = np.zeros(int(np.prod(padded)), np.int32)
+    where, depths = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
+    trace_loops.pack(parts, depth, ends, rank, where, depths)
+    lattice = _lattice(rank, where, padded, resolution_nm)
+    strides = lattice.strides
+    flat = (targets + 1) @ strides
+    place = np.sort(rank[flat[rank[flat] > 0]] - 1)
+    owner = np.searchsorted(starts, place, side="right") - 1
+    target_starts = np.searchsorted(owner, np.arange(len(starts)))
+    room = _scratch(int(sizes.max()))
+    rows, tree_ends = trace_loops.trace(
+        lattice, starts, depths, (place - starts[owner]).astype(np.int32), target_starts, _rules(options), room
+    )
+    at = where[rows[:, 0]].astype(np.int64)
+    z, rest = np.divmod(at, strides[2])
+    y, x = np.divmod(rest, strides[1])
+    children = np.flatnonzero(rows[:, 1] >= 0)
+    edges = np.stack([children, rows[children, 1]], axis=1).astype(np.uint32)
+    part = numbers[np.searchsorted(tree_ends, np.arange(len(rows)), side="right")]
+    return Trees(np.stack([x, y, z], axis=1) - 1, edges, depths[rows[:, 0]], part)
+
+
+def _lattice(rank: NDArray[np.int32], where: NDArray[np.int32], padded: Ints, resolution_nm: Vector) -> Lattice:
+    strides = np.array([1, padded[0], padded[0] * padded[1]], np.int64)
+    steps, turns, turn_count = _steps()
+    lengths = np.sqrt(((steps * np.array(resolution_nm)) ** 2).sum(axis=1)).astype(np.float32)
+    lengths[NO_STEP] = np.delete(lengths, NO_STEP).min()
+    return Lattice(rank, where, steps @ strides, lengths, turns, turn_count, strides, np.array(resolution_nm, float))
+
+
+@lru_cache(maxsize=1)
+def _steps() -> tuple[Ints, Ints, Ints]:
+    """The 27 steps (27, 3), and for each the steps to take after it (27, 26) and how many they are."""
+    steps = np.array([(x, y, z) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.int64)
+    turns, count = np.zeros((STEPS, STEPS - 1), np.int64), np.zeros(STEPS, np.int64)
+    for number, step in enumerate(steps):
+        beyond = np.abs(steps + step).max(axis=1) > 1 if number != NO_STEP else np.ones(STEPS, np.bool_)
+        beyond[NO_STEP] = False
+        count[number] = beyond.sum()
+        turns[number, : count[number]] = np.flatnonzero(beyond)
+    return steps, turns, count
+
+
+def _scratch(size: int) -> Scratch:
+    return Scratch(
+        far=np.empty(size, np.float32),
+        left=np.empty(size, np.float32),
+        cost=np.full(size, UNSEEN, np.uint32),
+        weight=np.empty(size, np.uint16),
+        came=np.empty(size, np.uint8),
+        flooded=np.empty(size, np.uint8),
+        touched=np.empty(size, np.int32),
+        heads=np.full(BUCKETS, -1, np.int32),
+        filled=np.zeros(BUCKETS // 64, np.uint64),
+        tally=np.zeros(3, np.int64),
+    )
+
+
+def _rules(options: SkeletonOptions) -> Rules:
+    return Rules(
+        scale=float(options.scale),
+        const=float(options.const_nm),
+        pdrf_scale=float(options.pdrf_scale),
+        pdrf_exponent=int(options.pdrf_exponent),
+        soma_accept=float(options.soma_accept_nm),
+        soma_scale=float(options.soma_scale),
+        soma_const=float(options.soma_const_nm),
+        most_paths=-1 if options.max_paths is None else int(options.max_paths),
+        branching=bool(options.fix_branching),
+    )
+
+
+def _joined(found: list[Trees]) -> Trees:
+    starts = np.cumsum([0] + [len(trees.voxels) for trees in found])
+    return Trees(
+        np.concatenate([trees.voxels for trees in found]),
+        np.concatenate([trees.edges + np.uint32(start) for trees, start in zip(found, starts, strict=False)]),
+        np.concatenate([trees.radii_nm for trees in found]),
+        np.concatenate([trees.part for trees in found]),
+    )
+
+
+def _split(found: Trees, names: NDArray[np.uint32]) -> dict[int, Lines]:
+    """The trees by name, vertices of each in their order."""
+    order = np.argsort(names, kind="stable")
+    ordered = names[order]
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    edges = place[found.edges.astype(np.int64)].reshape(-1, 2)
+    edges = edges[np.argsort(names[found.edges[:, 0]], kind="stable")]
+    starts = np.flatnonzero(np.diff(ordered, prepend=0))
+    ends = np.append(starts[1:], len(order))
+    by_name = np.append(np.searchsorted(ordered[edges[:, 0]], ordered[starts]), len(edges))
+    return {
+        int(ordered[a]): (
+            found.voxels[order[a:b]],
+            (edges[c:d] - a).astype(np.uint32),
+            found.radii_nm[order[a:b]],
+        )
+        for a, b, c, d in zip(starts, ends, by_name, by_name[1:], strict=False)
+        if d > c
+    }
