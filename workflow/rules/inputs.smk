@@ -89,6 +89,17 @@ def blocks_of_product(product):
     return of_layer
 
 
+def object_jobs_of_product(product):
+    """Input function: the receipts of the jobs of whole objects, which a merge reads beside the index."""
+
+    def of_layer(wildcards):
+        planned()
+        names = job_names(layer_plan(wildcards)[product]["object_jobs"])
+        return expand_layer(receipt(f"{product}_objects", "{job}"), wildcards, job=names)
+
+    return of_layer
+
+
 def merge_jobs_of_product(product):
     """Input function: the receipts of all merge jobs of a product."""
 
@@ -216,7 +227,10 @@ def merge_job_names(product):
     """The names of the merge jobs of a product, given a layer's plan."""
 
     def of_plan(plan):
-        count = plan[product]["merge_jobs"]
-        return [f"{job:0{len(str(count - 1))}d}" for job in range(count)]
+        return job_names(plan[product]["merge_jobs"])
 
     return of_plan
+
+
+def job_names(count):
+    return [f"{job:0{len(str(count - 1))}d}" for job in range(count)]

@@ -132,6 +132,12 @@ class Skeleton(Section):
         None, description="objects of a longer cable are stitched but not cleaned"
     )
     tick_nm: Annotated[float, Field(ge=0)] = Field(0.0, description="terminal branches shorter than this are removed")
+    whole_labels: list[LabelId] = Field(
+        default_factory=list,
+        description="labels traced again from the whole object in one piece, at the finest mip that one job's memory "
+        "holds; that skeleton replaces all of the one traced task by task. Objects that can hold a soma need no "
+        "naming: inside their somata the whole object decides anyway",
+    )
     swc: bool = Field(False, description="write the skeletons as SWC too, a file per tree")
     labels: list[LabelId] = Field(default_factory=list, description="skeletonize only these labels; empty means all")
     exclude_labels: list[LabelId] = Field(default_factory=list, description="labels never skeletonized")

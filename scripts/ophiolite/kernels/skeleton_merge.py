@@ -111,11 +111,13 @@ def clean_skeleton(
     radius_nm: Floats,
     options: CleanOptions = CleanOptions(),
     seam: NDArray[np.bool_] | None = None,
+    ball_nm: Floats | None = None,
 ) -> tuple[Floats, NDArray[np.uint32], Floats]:
     """Break loops, take scars away, drop dust, join close parts and prune ticks, in this order and in n log n.
 
     vertices_nm (n, 3), edges (m, 2), radius_nm (n,); seam (n,) bool, vertices on planes that tasks share, None for
-    none. Returns the first three for what is left, no vertex moved or added.
+    none. ball_nm (n,): what tracing cleared around each, where it is not what the options say, below 0 for nothing.
+    Returns the first three for what is left, no vertex moved or added.
 
     Loops. Chains (runs of vertices of degree 2) enter a spanning forest in order of their length measured in local
     radii, so what is left out is the longest and thinnest chain of each loop. Where the ball of every vertex of it
@@ -133,7 +135,8 @@ def clean_skeleton(
         if options.remove_loops:
             kept = _without_loops(points, radius, kept)
         if seam is not None and seam.any():
-            kept = _without_scars(points, kept, options.scale * radius + options.const_nm, seam)
+            ball = options.scale * radius + options.const_nm if ball_nm is None else ball_nm.astype(np.float64)
+            kept = _without_scars(points, kept, ball, seam)
         kept = _without_dust(points, kept, options.min_cable_nm)
         if options.join_close:
             kept = _with_joins(points, radius, kept)

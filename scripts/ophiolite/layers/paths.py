@@ -72,6 +72,10 @@ class LayerPaths:
         """The fragment file of one block."""
         return f"{self.work}/{product}_fragments/{block}.frags"
 
+    def object_fragments(self, product: str, job: str) -> str:
+        """What one job of whole objects found, in place of the blocks' fragments of those objects."""
+        return f"{self.work}/{product}_objects/{job}.frags"
+
     def fragment_index(self, product: str) -> str:
         """Which byte range of which fragment file is for which merge job."""
         return f"{self.work}/{product}_index.npy"

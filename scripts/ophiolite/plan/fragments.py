@@ -22,6 +22,8 @@ from ophiolite.precomputed.sharding import ShardingSpec, hashed_sharding
 LABELS_PER_JOB = 2000
 LABELS_WORTH_A_JOB = {"mesh": 100, "skeleton": 500}
 LABELS_PER_SHARD = 1000
+LEAST_OBJECT_JOBS = 4
+MERGE_JOBS_PER_OBJECT_JOB = 8
 SAMPLE_BOXES = 8
 SAMPLE_SIDE_VX = 128
 SAMPLE_WIDE_VX = 512
@@ -57,6 +59,7 @@ def plan_fragments(
     seconds = prod(task) / 1e6 * SECONDS_PER_MVX[f"{product}_fragments"]
     expected = labels() if config.expected_labels == "auto" else config.expected_labels
     merge_jobs = _merge_jobs(product, expected, jobs)
+    objects = _object_jobs(config, scales[0], merge_jobs) if isinstance(config, Skeleton) else 0
     spec = _sharding(product, expected, merge_jobs)
     return FragmentPlan(
         task_vx=task,
@@ -68,6 +71,7 @@ def plan_fragments(
         sharding=spec.to_json(),
         merge_jobs=merge_jobs,
         options=_options(product, config),
+        object_jobs=objects,
     )
 
 
@@ -96,6 +100,14 @@ def _merge_jobs(product: str, labels: int, jobs: Jobs) -> int:
     return 1 << min((wanted - 1).bit_length(), jobs.max_jobs.bit_length() - 1)
 
 
+def _object_jobs(config: Skeleton, scale: ScalePlan, merge_jobs: int) -> int:
+    """Jobs reserved for whole objects: none where the volume is too small for a soma and no label is named."""
+    size_nm = [n * r for n, r in zip(scale.size_vx, scale.resolution_nm, strict=True)]
+    if min(size_nm) < 2 * config.soma_accept_nm and not config.whole_labels:
+        return 0
+    return min(merge_jobs, max(LEAST_OBJECT_JOBS, merge_jobs // MERGE_JOBS_PER_OBJECT_JOB))
+
+
 def _sharding(product: str, labels: int, merge_jobs: int) -> ShardingSpec:
     return hashed_sharding(
         labels,
@@ -107,14 +119,21 @@ def _sharding(product: str, labels: int, merge_jobs: int) -> ShardingSpec:
 
 def _options(product: str, config: Mesh | Skeleton) -> dict[str, Any]:
     data = config.model_dump()
+    whole = {"objects": {"whole_labels": _labels(config.whole_labels)}} if isinstance(config, Skeleton) else {}
     return {
         "fragments": {key: data[key] for key in FRAGMENT_OPTIONS[product]},
         "shards": {key: data[key] for key in SHARD_OPTIONS[product]},
         "dust_vx": config.dust_vx,
-        "labels": sorted({str(int(v)) for v in config.labels}, key=int),
+        "labels": _labels(config.labels),
         "exports": [name for name in EXPORTS[product] if data[name]],
-        "exclude_labels": sorted({str(int(v)) for v in config.exclude_labels}, key=int),
+        "exclude_labels": _labels(config.exclude_labels),
+        **whole,
     }
+
+
+def _labels(given: Sequence[int | str]) -> list[str]:
+    """Labels as text, since JSON's numbers end at 2^53, each once, ascending."""
+    return sorted({str(int(v)) for v in given}, key=int)
 
 
 def estimate_labels(bounds: Box, alignment: Vec, read: Callable[[Box], NDArray[Any]]) -> int:

@@ -94,9 +94,17 @@ def _dust(job: Job, plan: FragmentPlan) -> NDArray[np.uint64]:
 def _addressed(plan: FragmentPlan, found: list[tuple[int, Vec, bytes]]) -> list[Fragment]:
     """Fragments with the shard and merge job of their label."""
     spec = ShardingSpec.from_json(plan.sharding, "plan")
-    shards, _ = locate(spec, np.array([label for label, _, _ in found], dtype=np.uint64))
-    jobs = (shards * np.uint64(plan.merge_jobs)) >> np.uint64(spec.shard_bits)
+    labels = np.array([label for label, _, _ in found], dtype=np.uint64)
+    shards, _ = locate(spec, labels)
+    jobs = merge_job_of(plan, labels)
     return [
         Fragment(job, shard, label, origin, data)
         for (label, origin, data), shard, job in zip(found, shards.tolist(), jobs.tolist(), strict=True)
     ]
+
+
+def merge_job_of(plan: FragmentPlan, labels: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The merge job of each label."""
+    spec = ShardingSpec.from_json(plan.sharding, "plan")
+    shards, _ = locate(spec, labels)
+    return (shards * np.uint64(plan.merge_jobs)) >> np.uint64(spec.shard_bits)

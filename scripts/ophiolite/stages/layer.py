@@ -171,5 +171,5 @@ def close_product(job: Job, product: str) -> dict[str, object]:
     files, digest = close_folder(job, f"{paths.layer_folder}/{plan.folder}", receipts)
     if product == "skeleton" and "swc" not in plan.options["exports"]:
         shutil.rmtree(job.store.local(paths.swc_folder), ignore_errors=True)
-    sweep_rules(job, f"{product}_fragments", f"{product}_shards", f"{product}_measures")
+    sweep_rules(job, *(f"{product}_{rule}" for rule in ("fragments", "objects", "shards", "measures")))
     return {"files": files, "receipts": digest}

@@ -10,6 +10,7 @@ import numpy as np
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures, stitch_skeletons
 from ophiolite.layers.store import Written
+from ophiolite.plan.model import FragmentPlan
 from ophiolite.precomputed.skeleton import SkeletonInfo, encode_skeleton
 from ophiolite.precomputed.skeleton_fragment import decode_skeleton_piece
 from ophiolite.stages.job import Job
@@ -30,8 +31,7 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
     """The function that merges one label: its shard entry (none where nothing is left) and its measures."""
     plan = job.product(PRODUCT)
     resolution = np.array(job.volume.scales[plan.mip].resolution_nm)
-    traced = plan.options["fragments"]
-    options = CleanOptions(**plan.options["shards"], scale=traced["scale"], const_nm=traced["const_nm"])
+    options = clean_options(plan)
 
     def of_label(label: int, pieces: Pieces) -> tuple[Entry | None, dict[str, Any]]:
         del label
@@ -53,6 +53,12 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
         return (b"", data), measures
 
     return of_label
+
+
+def clean_options(plan: FragmentPlan) -> CleanOptions:
+    """How skeletons are cleaned, from the plan."""
+    traced = plan.options["fragments"]
+    return CleanOptions(**plan.options["shards"], scale=traced["scale"], const_nm=traced["const_nm"])
 
 
 def write_info(job: Job) -> list[Written]:

@@ -51,6 +51,7 @@ def planned_jobs(layer: LayerPlan) -> Iterator[tuple[str, str]]:
         yield "object_table", str(part)
     for name, product in layer.products():
         yield from ((f"{name}_fragments", block) for block in product.block_names())
+        yield from ((f"{name}_objects", job) for job in product.object_job_names())
         yield from ((f"{name}_shards", job) for job in product.job_names())
         yield f"{name}_index", ""
         yield f"{name}_done", ""
