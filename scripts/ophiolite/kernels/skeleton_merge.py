@@ -13,6 +13,7 @@ from ophiolite.errors import ConfigError, explain
 from ophiolite.geometry import morton
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
+from ophiolite.kernels.skeleton_cover_loops import trim
 from ophiolite.kernels.skeleton_graph_loops import component_roots, contract, reaches, spanning, ticks
 from ophiolite.kernels.skeleton_join_loops import join
 
@@ -137,6 +138,7 @@ def clean_skeleton(
         if seam is not None and seam.any():
             ball = options.scale * radius + options.const_nm if ball_nm is None else ball_nm.astype(np.float64)
             kept = _without_scars(points, kept, ball, seam)
+            kept = _trimmed(points, kept, options.scale * radius + options.const_nm, seam)
         kept = _without_dust(points, kept, options.min_cable_nm)
         if options.join_close:
             kept = _with_joins(points, radius, kept)
@@ -246,10 +248,7 @@ def _with_joins(points: NDArray[np.float64], radius: NDArray[np.float64], edges:
     roots = component_roots(len(points), edges)[used]
     if len(used) == 0 or (roots == roots[0]).all():
         return edges
-    low = points[used].min(axis=0)
-    extent = float((points[used].max(axis=0) - low).max())
-    cells = ((points[used] - low) * ((_MORTON_CELLS - 1) / max(extent, 1e-9))).astype(np.uint64)
-    near = np.argsort(morton.encode(cells, (_MORTON_CELLS,) * 3), kind="stable")
+    near = _along_curve(points[used])
     names = used[near]
     return _sorted_edges(np.concatenate([edges, join(points[names], radius[names], names, roots[near])]))
 
@@ -276,6 +275,38 @@ def _without_scars(
     members = edges[order[inside]]
     ball[members[degree[members] < 3]] = -1.0
     return _without_branches(points, edges, reaches(edges, lengths, ball), seam)
+
+
+def _trimmed(points: NDArray[np.float64], edges: Ints, ball_nm: NDArray[np.float64], seam: NDArray[np.bool_]) -> Ints:
+    """The edges with branches that end on a seam shortened to where no ball of another branch holds their end.
+
+    Tracing the whole object takes no end within a ball that it has cleared; a task, which does not see the way beyond
+    its face, takes the corners of its cut for ends. Again, until nothing changes: a branch gone whole makes one of two.
+    """
+    while True:
+        start, order, ends = contract(len(points), edges)
+        degree = np.bincount(edges.ravel(), minlength=len(points))
+        tips = (degree[ends] == 1) & seam[ends]
+        asked = np.flatnonzero(tips.any(axis=1) & (degree[ends] > 2).any(axis=1))
+        if len(asked) == 0:
+            return edges
+        length = np.add.reduceat(_lengths(points, edges)[order], start[:-1])
+        asked = asked[np.argsort(length[asked], kind="stable")]
+        used = np.flatnonzero(degree)
+        part = component_roots(len(points), edges)
+        gone = trim(points, ball_nm, part, edges, (start, order, ends), asked, used[_along_curve(points[used])])
+        if not gone.any():
+            return edges
+        edges = edges[~gone]
+
+
+def _along_curve(points: NDArray[np.float64]) -> Ints:
+    """The order of points (n, 3) along a curve that keeps neighbours together (Morton 1966)."""
+    low = points.min(axis=0)
+    extent = float((points.max(axis=0) - low).max())
+    cells = ((points - low) * ((_MORTON_CELLS - 1) / max(extent, 1e-9))).astype(np.uint64)
+    near: Ints = np.argsort(morton.encode(cells, (_MORTON_CELLS,) * 3), kind="stable")
+    return near
 
 
 def _without_branches(
