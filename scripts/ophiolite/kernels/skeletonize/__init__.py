@@ -1,7 +1,8 @@
 """Centrelines of every label of a task (TEASAR, Sato et al. 2000, doi:10.1109/PCCGA.2000.883951).
 
-Halo: none below, one voxel above wherever a neighbouring task exists. Both tasks see that shared plane, and each
-cross-section of a label in it is given one end point, chosen from the plane alone: centrelines meet there to the bit.
+Halo: one voxel above wherever a neighbouring task exists, and context on both sides. Both tasks see that shared plane,
+and each cross-section through which a label goes on is given one end point: centrelines meet there to the bit. From the
+context come distances to the surface that do not end with the task.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
+from ophiolite.kernels.skeletonize.borders import face_sections
 from ophiolite.kernels.skeletonize.kimimaro import Lines, trace_with_kimimaro
-from ophiolite.kernels.skeletonize.labels import Labels, face_targets, fill_holes, leave_to_neighbour, wanted
+from ophiolite.kernels.skeletonize.labels import Labels, fill_holes, wanted
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
-from ophiolite.kernels.skeletonize.trace import NO_TARGETS, trace_labels
+from ophiolite.kernels.skeletonize.trace import NO_TARGETS, distance_to_surface, trace_labels
 
 __all__ = ["HALO_HIGH_VX", "HALO_LOW_VX", "SkeletonOptions", "skeletonize_labels"]
 
-HALO_LOW_VX = 0
-HALO_HIGH_VX = 1
+HALO_LOW_VX = 8
+HALO_HIGH_VX = 9
 
 Flags = tuple[bool, bool, bool]
+
+DEFAULT = SkeletonOptions()
 
 
 def skeletonize_labels(
@@ -32,48 +36,67 @@ def skeletonize_labels(
     seams_low: Flags,
     seams_high: Flags,
     skip: NDArray[np.uint64] | None = None,
-    options: SkeletonOptions = SkeletonOptions(),
+    options: SkeletonOptions = DEFAULT,
+    context_low_vx: tuple[int, int, int] = (0, 0, 0),
+    context_high_vx: tuple[int, int, int] = (0, 0, 0),
 ) -> Iterator[tuple[int, SkeletonPiece]]:
     """Trace the centrelines of every label of a task; yields (label, piece), labels ascending.
 
     labels : (x, y, z) unsigned integers, 0 is background; core plus one voxel at the high side of each axis that has a
-        neighbour there, so its shape is `core_shape_vx` plus `seams_high`.
+        neighbour there, so its shape is `core_shape_vx` plus `seams_high`, plus the context.
+    context_low_vx, context_high_vx : voxels more at both ends of each axis. Nothing is traced there; they say where the
+        surface is, and whether a part goes on beyond a shared plane.
     seams_low, seams_high : which faces a neighbouring task shares.
     skip : labels to leave out. Whether an object is dust is for the caller to say, who knows all of it: here even the
         smallest part of a label is traced, or the tips of large objects would be lost at the borders of tasks.
     Pieces are relative to the first voxel of the core; the centre of voxel i is 256 i + 128. Radii are distances to the
-    surface as far as this task sees it. A part of a label in the halo that does not reach into the core belongs to the
-    neighbour and is left to it. A part of one voxel has no centreline; a label without any yields nothing.
-    Raises ValueError where the shape does not follow from core and seams.
+    surface as far as this task sees it. What belongs to a neighbour is left to it, see `face_sections`. A part of one
+    voxel has no centreline; a label without any yields nothing.
+    Raises ValueError where the shape does not follow from core, seams and context.
     """
-    expected = tuple(n + int(s) for n, s in zip(core_shape_vx, seams_high, strict=True))
+    low, high = context_low_vx, context_high_vx
+    whole = zip(core_shape_vx, seams_high, low, high, strict=True)
+    expected = tuple(n + int(s) + before + after for n, s, before, after in whole)
     if labels.shape != expected:
         raise ValueError(
-            f"labels have shape {labels.shape}; core {core_shape_vx} and seams {seams_high} make {expected}"
+            f"labels have shape {labels.shape}; core {core_shape_vx}, seams {seams_high} and context {low}, {high} "
+            f"make {expected}"
         )
-    numbers, names = wanted(labels, skip, options)
-    for axis in range(3):
-        if seams_high[axis]:
-            leave_to_neighbour(numbers, axis)
+    seen, names = wanted(labels, skip, options)
+    inner = _inner(core_shape_vx, seams_high, low)
+    targets, left = face_sections(seen, inner, seams_low, seams_high, resolution_nm)
+    numbers = seen[inner]
     found: dict[int, list[Lines]] = {}
     while numbers.any():
-        inner = fill_holes(numbers) if options.fill_holes else None
-        for number, skeleton in _engine(numbers, resolution_nm, options).items():
+        within = fill_holes(numbers) if options.fill_holes else None
+        field = distance_to_surface(seen, resolution_nm)[inner] if options.engine == "ophiolite" else None
+        own = np.array(numbers, order="F")
+        own[tuple(left.T)] = 0
+        for number, skeleton in _engine(own, field, targets, resolution_nm, options).items():
             found.setdefault(int(number), []).append(skeleton)
-        if inner is None:
+        if within is None:
             break
-        numbers = inner
+        # What lay in a void is closed in: it has no part in the faces.
+        numbers[...], targets = within, NO_TARGETS
     for number in sorted(found):
-        yield int(names[number]), _piece(found[number], labels.shape, seams_low, seams_high)
+        yield int(names[number]), _piece(found[number], numbers.shape, seams_low, seams_high)
+
+
+def _inner(core: tuple[int, int, int], seams_high: Flags, low: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+    x, y, z = (slice(a, a + n + int(s)) for a, n, s in zip(low, core, seams_high, strict=True))
+    return x, y, z
 
 
 def _engine(
-    numbers: NDArray[np.uint32], resolution_nm: tuple[float, float, float], options: SkeletonOptions
+    numbers: NDArray[np.uint32],
+    field: NDArray[np.float32] | None,
+    targets: NDArray[np.int64],
+    resolution_nm: tuple[float, float, float],
+    options: SkeletonOptions,
 ) -> dict[int, Lines]:
     if options.engine == "kimimaro":
         return trace_with_kimimaro(numbers, resolution_nm, options)
-    targets = face_targets(numbers, resolution_nm) if options.fix_borders else NO_TARGETS
-    return trace_labels(numbers, resolution_nm, options, targets)
+    return trace_labels(numbers, resolution_nm, options, targets if options.fix_borders else NO_TARGETS, field)
 
 
 def _piece(

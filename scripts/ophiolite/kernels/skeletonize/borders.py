@@ -5,7 +5,7 @@ Both tasks compute it from the same voxels of that plane and of the layers besid
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from ophiolite.kernels.skeletonize.borders_loops import best, squared_distance
 
 Numbers = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.int64]
+Flags = tuple[bool, bool, bool]
+Slices = tuple[slice, slice, slice]
+Vector = tuple[float, float, float]
 
 
 def border_targets(
@@ -67,3 +70,68 @@ def continued(numbers: NDArray[np.uint32], plane: Numbers, beside: Numbers) -> N
             touches[numbers[here][plane[here] == beside[there]]] = True
     touches[0] = False
     return touches
+
+
+def face_sections(
+    numbers: Numbers, inner: Slices, seams_low: Flags, seams_high: Flags, resolution_nm: Vector
+) -> tuple[Ints, Ints]:
+    """What becomes of the cross-sections in the faces of a task: targets, and voxels left to the neighbour.
+
+    numbers (x, y, z) : of at most 32 bits, all that the task sees. inner : what it traces, its core with the plane that
+    it shares above, where `seams_high` says so; the plane shared below is the first layer of the core.
+    Returns voxels (k, 3) and (l, 3) int64 relative to `inner`, sorted, each once. A section of a shared plane through
+    which its part goes on to both sides has a target; one that goes on to one side only is left to the task on that
+    side, and one that goes on to neither to the task above, whose core it is. Where the layer beyond is not seen, the
+    part is taken to go on, and what a task has in its core it keeps. Where the volume ends, every section has a target.
+    """
+    targets, left = [np.zeros((0, 3), np.int64)], [np.zeros((0, 3), np.int64)]
+    for axis in range(3):
+        for upper, shared in enumerate((seams_low[axis], seams_high[axis])):
+            face = _face(numbers, inner, axis, bool(upper), resolution_nm)
+            targets.append(face.targets[face.within & face.beyond] if shared else face.targets)
+            if shared:
+                away = ~face.within if upper else ~face.within & face.beyond & face.seen
+                left.append(face.voxels[away[face.owner]])
+    return np.unique(np.concatenate(targets), axis=0), np.unique(np.concatenate(left), axis=0)
+
+
+class _Face(NamedTuple):
+    """The sections of a face: target of each, whether its part goes on, all voxels and the section of each.
+
+    within, beyond : (k,) bool, into the task and out of it. seen : whether the layer beyond is.
+    """
+
+    targets: Ints
+    within: NDArray[np.bool_]
+    beyond: NDArray[np.bool_]
+    seen: bool
+    voxels: Ints
+    owner: Ints
+
+
+def _face(numbers: Numbers, inner: Slices, axis: int, upper: bool, resolution_nm: Vector) -> _Face:
+    across = [d for d in range(3) if d != axis]
+    window = (inner[across[0]], inner[across[1]])
+    at, outward = (inner[axis].stop - 1, 1) if upper else (inner[axis].start, -1)
+    plane = np.ascontiguousarray(np.take(numbers, at, axis))
+    parts = sections(plane[window])
+    count = int(parts.max(initial=0))
+
+    def goes_on(layer: int) -> NDArray[np.bool_]:
+        if not 0 <= layer < numbers.shape[axis]:
+            return np.ones(count, np.bool_)
+        return continued(parts, plane[window], np.take(numbers, layer, axis)[window])[1:]
+
+    def in_space(voxels: Ints) -> Ints:
+        return np.insert(voxels, axis, at - inner[axis].start, axis=1)
+
+    voxels, _ = border_targets(plane, (resolution_nm[across[0]], resolution_nm[across[1]]), window)
+    places = np.argwhere(parts)
+    return _Face(
+        targets=in_space(voxels - [w.start for w in window]),
+        within=goes_on(at - outward),
+        beyond=goes_on(at + outward),
+        seen=0 <= at + outward < numbers.shape[axis],
+        voxels=in_space(places),
+        owner=parts[tuple(places.T)].astype(np.int64) - 1,
+    )

@@ -1,4 +1,4 @@
-"""Which voxels of a task are traced: labels as numbers, parts left to a neighbour, voids filled."""
+"""Which voxels of a task are traced: labels as numbers, voids filled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.skeletonize.borders import border_targets
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -40,28 +39,6 @@ def wanted(
     return numbers, names
 
 
-def leave_to_neighbour(numbers: NDArray[np.uint32], axis: int) -> None:
-    """Blank, in the last layer of an axis, every connected part that does not touch the layer before it.
-
-    Such a part is whole in the neighbour. Traced here too, it would give a second centreline beside the neighbour's.
-    """
-    import cc3d
-
-    if numbers.shape[axis] < 2:
-        return
-    halo = np.moveaxis(numbers, axis, 0)[-1]
-    before = np.moveaxis(numbers, axis, 0)[-2]
-    parts = cc3d.connected_components(np.ascontiguousarray(halo), connectivity=8)
-    touches = np.zeros(int(parts.max()) + 1, np.bool_)
-    nu, nv = halo.shape
-    for du in (-1, 0, 1):
-        for dv in (-1, 0, 1):
-            here = np.s_[max(du, 0) : nu + min(du, 0), max(dv, 0) : nv + min(dv, 0)]
-            there = np.s_[max(-du, 0) : nu + min(-du, 0), max(-dv, 0) : nv + min(-dv, 0)]
-            touches[parts[here][halo[here] == before[there]]] = True
-    halo[~touches[parts]] = 0
-
-
 def fill_holes(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Fill the voids of each label in place; returns what was in them before, 0 elsewhere.
 
@@ -83,14 +60,3 @@ def fill_holes(numbers: NDArray[np.uint32]) -> NDArray[np.uint32]:
             inner[box][gained] = view[gained]
             view[gained] = number
     return inner
-
-
-def face_targets(numbers: NDArray[np.uint32], resolution_nm: tuple[float, float, float]) -> NDArray[np.int64]:
-    """Voxels (k, 3) at which centrelines are to end: one in each cross-section of a number in each face."""
-    found = [np.zeros((0, 3), np.int64)]
-    for axis in range(3):
-        u, v = (n for i, n in enumerate(resolution_nm) if i != axis)
-        for at in (0, numbers.shape[axis] - 1):
-            voxels, _ = border_targets(np.take(numbers, at, axis), (u, v))
-            found.append(np.insert(voxels, axis, at, axis=1))
-    return np.unique(np.concatenate(found), axis=0)

@@ -69,13 +69,20 @@ def trace_object(
 
 
 def trace_labels(
-    numbers: Numbers, resolution_nm: Vector, options: SkeletonOptions, targets: Ints = NO_TARGETS
+    numbers: Numbers,
+    resolution_nm: Vector,
+    options: SkeletonOptions,
+    targets: Ints = NO_TARGETS,
+    dbf: Depths | None = None,
 ) -> dict[int, Lines]:
-    """Voxels (n, 3), edges and radii of each number's centrelines in a volume (x, y, z); 0 is background."""
+    """Voxels (n, 3), edges and radii of each number's centrelines in a volume (x, y, z); 0 is background.
+
+    dbf, targets : as for `trace_object`.
+    """
     import cc3d
 
     parts = cc3d.connected_components(np.asfortranarray(numbers), connectivity=26, out_dtype=np.uint32)
-    depth = distance_to_surface(parts, resolution_nm)
+    depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
     found, known = _trace(parts, depth, resolution_nm, options, targets)
     names = numbers.ravel(order="F")[known.first]
     return _split(found, names[found.part])
