@@ -26,6 +26,7 @@ from ophiolite.kernels.skeleton_merge import (
 )
 from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, skeletonize_labels
 
+PLAIN = SkeletonOptions()
 KEEP_ALL = CleanOptions(min_cable_nm=0, remove_loops=False, join_close=False)
 
 
@@ -245,7 +246,7 @@ def traced(
     resolution=(10.0, 10.0, 10.0),
     origin=(0, 0, 0),
     halo: int = HALO_LOW_VX,
-    options: SkeletonOptions = SkeletonOptions(),
+    options: SkeletonOptions = PLAIN,
 ) -> dict[int, list[tuple[tuple[int, int, int], SkeletonPiece]]]:
     """All tasks of a volume: the pieces of each label."""
     grid = Grid(Box.of(origin, labels.shape), task_vx)

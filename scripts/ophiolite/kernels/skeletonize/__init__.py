@@ -25,6 +25,7 @@ HALO_LOW_VX = 8
 HALO_HIGH_VX = 9
 
 Flags = tuple[bool, bool, bool]
+_DEFAULT = SkeletonOptions()
 
 DEFAULT = SkeletonOptions()
 
