@@ -1,18 +1,18 @@
-"""Compiled loops of TEASAR on compact lists of voxels (Sato et al. 2000, doi:10.1109/PCCGA.2000.883951).
+"""Compiled searches among the voxels of one connected part: distances, balls and cheapest ways.
 
-A volume of connected parts is padded by one voxel of background and flattened, x fastest. `where` lists the flat index
-of every voxel, part after part, each in order of the index; `rank` holds, at each voxel of the padded volume, its place
-in that list plus 1, 0 outside. A part is the range [start, start + size) of the list, and its voxels go by their place
-within the range: all that a search knows of a voxel lies in short arrays of the part's size. Whether a neighbour is of
-the same part is one look into `rank` and one comparison.
+A volume is padded by one voxel all round and flattened, x fastest, so that a neighbour is an offset away and no bounds
+are checked. What a search knows of a voxel lies in such volumes; voxels outside the part at hand hold a value there
+that nothing improves upon, which is all that keeps a search within its part.
 
-Steps to the 26 neighbours, and 13 for none, are numbered dx + 1 + 3 (dy + 1) + 9 (dz + 1). A voxel reached by a step
-need not look at neighbours of the voxel it was reached from: they were reached from there, in a way that is no longer.
-`turns[step]` lists the steps that remain, `turn_count[step]` how many: 9, 15 or 19 of 26 (Harabor and Grastien 2011
-prune further, with equally short ways; here the shortest float32 sum over all ways is kept, so the field is exact).
+Steps to the 26 neighbours, and 13 for none, are numbered dx + 1 + 3 (dy + 1) + 9 (dz + 1). Lengths are whole numbers,
+the shortest is UNIT: sums are exact in whatever order. A voxel reached by a step need not look at neighbours of the
+voxel it came from: they were reached from there, no longer. That leaves 9, 15 or 19 of 26. Where all neighbours of the
+voxel it came from are of the part, most of these are reached no later by another way as well, the one that takes its
+longest step first (Harabor and Grastien 2011, doi:10.1609/aaai.v25i1.7994): that leaves 1, 3 or 7. `turns` lists the
+steps that remain after each step, and, from FREE on, after a step from a voxel all of whose neighbours are of the part.
 
-The queues are buckets (Dial 1969, doi:10.1145/363269.363610), no wider than the shortest step: what a bucket yields
-goes into later ones. Where rounding puts it into the same one, it is taken up again, so results never depend on width.
+The queues are rings of buckets (Dial 1969, doi:10.1145/363269.363610) no wider than the shortest step, so that what
+a bucket yields goes into later ones: each voxel is settled once, in an order that does not matter.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ from numpy.typing import NDArray
 
 NO_STEP = 13
 STEPS = 27
-SETTLED = 32
+FREE = 32
+SETTLED = 64
+UNIT_BITS = 10
+UNIT = 1 << UNIT_BITS
 BUCKETS = 1 << 16
-FAR = np.float32(3e38)
-UNSEEN = np.uint32(0xFFFFFFFF)
-MOST_WEIGHT = BUCKETS - 1
-_MOST_PUSHES = STEPS
+# What a volume holds outside the part at hand, and, where it is another value, at voxels that no search has reached.
+FAR_OUTSIDE, FAR_UNSEEN = np.int32(-1), np.int32(0x7FFFFFFF)
+LEFT_OUTSIDE, LEFT_UNSEEN = np.int32(0x7FFFFFFF), np.int32(-1)
+COST_OUTSIDE, COST_UNSEEN = np.uint32(0), np.uint32(0xFFFFFFFF)
 
 _DE_BRUIJN = np.zeros(64, np.int64)
 for _place in range(64):
@@ -40,21 +43,29 @@ Array = NDArray[Any]
 
 
 class Lattice(NamedTuple):
-    """The voxels and their neighbourhood: see the module."""
+    """Offset and length of each step, the steps after each and how many; flat strides, nm per voxel and per unit."""
 
-    rank: Array
-    where: Array
     offsets: Array
     lengths: Array
     turns: Array
     turn_count: Array
     strides: Array
     resolution: Array
+    unit_nm: float
 
 
-class Scratch(NamedTuple):
-    """Room for the largest part: distance from the root, radius that remains, cost of the search, weights, steps."""
+class Volumes(NamedTuple):
+    """Padded flat volumes, and the queue.
 
+    depth float32 : nm to the surface. free uint8 : FREE where all 26 neighbours are of the same part, else 0.
+    far int32 : distance from the root. left int32 : what remains of the radius of the ball that reaches farthest
+    beyond. cost uint32, weight uint16 : of a search; a step costs the weight of the voxel that it leads to.
+    came, flooded uint8 : the step by which a search, a flood, reached a voxel; plus FREE, and SETTLED.
+    touched int32 : room for the voxels of the largest part. heads, filled, tally : the buckets.
+    """
+
+    depth: Array
+    free: Array
     far: Array
     left: Array
     cost: Array
@@ -69,10 +80,11 @@ class Scratch(NamedTuple):
 
 @njit(cache=True, nogil=True)
 def grown(rows: Array) -> Array:
-    out = np.empty((2 * rows.shape[0], rows.shape[1]), rows.dtype)
+    """A copy of an array (n, 2) with twice the rows."""
+    out = np.empty((2 * rows.shape[0], 2), rows.dtype)
     for i in range(rows.shape[0]):
-        for j in range(rows.shape[1]):
-            out[i, j] = rows[i, j]
+        out[i, 0] = rows[i, 0]
+        out[i, 1] = rows[i, 1]
     return out
 
 
@@ -102,12 +114,12 @@ def _pop(heads: Array, links: Array, tally: Array, bucket: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def distances(grid: Lattice, start: int, size: int, root: int, room: Scratch, links: Array) -> Array:
-    """Shortest way from a voxel to all of its part along steps between 26-neighbours: float32 nm in `far`."""
-    far, came, heads, tally = room.far, room.came, room.heads, room.tally
-    per_nm = np.float32(1) / grid.lengths[NO_STEP]
-    for i in range(size):
-        far[i] = FAR
+def distances(grid: Lattice, root: int, room: Volumes, links: Array) -> Array:
+    """Shortest ways from a voxel along steps between 26-neighbours, into `far`; returns `links`, which may have grown.
+
+    Voxels farther than int32 holds keep FAR_UNSEEN.
+    """
+    far, came, free, heads, tally = room.far, room.came, room.free, room.heads, room.tally
     far[root] = 0
     came[root] = NO_STEP
     tally[0], tally[1], tally[2] = -1, 0, 0
@@ -118,77 +130,74 @@ def distances(grid: Lattice, start: int, size: int, root: int, room: Scratch, li
         while heads[here] >= 0:
             voxel = _pop(heads, links, tally, here)
             near = far[voxel]
-            if int(near * per_nm) != bucket:
+            if near >> UNIT_BITS != bucket:
                 continue
-            if tally[1] + _MOST_PUSHES > links.shape[0]:
+            if tally[1] + STEPS > links.shape[0]:
                 links = grown(links)
-            place = grid.where[start + voxel]
             step = came[voxel]
+            freely = free[voxel]
             for k in range(grid.turn_count[step]):
                 turn = grid.turns[step, k]
-                other = grid.rank[place + grid.offsets[turn]] - 1 - start
-                if other < 0 or other >= size:
-                    continue
+                other = voxel + grid.offsets[turn]
                 way = near + grid.lengths[turn]
                 before = far[other]
                 if way < before:
                     far[other] = way
-                    came[other] = turn
-                    to = int(way * per_nm)
-                    if before == FAR or to == bucket or to != int(before * per_nm):
+                    came[other] = turn | freely
+                    to = way >> UNIT_BITS
+                    if to != before >> UNIT_BITS:
                         _push(heads, links, tally, to & (BUCKETS - 1), other)
         bucket += 1
     return links
 
 
 @njit(cache=True, nogil=True)
-def flood(grid: Lattice, start: int, size: int, sources: Array, radii: Array, room: Scratch, links: Array) -> Array:
-    """Raise `left`, the radius that remains at each voxel of the balls about earlier sources, by those about more.
+def flood(grid: Lattice, sources: Array, radii: Array, room: Volumes, links: Array) -> Array:
+    """Raise `left`, what remains of balls about earlier sources, by balls about more; returns `links`.
 
-    Balls are along steps between 26-neighbours within the part. What remains is largest first, so that each voxel is
-    settled once however many balls hold it, and nothing is done where an earlier flood left more.
+    sources (k,) : voxels; radii (k,) int64. Balls are along steps between 26-neighbours. What remains is settled
+    largest first, each voxel once however many balls hold it, and nothing is done where an earlier flood left as much.
     """
-    left, came, heads, tally = room.left, room.flooded, room.heads, room.tally
-    most = np.float32(0)
-    for i in range(len(sources)):
+    left, came, free, heads, tally = room.left, room.flooded, room.free, room.heads, room.tally
+    most = 0
+    for i in range(len(radii)):
         most = max(most, radii[i])
-    per_nm = min(np.float32(1) / grid.lengths[NO_STEP], np.float32(BUCKETS - 2) / max(most, np.float32(1e-30)))
+    # Wider buckets than the shortest step are as right, only slower: what falls back into one is taken up again.
+    bits = UNIT_BITS
+    while most >> bits >= BUCKETS:
+        bits += 1
     tally[0], tally[1], tally[2] = -1, 0, 0
     for i in range(len(sources)):
         voxel = sources[i]
         if radii[i] > left[voxel]:
-            if tally[1] + _MOST_PUSHES > links.shape[0]:
+            if tally[1] + STEPS > links.shape[0]:
                 links = grown(links)
             left[voxel] = radii[i]
             came[voxel] = NO_STEP
-            _push(heads, links, tally, int((most - radii[i]) * per_nm), voxel)
+            _push(heads, links, tally, (most - radii[i]) >> bits, voxel)
     bucket = 0
     while tally[2] > 0:
         while heads[bucket] >= 0:
             voxel = _pop(heads, links, tally, bucket)
             here = left[voxel]
-            if int((most - here) * per_nm) != bucket:
+            if (most - here) >> bits != bucket:
                 continue
-            if tally[1] + _MOST_PUSHES > links.shape[0]:
+            if tally[1] + STEPS > links.shape[0]:
                 links = grown(links)
-            place = grid.where[start + voxel]
             step = came[voxel] & (SETTLED - 1)
             came[voxel] = step | SETTLED
+            freely = free[voxel]
             for k in range(grid.turn_count[step]):
                 turn = grid.turns[step, k]
+                other = voxel + grid.offsets[turn]
                 remains = here - grid.lengths[turn]
-                if remains < 0:
-                    continue
-                other = grid.rank[place + grid.offsets[turn]] - 1 - start
-                if other < 0 or other >= size:
-                    continue
                 before = left[other]
-                if remains > before:
+                if remains >= 0 and remains > before:
                     waits = came[other] < SETTLED
                     left[other] = remains
-                    came[other] = turn
-                    to = int((most - remains) * per_nm)
-                    if not waits or to != int((most - before) * per_nm):
+                    came[other] = turn | freely
+                    to = (most - remains) >> bits
+                    if not waits or to != (most - before) >> bits:
                         _push(heads, links, tally, to, other)
         bucket += 1
     return links
@@ -213,14 +222,12 @@ def _next_bucket(filled: Array, bucket: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def search(
-    grid: Lattice, start: int, size: int, source: int, whole: bool, room: Scratch, links: Array
-) -> tuple[int, Array]:
-    """The cheapest way from a voxel to one of weight 0, to which `came` leads back; returns that voxel.
+def search(grid: Lattice, source: int, whole: bool, room: Volumes, links: Array) -> tuple[int, Array]:
+    """The cheapest way from a voxel to one of weight 0, to which `came` leads; returns that voxel, and `links`.
 
-    A step costs the weight of the voxel that it leads to. whole : go on until the entire part is reached, and return
-    the source. Weights are whole numbers below the number of buckets, so that a bucket holds one cost alone and every
-    voxel is settled once, in the order of its cost.
+    whole : go on until the entire part is reached, and return the source. Weights are whole numbers below the number of
+    buckets, so that a bucket holds one cost alone and every voxel is settled once, in the order of its cost. Here only
+    the neighbours of the voxel it came from are left out: a step's cost does not depend on where it began.
     """
     cost, weight, came, touched = room.cost, room.weight, room.came, room.touched
     heads, filled, tally = room.heads, room.filled, room.tally
@@ -243,19 +250,16 @@ def search(
         if weight[voxel] == 0 and not whole:
             found = voxel
             break
-        if tally[1] + _MOST_PUSHES > links.shape[0]:
+        if tally[1] + STEPS > links.shape[0]:
             links = grown(links)
-        place = grid.where[start + voxel]
         step = came[voxel]
         for k in range(grid.turn_count[step]):
             turn = grid.turns[step, k]
-            other = grid.rank[place + grid.offsets[turn]] - 1 - start
-            if other < 0 or other >= size:
-                continue
+            other = voxel + grid.offsets[turn]
             price = now + weight[other]
             before = cost[other]
             if price < before:
-                if before == UNSEEN:
+                if before == COST_UNSEEN:
                     touched[count] = other
                     count += 1
                 cost[other] = price
@@ -276,4 +280,4 @@ def _forget(heads: Array, filled: Array, cost: Array, touched: Array, count: int
             heads[word * 64 + bit] = -1
             filled[word] &= ~(np.uint64(1) << np.uint64(bit))
     for i in range(count):
-        cost[touched[i]] = UNSEEN
+        cost[touched[i]] = COST_UNSEEN

@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.skeletonize import trace_loops
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
-from ophiolite.kernels.skeletonize.search_loops import BUCKETS, NO_STEP, STEPS, UNSEEN, Lattice, Scratch
+from ophiolite.kernels.skeletonize.search_loops import (
+    BUCKETS,
+    COST_OUTSIDE,
+    FAR_OUTSIDE,
+    FREE,
+    LEFT_OUTSIDE,
+    NO_STEP,
+    STEPS,
+    UNIT,
+    Lattice,
+    Volumes,
+)
 from ophiolite.kernels.skeletonize.trace_loops import Rules
 
 Vector = tuple[float, float, float]
@@ -26,6 +37,7 @@ Depths = NDArray[np.float32]
 Ints = NDArray[np.int64]
 Lines = tuple[Ints, NDArray[np.uint32], Depths]
 
+_STEPS = np.array([(x, y, z) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.int64)
 NO_TARGETS = np.zeros((0, 3), np.int64)
 
 
@@ -60,9 +72,7 @@ def trace_object(
     Every 26-connected part of two voxels or more gives one tree; a part deeper than `soma_detect_nm` is traced with its
     voids filled.
     """
-    import cc3d
-
-    parts = cc3d.connected_components(np.asfortranarray(mask), connectivity=26, out_dtype=np.uint32)
+    parts = _connected(mask)
     depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
     found = _trace(parts, depth, resolution_nm, options, targets)[0]
     return found.voxels, found.edges, found.radii_nm
@@ -79,13 +89,20 @@ def trace_labels(
 
     dbf, targets : as for `trace_object`.
     """
-    import cc3d
-
-    parts = cc3d.connected_components(np.asfortranarray(numbers), connectivity=26, out_dtype=np.uint32)
+    parts = _connected(numbers)
     depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
     found, known = _trace(parts, depth, resolution_nm, options, targets)
     names = numbers.ravel(order="F")[known.first]
     return _split(found, names[found.part])
+
+
+def _connected(numbers: NDArray[Any]) -> Numbers:
+    """Numbers 1, 2, ... of the 26-connected parts of each number but 0."""
+    import cc3d
+
+    return cc3d.connected_components(np.asfortranarray(numbers), connectivity=26, out_dtype=np.uint32).astype(
+        np.uint32, copy=False
+    )
 
 
 def distance_to_surface(numbers: NDArray[Any], resolution_nm: Vector) -> Depths:
@@ -108,20 +125,17 @@ def _trace(
 ) -> tuple[Trees, Parts]:
     """Trace all parts of a volume, those with voids to fill apart."""
     known = _measure(parts, depth)
-    filled = []
-    for part in np.flatnonzero(known.deepest > options.soma_detect_nm):
-        mask = _filled(parts, int(part))
-        if mask is not None:
-            filled.append((int(part), *mask))
+    suspects = [int(part) for part in np.flatnonzero(known.deepest > options.soma_detect_nm)]
+    filled = {part: box for part in suspects if (box := _filled(parts, part)) is not None}
     wanted = known.sizes > 1
-    wanted[[part for part, _, _ in filled]] = False
+    wanted[list(filled)] = False
     own = parts[tuple(targets.T)] if len(targets) else np.zeros(0, np.uint32)
     found = [_trace_packed(parts, depth, wanted, resolution_nm, options, targets)]
-    for part, mask, corner in filled:
-        one = mask.astype(np.uint32, order="F")
+    for part, (mask, corner) in filled.items():
         within = targets[own == part] - corner
-        depth = _depth_of_box(mask, corner, parts.shape, resolution_nm)
-        trees = _trace_packed(one, depth, np.array([False, True]), resolution_nm, options, within)
+        field = _depth_of_box(mask, corner, parts.shape, resolution_nm)
+        alone = mask.astype(np.uint32, order="F")
+        trees = _trace_packed(alone, field, np.array([False, True]), resolution_nm, options, within)
         found.append(trees._replace(voxels=trees.voxels + corner, part=np.full(len(trees.part), part)))
     return _joined(found), known
 
@@ -165,62 +179,78 @@ def _trace_packed(
     numbers = np.flatnonzero(sizes)
     if not len(numbers):
         return Trees(NO_TARGETS, np.zeros((0, 2), np.uint32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    starts = np.append(0, np.cumsum(sizes[numbers])).astype(np.int64)
     ends = np.full(len(wanted), -1, np.int64)
-    starts = np.concatenate([[0], np.cumsum(sizes[numbers])]).astype(np.int64)
     ends[numbers] = starts[:-1]
-    padded = np.array(parts.shape) + 2
-    rank = np.zeros(int(np.prod(padded)), np.int32)
-    where, depths = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.float32)
-    trace_loops.pack(parts, depth, ends, rank, where, depths)
-    lattice = _lattice(rank, where, padded, resolution_nm)
-    strides = lattice.strides
-    flat = (targets + 1) @ strides
-    place = np.sort(rank[flat[rank[flat] > 0]] - 1)
-    owner = np.searchsorted(starts, place, side="right") - 1
-    target_starts = np.searchsorted(owner, np.arange(len(starts)))
-    room = _scratch(int(sizes.max()))
-    rows, tree_ends = trace_loops.trace(
-        lattice, starts, depths, (place - starts[owner]).astype(np.int32), target_starts, _rules(options), room
-    )
-    at = where[rows[:, 0]].astype(np.int64)
-    z, rest = np.divmod(at, strides[2])
-    y, x = np.divmod(rest, strides[1])
+    lattice = _lattice(parts.shape, resolution_nm)
+    where = np.empty(starts[-1], np.int32)
+    room = _volumes(parts.shape, int(sizes.max()))
+    clearance = float(np.sqrt((np.array(resolution_nm) ** 2).sum()))
+    trace_loops.pack(parts, depth, ends, clearance, where, room.depth, room.free)
+    owner = np.searchsorted(numbers, parts[tuple(targets.T)]) if len(targets) else np.zeros(0, np.int64)
+    kept = np.append(numbers, 0)[owner] == (parts[tuple(targets.T)] if len(targets) else 0)
+    order = np.lexsort([(targets[kept] + 1) @ lattice.strides, owner[kept]])
+    flat = ((targets[kept] + 1) @ lattice.strides)[order].astype(np.int32)
+    target_starts = np.searchsorted(owner[kept][order], np.arange(len(starts)))
+    rows, tree_ends = trace_loops.trace(lattice, where, starts, flat, target_starts, _rules(options), room)
+    z, rest = np.divmod(rows[:, 0].astype(np.int64), lattice.strides[2])
+    y, x = np.divmod(rest, lattice.strides[1])
     children = np.flatnonzero(rows[:, 1] >= 0)
     edges = np.stack([children, rows[children, 1]], axis=1).astype(np.uint32)
     part = numbers[np.searchsorted(tree_ends, np.arange(len(rows)), side="right")]
-    return Trees(np.stack([x, y, z], axis=1) - 1, edges, depths[rows[:, 0]], part)
+    return Trees(np.stack([x, y, z], axis=1) - 1, edges, room.depth[rows[:, 0]], part)
 
 
-def _lattice(rank: NDArray[np.int32], where: NDArray[np.int32], padded: Ints, resolution_nm: Vector) -> Lattice:
-    strides = np.array([1, padded[0], padded[0] * padded[1]], np.int64)
-    steps, turns, turn_count = _steps()
-    lengths = np.sqrt(((steps * np.array(resolution_nm)) ** 2).sum(axis=1)).astype(np.float32)
-    lengths[NO_STEP] = np.delete(lengths, NO_STEP).min()
-    return Lattice(rank, where, steps @ strides, lengths, turns, turn_count, strides, np.array(resolution_nm, float))
+def _lattice(shape: tuple[int, ...], resolution_nm: Vector) -> Lattice:
+    strides = np.array([1, shape[0] + 2, (shape[0] + 2) * (shape[1] + 2)], np.int64)
+    lengths, turns, turn_count = _steps(resolution_nm)
+    resolution = np.array(resolution_nm, np.float64)
+    return Lattice(_STEPS @ strides, lengths, turns, turn_count, strides, resolution, float(resolution.min()) / UNIT)
 
 
-@lru_cache(maxsize=1)
-def _steps() -> tuple[Ints, Ints, Ints]:
-    """The 27 steps (27, 3), and for each the steps to take after it (27, 26) and how many they are."""
-    steps = np.array([(x, y, z) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.int64)
-    turns, count = np.zeros((STEPS, STEPS - 1), np.int64), np.zeros(STEPS, np.int64)
-    for number, step in enumerate(steps):
-        beyond = np.abs(steps + step).max(axis=1) > 1 if number != NO_STEP else np.ones(STEPS, np.bool_)
-        beyond[NO_STEP] = False
-        count[number] = beyond.sum()
-        turns[number, : count[number]] = np.flatnonzero(beyond)
-    return steps, turns, count
+@lru_cache(maxsize=8)
+def _steps(resolution_nm: Vector) -> tuple[Ints, Ints, Ints]:
+    """The length of each step, and the steps to take after it (FREE + 27, 26) and how many they are."""
+    nm = np.sqrt(((_STEPS * np.array(resolution_nm)) ** 2).sum(axis=1))
+    lengths = np.rint(nm / min(resolution_nm) * UNIT).astype(np.int64)
+    turns, count = np.zeros((FREE + STEPS, STEPS - 1), np.int64), np.zeros(FREE + STEPS, np.int64)
+    for free in (0, FREE):
+        for number in range(STEPS):
+            taken = [turn for turn in range(STEPS) if turn != NO_STEP and _needed(number, turn, bool(free), lengths)]
+            count[free + number] = len(taken)
+            turns[free + number, : len(taken)] = taken
+    return lengths, turns, count
 
 
-def _scratch(size: int) -> Scratch:
-    return Scratch(
-        far=np.empty(size, np.float32),
-        left=np.empty(size, np.float32),
-        cost=np.full(size, UNSEEN, np.uint32),
-        weight=np.empty(size, np.uint16),
-        came=np.empty(size, np.uint8),
-        flooded=np.empty(size, np.uint8),
-        touched=np.empty(size, np.int32),
+def _needed(number: int, turn: int, free: bool, lengths: Ints) -> bool:
+    """Whether a turn after a step can be the shortest way to where the two lead, all others being considered."""
+    if number == NO_STEP:
+        return True
+    both = _STEPS[number] + _STEPS[turn]
+    if np.abs(both).max() < 2:
+        return False
+    if not free:
+        return True
+    first = np.sign(both)
+    better, rest = (int(np.dot(v + 1, (1, 3, 9))) for v in (first, both - first))
+    if better == number:
+        return True
+    return bool(lengths[better] + np.where(rest == NO_STEP, 0, lengths[rest]) > lengths[number] + lengths[turn])
+
+
+def _volumes(shape: tuple[int, ...], largest: int) -> Volumes:
+    """Volumes in which every voxel is outside; room for searches in a part of so many voxels."""
+    padded = int(np.prod([n + 2 for n in shape]))
+    return Volumes(
+        depth=np.zeros(padded, np.float32),
+        free=np.zeros(padded, np.uint8),
+        far=np.full(padded, FAR_OUTSIDE, np.int32),
+        left=np.full(padded, LEFT_OUTSIDE, np.int32),
+        cost=np.full(padded, COST_OUTSIDE, np.uint32),
+        weight=np.zeros(padded, np.uint16),
+        came=np.zeros(padded, np.uint8),
+        flooded=np.zeros(padded, np.uint8),
+        touched=np.empty(largest, np.int32),
         heads=np.full(BUCKETS, -1, np.int32),
         filled=np.zeros(BUCKETS // 64, np.uint64),
         tally=np.zeros(3, np.int64),
