@@ -170,6 +170,8 @@ def _add(
     to.missed += parts.missed
     to.split += parts.split
     to.skeletons += graph.vertices > 0
+    if depth is not None:
+        to.border += border_measures(bones, found.mask, depth, found.start, voxel_nm, planes)
     if graph.vertices == 0 or depth is None:
         return
     to.vertices += graph.vertices
@@ -183,7 +185,6 @@ def _add(
     to.outside += place.outside
     to.ridge_nm += float(place.ridge_nm.sum())
     to.ridge_count += len(place.ridge_nm)
-    to.border += border_measures(bones, found.mask, depth, found.start, voxel_nm, planes)
 
 
 def _add_truth(to: Sums, bones: Bones, known: Any, voxel_nm: NDArray[np.float64]) -> None:

@@ -61,6 +61,7 @@ def test_quality_sees_what_is_wrong(tmp_path: Path) -> None:
     assert other["parts_split"] > 0
     assert other["loops"] == 1
     assert (lost["skeletons"], lost["parts_missed"]) == (1, 0)
+    assert lost["border_faces"] == one["border_faces"]
     assert lost["coverage"] < one["coverage"]
     assert "truth_missed" not in one
 

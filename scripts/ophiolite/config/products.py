@@ -138,6 +138,9 @@ class Skeleton(Section):
         "holds; that skeleton replaces all of the one traced task by task. Objects that can hold a soma need no "
         "naming: inside their somata the whole object decides anyway",
     )
+    cross_sectional_area: bool = Field(
+        False, description="vertices carry the area of the object's section across the skeleton too, in nm^2"
+    )
     swc: bool = Field(False, description="write the skeletons as SWC too, a file per tree")
     labels: list[LabelId] = Field(default_factory=list, description="skeletonize only these labels; empty means all")
     exclude_labels: list[LabelId] = Field(default_factory=list, description="labels never skeletonized")

@@ -14,6 +14,8 @@ PROJECT_RULES = (
     "timings_tables", "report_page", "mesh_quality_table", "skeleton_quality_table", "pyramid_quality_table",
     "quality_page", "compression_table", "compression_page",
 )  # fmt: skip
+# Options of a product that its fragments do not depend on.
+MADE_LATER = ("shards", "attributes", "exports", "objects")
 
 
 def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression, memory_mb: int) -> dict[str, str]:
@@ -59,18 +61,20 @@ def _product_digests(
     """Digests of the rules of a product; returns that of the last."""
     data = product.model_dump(exclude={"object_jobs"})
     options = data.pop("options")
-    made_from = {key: value for key, value in options.items() if key not in ("shards", "exports", "objects")}
+    made_from = {key: value for key, value in options.items() if key not in MADE_LATER}
     above = blocks if not product.options["dust_vx"] else (blocks, stats)
     fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
     out[fragments] = settings_digest(code_digest(f"commands.{fragments}"), data, made_from, above)
-    in_info = options["shards"].get("quantization_bits")
+    in_info = options["shards"].get("quantization_bits") or options["attributes"]
     out[index] = settings_digest(code_digest(f"commands.{index}"), out[fragments], in_info)
     merged = out[index]
+    # Attributes are measured in the voxels of the whole object, where its box fits into a job's memory.
+    measured = (options["attributes"], stats, memory_mb) if options["attributes"] else None
     if product.object_jobs:
         objects = f"{name}_objects"
         settings = (options["objects"], product.object_jobs, memory_mb, stats)
         merged = out[objects] = settings_digest(code_digest(f"commands.{objects}"), settings, out[index])
-    out[shards] = settings_digest(code_digest(f"commands.{shards}"), options["shards"], merged)
+    out[shards] = settings_digest(code_digest(f"commands.{shards}"), options["shards"], merged, measured)
     out[f"{name}_done"] = settings_digest(code_digest(f"commands.{name}_done"), out[shards])
     return out[f"{name}_done"]
 

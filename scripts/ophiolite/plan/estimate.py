@@ -138,7 +138,7 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Job
             seconds=round(
                 START_SECONDS + labels * speeds.of(shards, SECONDS_PER_LABEL[shards]) / product.merge_jobs, 1
             ),
-            memory_mb=BASE_MEMORY_MB + 500,
+            memory_mb=BASE_MEMORY_MB + max(500, jobs.memory_mb if product.options["attributes"] else 0),
             output_mb=round(size, 1),
             files=1 << int(product.sharding["shard_bits"]),
         ),

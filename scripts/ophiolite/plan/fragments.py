@@ -41,6 +41,7 @@ SHARD_OPTIONS = {
     "mesh": ("lods", "quantization_bits", "draco_level", "max_error_nm"),
     "skeleton": ("min_cable_nm", "max_cable_nm", "tick_nm"),
 }
+ATTRIBUTES: dict[str, tuple[str, ...]] = {"mesh": (), "skeleton": ("cross_sectional_area",)}
 EXPORTS: dict[str, tuple[str, ...]] = {"mesh": (), "skeleton": ("swc",)}
 
 
@@ -125,6 +126,7 @@ def _options(product: str, config: Mesh | Skeleton) -> dict[str, Any]:
         "shards": {key: data[key] for key in SHARD_OPTIONS[product]},
         "dust_vx": config.dust_vx,
         "labels": _labels(config.labels),
+        "attributes": [name for name in ATTRIBUTES[product] if data[name]],
         "exports": [name for name in EXPORTS[product] if data[name]],
         "exclude_labels": _labels(config.exclude_labels),
         **whole,
