@@ -21,8 +21,8 @@ from ophiolite.kernels.skeletonize.trace import NO_TARGETS, distance_to_surface,
 
 __all__ = ["HALO_HIGH_VX", "HALO_LOW_VX", "SkeletonOptions", "skeletonize_labels"]
 
-HALO_LOW_VX = 8
-HALO_HIGH_VX = 9
+HALO_LOW_VX = 16
+HALO_HIGH_VX = 17
 
 Flags = tuple[bool, bool, bool]
 _DEFAULT = SkeletonOptions()
@@ -70,10 +70,7 @@ def skeletonize_labels(
     found: dict[int, list[Lines]] = {}
     while numbers.any():
         within = fill_holes(numbers) if options.fill_holes else None
-        field = distance_to_surface(seen, resolution_nm)[inner] if options.engine == "ophiolite" else None
-        own = np.array(numbers, order="F")
-        own[tuple(left.T)] = 0
-        for number, skeleton in _engine(own, field, targets, resolution_nm, options).items():
+        for number, skeleton in _engine(seen, inner, left, targets, resolution_nm, options).items():
             found.setdefault(int(number), []).append(skeleton)
         if within is None:
             break
@@ -89,15 +86,25 @@ def _inner(core: tuple[int, int, int], seams_high: Flags, low: tuple[int, int, i
 
 
 def _engine(
-    numbers: NDArray[np.uint32],
-    field: NDArray[np.float32] | None,
+    seen: NDArray[np.uint32],
+    inner: tuple[slice, slice, slice],
+    left: NDArray[np.int64],
     targets: NDArray[np.int64],
     resolution_nm: tuple[float, float, float],
     options: SkeletonOptions,
 ) -> dict[int, Lines]:
+    """Trace what lies within, but for the voxels left to a neighbour."""
+
+    def own() -> NDArray[np.uint32]:
+        numbers = np.array(seen[inner], order="F")
+        numbers[tuple(left.T)] = 0
+        return numbers
+
     if options.engine == "kimimaro":
-        return trace_with_kimimaro(numbers, resolution_nm, options)
-    return trace_labels(numbers, resolution_nm, options, targets if options.fix_borders else NO_TARGETS, field)
+        return trace_with_kimimaro(own(), resolution_nm, options)
+    ends = targets if options.fix_borders else NO_TARGETS
+    # No name holds either array, so that the engine can let them go.
+    return trace_labels(own(), resolution_nm, options, ends, distance_to_surface(seen, resolution_nm)[inner])
 
 
 def _piece(

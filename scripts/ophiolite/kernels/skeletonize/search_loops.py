@@ -61,7 +61,8 @@ class Volumes(NamedTuple):
     far int32 : distance from the root. left int32 : what remains of the radius of the ball that reaches farthest
     beyond. cost uint32, weight uint16 : of a search; a step costs the weight of the voxel that it leads to.
     came, flooded uint8 : the step by which a search, a flood, reached a voxel; plus FREE, and SETTLED.
-    touched int32 : room for the voxels of the largest part. heads, filled, tally : the buckets.
+    touched int32 : room to remember the voxels that a search reached; beyond it, all of the part are gone through.
+    heads, filled, tally : the buckets.
     """
 
     depth: Array
@@ -222,12 +223,13 @@ def _next_bucket(filled: Array, bucket: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def search(grid: Lattice, source: int, whole: bool, room: Volumes, links: Array) -> tuple[int, Array]:
+def search(grid: Lattice, voxels: Array, source: int, whole: bool, room: Volumes, links: Array) -> tuple[int, Array]:
     """The cheapest way from a voxel to one of weight 0, to which `came` leads; returns that voxel, and `links`.
 
-    whole : go on until the entire part is reached, and return the source. Weights are whole numbers below the number of
-    buckets, so that a bucket holds one cost alone and every voxel is settled once, in the order of its cost. Here only
-    the neighbours of the voxel it came from are left out: a step's cost does not depend on where it began.
+    voxels : all of the part. whole : go on until all of them are reached, and return the source. Weights are whole
+    numbers below the number of buckets, so that a bucket holds one cost alone and every voxel is settled once, in the
+    order of its cost. Here only the neighbours of the voxel it came from are left out: a step's cost does not depend on
+    where it began.
     """
     cost, weight, came, touched = room.cost, room.weight, room.came, room.touched
     heads, filled, tally = room.heads, room.filled, room.tally
@@ -260,24 +262,25 @@ def search(grid: Lattice, source: int, whole: bool, room: Volumes, links: Array)
             before = cost[other]
             if price < before:
                 if before == COST_UNSEEN:
-                    touched[count] = other
+                    if count < len(touched):
+                        touched[count] = other
                     count += 1
                 cost[other] = price
                 came[other] = turn
                 into = price & (BUCKETS - 1)
                 _push(heads, links, tally, into, other)
                 filled[into >> 6] |= np.uint64(1) << np.uint64(into & 63)
-    _forget(heads, filled, cost, touched, count)
+    _forget(heads, filled, cost, touched[:count] if count <= len(touched) else voxels)
     return found, links
 
 
 @njit(cache=True, nogil=True)
-def _forget(heads: Array, filled: Array, cost: Array, touched: Array, count: int) -> None:
+def _forget(heads: Array, filled: Array, cost: Array, touched: Array) -> None:
     """Empty the buckets that a search left, and the costs that it wrote."""
     for word in range(filled.shape[0]):
         while filled[word] != 0:
             bit = _lowest_bit(filled[word])
             heads[word * 64 + bit] = -1
             filled[word] &= ~(np.uint64(1) << np.uint64(bit))
-    for i in range(count):
-        cost[touched[i]] = COST_UNSEEN
+    for voxel in touched:
+        cost[voxel] = COST_UNSEEN

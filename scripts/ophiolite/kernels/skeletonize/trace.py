@@ -72,14 +72,12 @@ def trace_object(
     Every 26-connected part of two voxels or more gives one tree; a part deeper than `soma_detect_nm` is traced with its
     voids filled.
     """
-    parts = _connected(mask)
-    depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
-    found = _trace(parts, depth, resolution_nm, options, targets)[0]
-    return found.voxels, found.edges, found.radii_nm
+    found = trace_labels(np.asarray(mask, np.bool_).view(np.uint8), resolution_nm, options, targets, dbf)
+    return found.get(1, (NO_TARGETS, np.zeros((0, 2), np.uint32), np.zeros(0, np.float32)))
 
 
 def trace_labels(
-    numbers: Numbers,
+    numbers: NDArray[np.unsignedinteger[Any]],
     resolution_nm: Vector,
     options: SkeletonOptions,
     targets: Ints = NO_TARGETS,
@@ -87,13 +85,37 @@ def trace_labels(
 ) -> dict[int, Lines]:
     """Voxels (n, 3), edges and radii of each number's centrelines in a volume (x, y, z); 0 is background.
 
-    dbf, targets : as for `trace_object`.
+    dbf, targets : as for `trace_object`. Arrays of the volume's size are let go as soon as they are of no more use: one
+    part may be most of the volume.
     """
     parts = _connected(numbers)
     depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
-    found, known = _trace(parts, depth, resolution_nm, options, targets)
+    del dbf
+    known = _measure(parts, depth)
     names = numbers.ravel(order="F")[known.first]
-    return _split(found, names[found.part])
+    del numbers
+    suspects = [int(part) for part in np.flatnonzero(known.deepest > options.soma_detect_nm)]
+    filled = {part: box for part in suspects if (box := _filled(parts, part)) is not None}
+    wanted = known.sizes > 1
+    wanted[list(filled)] = False
+    own = parts[tuple(targets.T)] if len(targets) else np.zeros(0, np.uint32)
+    shape, packed = parts.shape, _pack(parts, depth, np.where(wanted, known.sizes, 0), resolution_nm, targets)
+    del parts, depth
+    found = [_trace_packed(packed, options)]
+    del packed
+    for part, (mask, corner) in filled.items():
+        packed = _pack(
+            mask.astype(np.uint32, order="F"),
+            _depth_of_box(mask, corner, shape, resolution_nm),
+            np.array([0, mask.sum()]),
+            resolution_nm,
+            targets[own == part] - corner,
+        )
+        trees = _trace_packed(packed, options)
+        del packed
+        found.append(trees._replace(voxels=trees.voxels + corner, part=np.full(len(trees.part), part)))
+    whole = _joined(found)
+    return _split(whole, names[whole.part])
 
 
 def _connected(numbers: NDArray[Any]) -> Numbers:
@@ -118,26 +140,6 @@ def distance_to_surface(numbers: NDArray[Any], resolution_nm: Vector) -> Depths:
 
     field = of(closed=False)
     return field if numbers.size == 0 or np.isfinite(field[0, 0, 0]) else of(closed=True)
-
-
-def _trace(
-    parts: Numbers, depth: Depths, resolution_nm: Vector, options: SkeletonOptions, targets: Ints
-) -> tuple[Trees, Parts]:
-    """Trace all parts of a volume, those with voids to fill apart."""
-    known = _measure(parts, depth)
-    suspects = [int(part) for part in np.flatnonzero(known.deepest > options.soma_detect_nm)]
-    filled = {part: box for part in suspects if (box := _filled(parts, part)) is not None}
-    wanted = known.sizes > 1
-    wanted[list(filled)] = False
-    own = parts[tuple(targets.T)] if len(targets) else np.zeros(0, np.uint32)
-    found = [_trace_packed(parts, depth, wanted, resolution_nm, options, targets)]
-    for part, (mask, corner) in filled.items():
-        within = targets[own == part] - corner
-        field = _depth_of_box(mask, corner, parts.shape, resolution_nm)
-        alone = mask.astype(np.uint32, order="F")
-        trees = _trace_packed(alone, field, np.array([False, True]), resolution_nm, options, within)
-        found.append(trees._replace(voxels=trees.voxels + corner, part=np.full(len(trees.part), part)))
-    return _joined(found), known
 
 
 def _measure(parts: Numbers, depth: Depths) -> Parts:
@@ -166,39 +168,56 @@ def _depth_of_box(mask: NDArray[np.bool_], corner: Ints, shape: tuple[int, ...],
     return np.asfortranarray(distance_to_surface(padded, resolution_nm)[inner])
 
 
-def _trace_packed(
-    parts: Numbers,
-    depth: Depths,
-    wanted: NDArray[np.bool_],
-    resolution_nm: Vector,
-    options: SkeletonOptions,
-    targets: Ints,
-) -> Trees:
-    """Trace the wanted parts of a volume, as they are."""
-    sizes = np.where(wanted, np.bincount(parts.ravel(order="K"), minlength=len(wanted)), 0)
+class Packed(NamedTuple):
+    """Parts made ready for the compiled loops: their numbers, voxels and targets; volumes as in `Volumes`."""
+
+    numbers: Ints
+    where: NDArray[np.int32]
+    starts: Ints
+    targets: NDArray[np.int32]
+    target_starts: Ints
+    lattice: Lattice
+    depth: Depths
+    free: NDArray[np.uint8]
+
+
+def _pack(parts: Numbers, depth: Depths, sizes: Ints, resolution_nm: Vector, targets: Ints) -> Packed:
+    """Make ready the parts whose size is not 0."""
     numbers = np.flatnonzero(sizes)
-    if not len(numbers):
-        return Trees(NO_TARGETS, np.zeros((0, 2), np.uint32), np.zeros(0, np.float32), np.zeros(0, np.int64))
     starts = np.append(0, np.cumsum(sizes[numbers])).astype(np.int64)
-    ends = np.full(len(wanted), -1, np.int64)
+    ends = np.full(len(sizes), -1, np.int64)
     ends[numbers] = starts[:-1]
     lattice = _lattice(parts.shape, resolution_nm)
+    own = parts[tuple(targets.T)].astype(np.int64) if len(targets) else np.zeros(0, np.int64)
+    kept = sizes[own] > 0
+    flat = (targets[kept] + 1) @ lattice.strides
+    order = np.lexsort([flat, own[kept]])
+    target_starts = np.append(np.searchsorted(own[kept][order], numbers), kept.sum())
     where = np.empty(starts[-1], np.int32)
-    room = _volumes(parts.shape, int(sizes.max()))
+    padded = int(np.prod([n + 2 for n in parts.shape]))
+    depths, free = np.zeros(padded, np.float32), np.zeros(padded, np.uint8)
     clearance = float(np.sqrt((np.array(resolution_nm) ** 2).sum()))
-    trace_loops.pack(parts, depth, ends, clearance, where, room.depth, room.free)
-    owner = np.searchsorted(numbers, parts[tuple(targets.T)]) if len(targets) else np.zeros(0, np.int64)
-    kept = np.append(numbers, 0)[owner] == (parts[tuple(targets.T)] if len(targets) else 0)
-    order = np.lexsort([(targets[kept] + 1) @ lattice.strides, owner[kept]])
-    flat = ((targets[kept] + 1) @ lattice.strides)[order].astype(np.int32)
-    target_starts = np.searchsorted(owner[kept][order], np.arange(len(starts)))
-    rows, tree_ends = trace_loops.trace(lattice, where, starts, flat, target_starts, _rules(options), room)
-    z, rest = np.divmod(rows[:, 0].astype(np.int64), lattice.strides[2])
-    y, x = np.divmod(rest, lattice.strides[1])
+    trace_loops.pack(parts, depth, ends, clearance, where, depths, free)
+    return Packed(numbers, where, starts, flat[order].astype(np.int32), target_starts, lattice, depths, free)
+
+
+def _trace_packed(packed: Packed, options: SkeletonOptions) -> Trees:
+    rows, ends = trace_loops.trace(
+        packed.lattice,
+        packed.where,
+        packed.starts,
+        packed.targets,
+        packed.target_starts,
+        _rules(options),
+        _volumes(packed.depth, packed.free, int(np.diff(packed.starts).max(initial=0))),
+    )
+    strides = packed.lattice.strides
+    z, rest = np.divmod(rows[:, 0].astype(np.int64), strides[2])
+    y, x = np.divmod(rest, strides[1])
     children = np.flatnonzero(rows[:, 1] >= 0)
     edges = np.stack([children, rows[children, 1]], axis=1).astype(np.uint32)
-    part = numbers[np.searchsorted(tree_ends, np.arange(len(rows)), side="right")]
-    return Trees(np.stack([x, y, z], axis=1) - 1, edges, room.depth[rows[:, 0]], part)
+    part = packed.numbers[np.searchsorted(ends, np.arange(len(rows)), side="right")]
+    return Trees(np.stack([x, y, z], axis=1) - 1, edges, packed.depth[rows[:, 0]], part)
 
 
 def _lattice(shape: tuple[int, ...], resolution_nm: Vector) -> Lattice:
@@ -238,19 +257,19 @@ def _needed(number: int, turn: int, free: bool, lengths: Ints) -> bool:
     return bool(lengths[better] + np.where(rest == NO_STEP, 0, lengths[rest]) > lengths[number] + lengths[turn])
 
 
-def _volumes(shape: tuple[int, ...], largest: int) -> Volumes:
-    """Volumes in which every voxel is outside; room for searches in a part of so many voxels."""
-    padded = int(np.prod([n + 2 for n in shape]))
+def _volumes(depth: Depths, free: NDArray[np.uint8], largest: int) -> Volumes:
+    """Volumes in which every voxel is outside, for parts of up to so many voxels."""
+    padded = len(depth)
     return Volumes(
-        depth=np.zeros(padded, np.float32),
-        free=np.zeros(padded, np.uint8),
+        depth=depth,
+        free=free,
         far=np.full(padded, FAR_OUTSIDE, np.int32),
         left=np.full(padded, LEFT_OUTSIDE, np.int32),
         cost=np.full(padded, COST_OUTSIDE, np.uint32),
         weight=np.zeros(padded, np.uint16),
         came=np.zeros(padded, np.uint8),
         flooded=np.zeros(padded, np.uint8),
-        touched=np.empty(largest, np.int32),
+        touched=np.empty(min(largest, 1024 + largest // 8), np.int32),
         heads=np.full(BUCKETS, -1, np.int32),
         filled=np.zeros(BUCKETS // 64, np.uint64),
         tally=np.zeros(3, np.int64),

@@ -133,9 +133,10 @@ def _farthest(voxels: Array, far: Array) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _by_distance(order: Array, spare: Array, far: Array) -> Array:
-    """Sort voxels by their distance, greatest first, keeping the order of equals; returns one of the two arrays."""
+def _by_distance(order: Array, far: Array) -> Array:
+    """Voxels by their distance, greatest first, equals in the order they had; what is given is no longer of use."""
     count, most = len(order), 0
+    spare = np.empty(count, np.int32)
     for i in range(count):
         most = max(most, far[order[i]])
     tops = np.empty(_DIGITS, np.int64)
@@ -154,11 +155,11 @@ def _by_distance(order: Array, spare: Array, far: Array) -> Array:
             tops[digit] += 1
         order, spare = spare, order
         shift += _DIGIT_BITS
-    return order[:count]
+    return order
 
 
 @njit(cache=True, nogil=True)
-def _remaining(voxels: Array, far: Array, left: Array, spare: Array) -> Array:
+def _remaining(voxels: Array, far: Array, left: Array) -> Array:
     """The voxels that no ball has cleared, the farthest first."""
     count = 0
     for voxel in voxels:
@@ -169,7 +170,7 @@ def _remaining(voxels: Array, far: Array, left: Array, spare: Array) -> Array:
         if left[voxel] < 0:
             order[count] = voxel
             count += 1
-    return _by_distance(order, spare, far)
+    return _by_distance(order, far)
 
 
 @njit(cache=True, nogil=True)
@@ -239,6 +240,7 @@ def _in_ball(grid: Lattice, voxel: int, root: int, radius: float, room: Volumes)
 @njit(cache=True, nogil=True)
 def _follow(
     grid: Lattice,
+    voxels: Array,
     order: Array,
     ends: bool,
     paths: int,
@@ -260,7 +262,7 @@ def _follow(
             continue
         first, voxel = count, int(target)
         if rules.branching:
-            voxel, links = search(grid, target, False, room, links)
+            voxel, links = search(grid, voxels, int(target), False, room, links)
         joined = voxel
         while count == first or (voxel != target if rules.branching else weight[voxel] != 0):
             other = voxel - offsets[came[voxel] & (FREE - 1)]
@@ -310,21 +312,21 @@ def _trace_part(
         links = _clear_soma(grid, voxels, root, radius, room, links)
     room.weight[root] = 0
     if not rules.branching:
-        _, links = search(grid, root, True, room, links)
+        _, links = search(grid, voxels, root, True, room, links)
     while len(rows) < first + 1 + len(targets):
         rows = grown(rows)
     rows[first, 0], rows[first, 1] = root, -1
     count = first + 1
-    ends = _by_distance(targets.copy(), targets.copy(), room.far)
+    ends = _by_distance(targets.copy(), room.far)
     for target in ends:
         if room.weight[target] == 0 and target != root:
             rows[count, 0], rows[count, 1] = target, root
             count += 1
     if not soma and (len(ends) == 0 or (len(ends) == 1 and ends[0] == root)):
         ends = np.full(1, _farthest(voxels, room.far), np.int32)
-    paths, count, links, rows = _follow(grid, ends, True, 0, rules, room, links, rows, count)
-    ends = _remaining(voxels, room.far, room.left, room.touched)
-    paths, count, links, rows = _follow(grid, ends, False, paths, rules, room, links, rows, count)
+    paths, count, links, rows = _follow(grid, voxels, ends, True, 0, rules, room, links, rows, count)
+    ends = _remaining(voxels, room.far, room.left)
+    paths, count, links, rows = _follow(grid, voxels, ends, False, paths, rules, room, links, rows, count)
     for i in range(first, count):
         room.cost[rows[i, 0]] = i
     for i in range(first + 1, count):
