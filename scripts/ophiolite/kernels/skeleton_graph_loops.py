@@ -185,3 +185,28 @@ def reaches(edges, lengths, ball):  # type: ignore[no-untyped-def]
                 out[there] = left
                 heapq.heappush(heap, (-left, there))
     return out
+
+
+@_jit
+def first_marked(chains, edges, lengths, degree, marked):  # type: ignore[no-untyped-def]
+    """Of each chain with a terminal the first marked vertex from there and the way to it; -1 where there is none.
+
+    chains : start, order and ends as `contract` gives them; edges (m, 2), lengths (m,), degree and marked (n,).
+    """
+    start, order, ends = chains
+    found = np.full(len(ends), -1)
+    way = np.zeros(len(ends))
+    for i in range(len(ends)):
+        forward = degree[ends[i, 0]] == 1
+        if not forward and degree[ends[i, 1]] != 1:
+            continue
+        here = ends[i, 0] if forward else ends[i, 1]
+        for k in range(start[i + 1] - start[i]):
+            if marked[here]:
+                break
+            edge = order[start[i] + k] if forward else order[start[i + 1] - 1 - k]
+            way[i] += lengths[edge]
+            here = edges[edge, 0] + edges[edge, 1] - here
+        if marked[here]:
+            found[i] = here
+    return found, way

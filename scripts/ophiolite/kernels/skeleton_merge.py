@@ -14,12 +14,14 @@ from ophiolite.geometry import morton
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
 from ophiolite.kernels.skeleton_cover_loops import trim
-from ophiolite.kernels.skeleton_graph_loops import component_roots, contract, reaches, spanning, ticks
+from ophiolite.kernels.skeleton_graph_loops import component_roots, contract, first_marked, reaches, spanning, ticks
 from ophiolite.kernels.skeleton_join_loops import join
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 _MORTON_CELLS = 1 << 16
+# How many radii a branch goes on beyond a seam if the object does, too.
+_WIDTHS = 2.0
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,8 @@ def clean_skeleton(
             kept = _without_loops(points, radius, kept)
         if seam is not None and seam.any():
             ball = options.scale * radius + options.const_nm if ball_nm is None else ball_nm.astype(np.float64)
-            kept = _without_scars(points, kept, ball, seam)
-            kept = _trimmed(points, kept, options.scale * radius + options.const_nm, seam)
+            kept = _without_scars(points, radius, kept, ball, seam)
+            kept = _trimmed(points, kept, ball, seam)
         kept = _without_dust(points, kept, options.min_cable_nm)
         if options.join_close:
             kept = _with_joins(points, radius, kept)
@@ -254,27 +256,32 @@ def _with_joins(points: NDArray[np.float64], radius: NDArray[np.float64], edges:
 
 
 def _without_scars(
-    points: NDArray[np.float64], edges: Ints, ball_nm: NDArray[np.float64], seam: NDArray[np.bool_]
+    points: NDArray[np.float64],
+    radius: NDArray[np.float64],
+    edges: Ints,
+    ball_nm: NDArray[np.float64],
+    seam: NDArray[np.bool_],
 ) -> Ints:
-    """The edges without terminal branches over seams that tracing the whole object would not have drawn.
+    """The edges without terminal branches to seams that tracing the whole object would not have drawn.
 
-    That is: whose end lies, along the skeleton, in the ball that tracing cleared around a vertex of another branch. Of
-    branches that may go themselves no ball counts.
+    That is: that go no further beyond the first seam from their end than the object is wide there, and whose end lies,
+    along the skeleton, in the ball that tracing cleared around a vertex of another branch. Of branches that may go
+    themselves no ball counts.
     """
-    start, order, ends = contract(len(points), edges)
+    chains = start, order, ends = contract(len(points), edges)
     if len(ends) == 0:
         return edges
     lengths = _lengths(points, edges)
     degree = np.bincount(edges.ravel(), minlength=len(points))
-    tip = degree[ends] == 1
-    foot = ends[np.arange(len(ends)), tip[:, 0].astype(np.int64)]
-    over = np.logical_or.reduceat(np.any((seam & (degree < 3))[edges], axis=1)[order], start[:-1])
+    at, beyond = first_marked(chains, edges, lengths, degree, seam & (degree < 3))
+    asked = (at >= 0) & (beyond <= _WIDTHS * radius[at])
+    foot = np.where(degree[ends[:, 0]] == 1, ends[:, 1], ends[:, 0])
     short = np.add.reduceat(lengths[order], start[:-1]) < reaches(edges, lengths, ball_nm)[foot]
-    inside = np.repeat(tip.any(axis=1) & (degree[foot] > 2) & over & short, np.diff(start))
+    inside = np.repeat((degree[foot] > 2) & asked & short, np.diff(start))
     ball = ball_nm.copy()
     members = edges[order[inside]]
     ball[members[degree[members] < 3]] = -1.0
-    return _without_branches(points, edges, reaches(edges, lengths, ball), seam)
+    return _without_branches(points, edges, reaches(edges, lengths, ball), asked)
 
 
 def _trimmed(points: NDArray[np.float64], edges: Ints, ball_nm: NDArray[np.float64], seam: NDArray[np.bool_]) -> Ints:
@@ -310,21 +317,20 @@ def _along_curve(points: NDArray[np.float64]) -> Ints:
 
 
 def _without_branches(
-    points: NDArray[np.float64], edges: Ints, limit_nm: NDArray[np.float64], through: NDArray[np.bool_] | None = None
+    points: NDArray[np.float64],
+    edges: Ints,
+    limit_nm: NDArray[np.float64],
+    asked: NDArray[np.bool_] | None = None,
 ) -> Ints:
     """The edges that are left when terminal branches shorter than the limit at their foot are pruned, shortest first.
 
-    through : vertices of which a branch must hold one to go, other than at its foot; None for any branch.
+    asked : for each chain whether it may go, as far as it is one of its own; None for any.
     """
     start, order, ends = contract(len(points), edges)
     if len(ends) == 0:
         return edges
     length = np.add.reduceat(_lengths(points, edges)[order], start[:-1])
-    asked = np.ones(len(ends), np.bool_)
-    if through is not None:
-        degree = np.bincount(edges.ravel(), minlength=len(points))
-        along = np.any((through & (degree < 3))[edges], axis=1)
-        asked = np.logical_or.reduceat(along[order], start[:-1])
+    asked = np.ones(len(ends), np.bool_) if asked is None else asked
     gone = np.repeat(ticks(len(points), ends, length, limit_nm, asked), np.diff(start))
     keep = np.ones(len(edges), np.bool_)
     keep[order] = ~gone
