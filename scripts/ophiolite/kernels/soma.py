@@ -18,7 +18,7 @@ from ophiolite.geometry import Vec
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
-STEPS: tuple[Vec, ...] = tuple(s for s in itertools.product((-1, 0, 1), repeat=3) if s != (0, 0, 0))
+STEPS: tuple[Vec, ...] = tuple(s for s in itertools.product((-1, 0, 1), (-1, 0, 1), (-1, 0, 1)) if s != (0, 0, 0))
 _BAND_STEPS = 3.0
 
 
@@ -121,23 +121,17 @@ def soma_region(
     from ophiolite.kernels.skeleton_measure import connected
     from ophiolite.kernels.soma_loops import spread
 
-    flat = Flat(mask.shape, voxel_nm)  # type: ignore[arg-type]
+    flat = Flat(mask.shape, voxel_nm)
     solid, deep, numbers = flat.pad(filled), flat.pad(field), flat.pad(places)
     usable = solid if options.voids else flat.pad(mask)
-    seeds: list[int] = []
-    roots: list[int] = []
-    for number in np.unique(numbers[numbers > 0]).tolist():
-        within = np.flatnonzero((numbers == number) & solid)
-        if len(within) == 0:
-            continue
-        centres = _centres(flat, within, deep, options)
-        root = _nearest(flat, np.flatnonzero((numbers == number) & usable), centres[0])
-        if root is not None:
-            seeds += centres
-            roots.append(root)
+    places_vx = [np.flatnonzero((numbers == n) & solid) for n in np.unique(numbers[numbers > 0]).tolist()]
+    centres = [_centres(flat, within, deep, options) for within in places_vx if len(within)]
+    seeds = [c for found in centres for c in found]
     starts = np.array([-reach_nm(float(deep[c]), options) for c in seeds], np.float32)
     far = _spread(spread, flat, solid, deep, False, seeds, starts, band_nm(voxel_nm, options))[0]
     inside = (far <= 0) | ((numbers > 0) & solid)
+    among = np.flatnonzero(inside & usable)
+    roots = sorted({_nearest(flat, among, found[0]) for found in centres}) if len(among) else []
     around = np.isfinite(far) & ~inside
     band, _ = connected(around.reshape(flat.shape, order="F"), 26)
     cost, back, owner = _spread(
@@ -173,10 +167,8 @@ def _centres(flat: Flat, within: Ints, field: NDArray[np.float32], options: Soma
     return found
 
 
-def _nearest(flat: Flat, among: Ints, to: int) -> int | None:
-    """The voxel of `among` nearest to another, the first of equals; None where there are none."""
-    if len(among) == 0:
-        return None
+def _nearest(flat: Flat, among: Ints, to: int) -> int:
+    """The voxel of `among` nearest to another, the first of equals."""
     steps = flat.nm(among) - flat.nm(np.array([to]))
     return int(among[np.argmin((steps**2).sum(axis=1))])
 
@@ -192,9 +184,7 @@ def reached(region: SomaRegion, outer: int, inner: int) -> int:
     known = line[region.owner[line] > 0]
     if len(known):
         return int(known[0])
-    found = _nearest(region.flat, np.flatnonzero(region.owner), inner)
-    assert found is not None
-    return found
+    return _nearest(region.flat, np.flatnonzero(region.owner), inner)
 
 
 def way(region: SomaRegion, at: int) -> list[int]:
@@ -246,7 +236,7 @@ def bridges(region: SomaRegion) -> list[tuple[int, int]]:
             these = these[(region.owner[a[these]] == pair[1]) | (region.owner[b[these]] == pair[1])]
             k = int(these[np.argmin(price[these])])
             found = (float(price[k]), int(a[k]), int(b[k]))
-            best[pair] = min(best.get(pair, found), found)  # type: ignore[index, arg-type]
+            best[pair] = min(best.get(pair, found), found)
     joined = {number: number for number in range(len(region.roots) + 1)}
     kept = []
     for pair, (_, a_vx, b_vx) in sorted(best.items(), key=lambda item: (item[1], item[0])):

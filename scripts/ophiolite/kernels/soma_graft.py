@@ -141,17 +141,23 @@ def _in_band(region: SomaRegion, at: Ints, known: NDArray[np.bool_]) -> Ints:
 
 
 def _entries(region: SomaRegion, at: Ints, known: NDArray[np.bool_], crossing: Ints, parts: Ints) -> Ints:
-    """Of the edges (outside, inside) that cross a border, the one for each neurite: rows, the deepest first."""
+    """Of the edges (outside, inside) that cross a border, the one for each neurite: rows, those that go on first.
+
+    A part of the skeleton that ends within the band is no neurite where another one enters beside it.
+    """
     if len(crossing) == 0:
         return np.zeros(0, np.int64)
     outer = crossing[:, 0]
-    band = _in_band(region, at, known)[outer]
-    band = np.where(band > 0, band, -1 - outer)
+    near = _in_band(region, at, known)
+    beyond = np.bincount(parts, weights=near == 0, minlength=len(at)) > 0
+    band = np.where(near[outer] > 0, near[outer], -1 - outer)
     depth = np.where(known[outer], region.field[at[outer]], 0)
-    order = np.lexsort((crossing[:, 1], outer, -depth))
+    order = np.lexsort((crossing[:, 1], outer, -depth, ~beyond[parts[outer]]))
     pairs = np.stack([band, parts[outer]], axis=1)[order]
-    _, first = np.unique(pairs, axis=0, return_index=True)
-    return order[np.sort(first)]
+    _, of_pair = np.unique(pairs, axis=0, return_index=True)
+    _, of_band = np.unique(pairs[:, 0], return_index=True)
+    goes_on = of_pair[beyond[pairs[of_pair, 1]]]
+    return order[np.union1d(goes_on, of_band)]
 
 
 def _reach_out(region: SomaRegion, ways: _Ways) -> None:

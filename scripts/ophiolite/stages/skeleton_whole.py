@@ -122,15 +122,16 @@ class WholeObjects:
         numbers = places[np.ix_(*under)]
         voxel_nm = np.array(scale.resolution_nm)
         region = soma_region(mask, filled, distance_field(filled, voxel_nm), numbers, voxel_nm, self._soma)
-        grafted = graft(
+        said["mip"] = min(said["mip"], mip)
+        said["somata"] += len(region.roots)
+        if len(region.roots) == 0:
+            return before
+        return graft(
             before,
             region,
             lambda vertices: self._located(region, vertices, mip, own),
             lambda index: self._placed(candidate.label, mip, region.flat.voxels(index) + np.array(own.start)),
         )
-        said["mip"] = min(said["mip"], mip)
-        said["somata"] += len(region.roots)
-        return grafted
 
     def _box(self, box: Box, mip: int) -> Box:
         """The voxels of a mip over a mip-0 box, and one more around them where the volume has them."""
