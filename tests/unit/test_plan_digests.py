@@ -95,6 +95,7 @@ CELLS = BLOCKS | {"label_stats"} | MESH | SKELETON | OBJECTS
         ("cells.mesh.mip", 1, {"cells": MESH | OBJECTS}),
         ("cells.mesh", None, {"cells": {"layer_info", "skeleton_quality"} | OBJECTS}),
         ("cells.skeleton.tick_nm", 5, {"cells": TRACED | OBJECTS}),
+        ("cells.skeleton.whole_labels", [3], {"cells": TRACED | OBJECTS}),
         ("cells.skeleton.swc", False, {}),
         ("cells.skeleton.cross_sectional_area", True, {"cells": {"skeleton_index"} | TRACED | OBJECTS}),
         ("cells.skeleton.scale", 3, {"cells": SKELETON | OBJECTS}),

@@ -47,3 +47,10 @@ def spread(mask, field, by_speed, seeds, starts, limit, steps, lengths, cost, ba
                 back[there] = 25 - k
                 owner[there] = owner[here]
                 heapq.heappush(heap, (total, there))
+
+
+def warm_up() -> None:
+    """Compile the loop, or load it from numba's cache, for the types that `soma` calls it with."""
+    none, one = np.zeros(0, np.int64), np.ones(1, np.float32)
+    back, owner, lengths = np.zeros(1, np.int8), np.zeros(1, np.uint16), np.zeros(0, np.float64)
+    spread(one > 0, one, True, none, one, 1.0, none, lengths, one, back, owner)

@@ -51,6 +51,7 @@ def _warm_meshes() -> None:
 
 
 def _warm_skeletons() -> None:
+    from ophiolite.kernels import soma_loops
     from ophiolite.kernels.cross_section import section_areas
     from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures
     from ophiolite.kernels.skeleton_tree import branches, rooted
@@ -67,4 +68,5 @@ def _warm_skeletons() -> None:
     skeleton_measures(*clean_skeleton(vertices, edges, radius, CleanOptions(min_cable_nm=100, tick_nm=200)))
     branches(rooted(vertices, edges, radius), vertices, radius)
     mask = np.asfortranarray(_ball() > 0)
+    soma_loops.warm_up()
     section_areas(vertices, edges, mask, (0, 0, 0), np.array(_NM), (True,) * 6)
