@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 from bone_shapes import Bones, bones
 from test_skeleton_quality import BOX, broken, project
+
+from ophiolite.sample.files import TRUTH_VERSION
 
 pytest.importorskip("cloudvolume")
 
@@ -64,6 +67,20 @@ def test_quality_sees_what_is_wrong(tmp_path: Path) -> None:
     assert lost["border_faces"] == one["border_faces"]
     assert lost["coverage"] < one["coverage"]
     assert "truth_missed" not in one
+
+
+def test_known_centrelines_lie_where_the_benchmarks_place_the_phantom(tmp_path: Path) -> None:
+    from benchmarks.phantom import read_centrelines
+
+    branch = {"points_nm": [[10, 20, 30], [20, 20, 30]], "radius_nm": [5, 6]}
+    objects = [{"label": str(2**63 + 5), "branches": [branch], "junctions_nm": [[15, 20, 30]]}]
+    head = {"version": TRUTH_VERSION, "voxel_offset_vx": [1, 2, 3], "resolution_nm": [10, 10, 10]}
+    (tmp_path / "p.truth.json").write_text(json.dumps({**head, "objects": objects}))
+    found = read_centrelines(tmp_path / "p.h5")
+    assert list(found) == [2**62 + 5]
+    lines, junctions = found[2**62 + 5]
+    assert lines[0].points_nm.tolist() == [[0, 0, 0], [10, 0, 0]]
+    assert junctions.tolist() == [[5, 0, 0]]
 
 
 def test_the_table_says_the_numbers_and_their_ratio() -> None:
