@@ -25,9 +25,10 @@ from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
 from ophiolite.plan.model import VolumePlan
 from ophiolite.plan.table import render_plan
+from ophiolite.stages import skeleton_objects
 from ophiolite.stages.job import load_plan
 from ophiolite.stages.skeleton_candidates import can_hold_ball, deal, finest_mip
-from ophiolite.stages.skeleton_whole import united
+from ophiolite.stages.skeleton_whole import WholeObjects, united
 from ophiolite.stages.stale import planned_jobs
 
 SOMA, BAR, SPECK = 7, 9, 11
@@ -194,6 +195,26 @@ def test_the_same_again_is_the_same(folder: Path) -> None:
     run(folder, "skeleton_objects")
     assert file.read_bytes() == before
     assert [path.name for path in file.parent.rglob("*") if path.is_file()] == ["0.frags"]
+
+
+def test_a_killed_job_does_not_look_at_finished_objects_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(folder)
+    run(folder, "skeleton_objects")
+    file = folder / "results" / "p" / "d" / "work" / "cells" / "skeleton_objects" / "0.frags"
+    before = file.read_bytes()
+    file.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(skeleton_objects, "encode_fragment_file", killed)
+        with pytest.raises(AssertionError, match="130"):
+            run(folder, "skeleton_objects")
+    assert not file.exists()
+    monkeypatch.setattr(WholeObjects, "look_at", killed)
+    run(folder, "skeleton_objects")
+    assert file.read_bytes() == before
+
+
+def killed(*given: Any) -> Any:
+    raise KeyboardInterrupt
 
 
 def test_a_named_label_is_traced_as_one(folder: Path) -> None:

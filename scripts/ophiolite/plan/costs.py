@@ -19,7 +19,7 @@ START_SECONDS = 1.5
 BASE_MEMORY_MB = 300
 MEMORY_BYTES_PER_VX = {"mesh_fragments": 60, "skeleton_fragments": 90}
 # Of the box that a whole object is read in: its mask, distance field, parts, costs and ways.
-OBJECT_BYTES_PER_VX = 48
+OBJECT_BYTES_PER_VX = 32
 
 
 def object_voxels(memory_mb: int) -> int:
