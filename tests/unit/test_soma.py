@@ -183,6 +183,16 @@ def test_a_soma_without_neurites_keeps_a_way_to_its_farthest_voxel() -> None:
     assert measures(new.skeleton).cable_nm > 0.9 * RADIUS_VX * 100
 
 
+def test_a_soma_that_no_task_traced_gets_its_way_too() -> None:
+    mask = ball((60, 60, 60), (30, 29, 31), RADIUS_VX)
+    none = Skeleton(
+        np.zeros((0, 3), np.int64), np.zeros((0, 2), np.uint32), np.zeros(0, np.float32), np.zeros(0, np.bool_)
+    )
+    found = healed(grafted(none, region_of(mask)), STEP_NM, CLEAN)
+    assert measures(found).components == 1
+    assert measures(found).cable_nm > 0.9 * RADIUS_VX * 100
+
+
 def test_an_object_without_a_wide_place_has_no_region() -> None:
     _, count = wide_places(distance_field(tube((40, 20, 20), (0, 10, 10), (1, 0, 0), 5), NM), SOMA.accept_nm)
     assert count == 0

@@ -20,6 +20,7 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 STEPS: tuple[Vec, ...] = tuple(s for s in itertools.product((-1, 0, 1), (-1, 0, 1), (-1, 0, 1)) if s != (0, 0, 0))
 _BAND_STEPS = 3.0
+_AT_A_TIME = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,12 @@ class Flat:
         """(n, 3) voxels of the box at flat indices."""
         return np.stack(np.unravel_index(index, self.shape, order="F"), axis=-1).astype(np.int64) - 1
 
-    def nm(self, index: Ints) -> NDArray[np.float64]:
-        """(n, 3) centres in nm from the box's first voxel."""
-        found: NDArray[np.float64] = self.voxels(index) * self.voxel_nm
-        return found
+    def apart_nm(self, index: Ints, to: int) -> NDArray[np.float64]:
+        """(n,) distances of voxels from one; a part at a time, since wide places have many."""
+        end = self.voxels(np.array([to]))
+        parts = [index[i : i + _AT_A_TIME] for i in range(0, len(index), _AT_A_TIME)]
+        found = [np.linalg.norm((self.voxels(part) - end) * self.voxel_nm, axis=1) for part in parts]
+        return np.concatenate([np.zeros(0), *found])
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,8 @@ def soma_region(
     far = _spread(spread, flat, solid, deep, False, seeds, starts, band_nm(voxel_nm, options))[0]
     inside = (far <= 0) | ((numbers > 0) & solid)
     among = np.flatnonzero(inside & usable)
-    roots = sorted({_nearest(flat, among, found[0]) for found in centres}) if len(among) else []
+    deepest = [found[0] for found in centres] if len(among) else []
+    roots = sorted({c if usable[c] else _nearest(flat, among, c) for c in deepest})
     around = np.isfinite(far) & ~inside
     band, _ = connected(around.reshape(flat.shape, order="F"), 26)
     cost, back, owner = _spread(
@@ -156,21 +160,18 @@ def _centres(flat: Flat, within: Ints, field: NDArray[np.float32], options: Soma
     left = within[field[within] > options.accept_nm]
     if len(left) == 0:
         left = within
-    points = flat.nm(left)
     found: list[int] = []
     while len(left):
         deepest = int(np.argmax(field[left]))
         radius = float(field[left[deepest]])
         found.append(int(left[deepest]))
-        apart = np.linalg.norm(points - points[deepest], axis=1) > max(reach_nm(radius, options), radius)
-        left, points = left[apart], points[apart]
+        left = left[flat.apart_nm(left, found[-1]) > max(reach_nm(radius, options), radius)]
     return found
 
 
 def _nearest(flat: Flat, among: Ints, to: int) -> int:
     """The voxel of `among` nearest to another, the first of equals."""
-    steps = flat.nm(among) - flat.nm(np.array([to]))
-    return int(among[np.argmin((steps**2).sum(axis=1))])
+    return int(among[np.argmin(flat.apart_nm(among, to))])
 
 
 def reached(region: SomaRegion, outer: int, inner: int) -> int:
@@ -224,6 +225,8 @@ def _line(region: SomaRegion, a: int, b: int) -> list[int] | None:
 
 def bridges(region: SomaRegion) -> list[tuple[int, int]]:
     """Neighbouring voxels of different roots, the cheapest for each two roots, as few as join all roots that touch."""
+    if len(region.roots) < 2:
+        return []
     best: dict[tuple[int, int], tuple[float, int, int]] = {}
     own = np.flatnonzero((region.owner > 0) & region.inside)
     for step, length in zip(region.flat.steps[13:].tolist(), region.flat.lengths[13:].tolist(), strict=True):

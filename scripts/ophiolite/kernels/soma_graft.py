@@ -157,7 +157,8 @@ def _entries(region: SomaRegion, at: Ints, known: NDArray[np.bool_], crossing: I
     _, of_pair = np.unique(pairs, axis=0, return_index=True)
     _, of_band = np.unique(pairs[:, 0], return_index=True)
     goes_on = of_pair[beyond[pairs[of_pair, 1]]]
-    return order[np.union1d(goes_on, of_band)]
+    found: Ints = order[np.union1d(goes_on, of_band)]
+    return found
 
 
 def _reach_out(region: SomaRegion, ways: _Ways) -> None:
@@ -167,9 +168,8 @@ def _reach_out(region: SomaRegion, ways: _Ways) -> None:
         if any(vertex in edge for edge in ways.edges):
             continue
         own = np.flatnonzero(region.owner == number)
-        apart = ((region.flat.nm(own) - region.flat.nm(np.array([root]))) ** 2).sum(axis=1)
         if len(own) > 1:
-            ways.lay(int(own[np.argmax(apart)]))
+            ways.lay(int(own[np.argmax(region.flat.apart_nm(own, root))]))
 
 
 def _pruned(edges: Ints, tips: Ints, near: NDArray[np.bool_]) -> Ints:

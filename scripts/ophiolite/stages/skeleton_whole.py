@@ -87,7 +87,10 @@ class WholeObjects:
             new = self._mended(candidate, new, near, (places, box, mip), said)
         said |= {"neurites": new.neurites, "removed": new.removed, "added": int(new.new.sum())}
         step_nm = np.array(self._volume.scales[self._plan.mip].resolution_nm) / STEPS_PER_VOXEL
-        return healed(new, step_nm, self._clean), said
+        found = healed(new, step_nm, self._clean)
+        if not len(found.vertices):
+            return None, {"reason": "has no centreline", "mip": mip}
+        return found, said
 
     def _boxes(self, places: NDArray[Any], field: NDArray[np.float32], box: Box, mip: int) -> list[Box]:
         """Mip-0 boxes that hold wide places and what lies around them; those that overlap are one."""
@@ -117,6 +120,8 @@ class WholeObjects:
         scale = self._volume.scales[mip]
         own = coarse_box(near, scale.factor).intersect(scale.box)
         mask, filled = self._filled(candidate.label, mip, own)
+        if filled.all():
+            return before
         ratio = floordiv(self._volume.scales[coarse].factor, scale.factor)
         under = [np.arange(own.start[d], own.stop[d]) // ratio[d] - box.start[d] for d in range(3)]
         numbers = places[np.ix_(*under)]
