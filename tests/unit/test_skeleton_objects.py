@@ -27,7 +27,7 @@ from ophiolite.plan.model import VolumePlan
 from ophiolite.plan.table import render_plan
 from ophiolite.stages import skeleton_objects
 from ophiolite.stages.job import load_plan
-from ophiolite.stages.skeleton_candidates import can_hold_ball, deal, finest_mip
+from ophiolite.stages.skeleton_candidates import can_hold_ball, coarse_enough, deal, finest_mip
 from ophiolite.stages.skeleton_whole import WholeObjects, united
 from ophiolite.stages.stale import planned_jobs
 
@@ -262,6 +262,14 @@ def test_a_coarser_mip_is_taken_where_memory_is_short(folder: Path) -> None:
     assert isinstance(layer, VolumePlan)
     box = Box((0, 0, 0), (96, 96, 96))
     assert [finest_mip(layer, 0, box, most) for most in (98**3, 98**3 - 1, 50**3, 50**3 - 1)] == [0, 1, 1, None]
+
+
+def test_somata_are_looked_for_no_finer_than_they_show(folder: Path) -> None:
+    plan = make_plan(parse_config(config_of(folder), "test"), Path(), Speeds())
+    layer = plan.datasets["d"].layers["cells"]
+    assert isinstance(layer, VolumePlan)
+    assert [coarse_enough(layer, 0, radius) for radius in (10.0, 3200.0, 6399.0, 6400.0)] == [0, 0, 0, 1]
+    assert coarse_enough(layer, 1, 10.0) == 1
 
 
 def test_a_soma_at_a_coarser_mip_stays_inside(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,13 +18,16 @@ from ophiolite.stages.job import Job
 from ophiolite.stages.layer import reduced_statistics
 
 _ONE = (1, 1, 1)
+# A soma is looked for where its least radius is this many voxels: half a voxel is 1.6 % of it then.
+_VOXELS_PER_RADIUS = 32
 
 
 @dataclass(frozen=True)
 class Candidate:
     """An object to look at whole: its box in mip-0 voxels; `retrace` where all of its skeleton is to be replaced.
 
-    mip : the finest at which a job's memory holds its box, None where not even the coarsest does.
+    mip : where its somata are looked for, or it is traced: the finest at which a job's memory holds its box, or a
+    coarser one where that shows somata as well; None where not even the coarsest fits.
     """
 
     label: int
@@ -115,7 +118,15 @@ def _candidate(job: Job, label: int, box: Box, retrace: bool, mip: int) -> Candi
     """A candidate with the voxels it is read in as its weight."""
     fits = finest_mip(job.volume, mip, box, most_voxels(job, retrace))
     weight = 0 if fits is None else coarse_box(box, job.volume.scales[fits].factor).volume
+    if fits is not None and not retrace:
+        fits = coarse_enough(job.volume, fits, job.product("skeleton").options["fragments"]["soma_accept_nm"])
     return Candidate(label, box, retrace, fits, weight)
+
+
+def coarse_enough(volume: VolumePlan, mip: int, radius_nm: float) -> int:
+    """The coarsest mip, from one on, whose voxels are still small beside a ball of this radius."""
+    small = [s.mip for s in volume.scales[mip:] if max(s.resolution_nm) * _VOXELS_PER_RADIUS <= radius_nm]
+    return max(small, default=mip)
 
 
 def _vec(row: NDArray[np.int64]) -> Vec:
