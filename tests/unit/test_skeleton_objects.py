@@ -253,7 +253,8 @@ def test_jobs_are_reserved_where_a_soma_has_room_or_a_label_is_named(folder: Pat
     assert "skeleton_objects" not in table
     assert skeleton(soma_accept_nm=4801, whole_labels=[BAR])[0] == 1
     assert skeleton(expected_labels=3000)[0] == 4
-    assert skeleton(expected_labels=10**6)[0] == 64
+    assert skeleton(expected_labels=200_000)[0] == 16
+    assert skeleton(expected_labels=10**6)[0] == 32
 
 
 def test_a_coarser_mip_is_taken_where_memory_is_short(folder: Path) -> None:

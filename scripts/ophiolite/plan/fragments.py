@@ -23,6 +23,8 @@ LABELS_PER_JOB = 2000
 LABELS_WORTH_A_JOB = {"mesh": 100, "skeleton": 500}
 LABELS_PER_SHARD = 1000
 LEAST_OBJECT_JOBS = 4
+# Every merge job waits for each of them: more would make the job graph dense.
+MOST_OBJECT_JOBS = 32
 MERGE_JOBS_PER_OBJECT_JOB = 8
 SAMPLE_BOXES = 8
 SAMPLE_SIDE_VX = 128
@@ -106,7 +108,7 @@ def _object_jobs(config: Skeleton, scale: ScalePlan, merge_jobs: int) -> int:
     size_nm = [n * r for n, r in zip(scale.size_vx, scale.resolution_nm, strict=True)]
     if min(size_nm) < 2 * config.soma_accept_nm and not config.whole_labels:
         return 0
-    return min(merge_jobs, max(LEAST_OBJECT_JOBS, merge_jobs // MERGE_JOBS_PER_OBJECT_JOB))
+    return min(merge_jobs, MOST_OBJECT_JOBS, max(LEAST_OBJECT_JOBS, merge_jobs // MERGE_JOBS_PER_OBJECT_JOB))
 
 
 def _sharding(product: str, labels: int, merge_jobs: int) -> ShardingSpec:
