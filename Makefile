@@ -12,10 +12,10 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test test-s3 test-envs test-fuzz lint format docs lock benchmark benchmark-scale clean
+.PHONY: help setup demo run view test test-s3 test-envs test-fuzz lint format docs lock benchmark benchmark-skeleton benchmark-scale clean
 
 help: ## list the targets
-	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 setup: $(VENV)/.done ## make the locked environment in .venv
 
@@ -94,6 +94,9 @@ benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and thro
 
 benchmark-scale: setup ## plan and dry run of volumes up to a petavoxel, without data: benchmarks/results/scale.csv
 	python -m benchmarks.scale $(ARGS)
+
+benchmark-skeleton: setup $(VENV)-igneous/.done ## skeletons alone, cost and quality: ARGS="--dataset fib25" for one
+	python -m benchmarks.skeleton $(ARGS)
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 

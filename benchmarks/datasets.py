@@ -77,10 +77,9 @@ def data_folder() -> Path:
     return Path(os.environ.get("OPHIOLITE_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
-def datasets(quick: bool) -> list[Dataset]:
-    """The phantom, and unless `quick` the real volumes whose files are there; the phantom is made where it is missing."""
+def volumes(task_vx: Triple = (256, 256, 256)) -> list[Dataset]:
+    """The phantom, made where it is missing, and the real volumes whose files are there; tasks of products alike."""
     sample = made("phantom")
-    task = (128, 128, 128) if quick else (256, 256, 256)
     phantom = Dataset(
         name="phantom",
         file=sample,
@@ -91,7 +90,7 @@ def datasets(quick: bool) -> list[Dataset]:
         factor=(2, 2, 1),
         mips=2,
         product_mip=0,
-        task_vx=task,
+        task_vx=task_vx,
         objects=282,
     )
     fib25 = Dataset(
@@ -104,7 +103,7 @@ def datasets(quick: bool) -> list[Dataset]:
         factor=(2, 2, 2),
         mips=2,
         product_mip=0,
-        task_vx=task,
+        task_vx=task_vx,
         objects=525,
     )
     pinky40 = Dataset(
@@ -117,14 +116,19 @@ def datasets(quick: bool) -> list[Dataset]:
         factor=(2, 2, 1),
         mips=3,
         product_mip=1,
-        task_vx=task,
+        task_vx=task_vx,
         objects=2523,
     )
+    return [phantom, *(d for d in (fib25, pinky40) if d.file.exists())]
+
+
+def datasets(quick: bool) -> list[Dataset]:
+    """The phantom with small tasks, or all volumes and one so large that starts no longer count."""
     if quick:
-        return [phantom]
-    found = [phantom, *(d for d in (fib25, pinky40) if d.file.exists())]
-    if fib25.file.exists():
-        size = 250 * TILES
+        return volumes((128, 128, 128))[:1]
+    found = volumes()
+    for fib25 in [d for d in found if d.name == "fib25"]:
+        size = fib25.size_vx[0] * TILES
         tiled = replace(
             fib25,
             name="fib25_tiled",

@@ -66,9 +66,9 @@ def report(folder: Path) -> str:
     facts = json.loads((folder / "machine.json").read_text())
     datasets = list(dict.fromkeys(dataset for dataset, _, _ in table))
     parts = ["# Ours against Igneous", _machine_text(facts), PROTOCOL, "## Ratios", RATIO_TEXT]
-    parts.append(_markdown(RATIO_HEADER, [line for dataset in datasets for line in _ratios(table, dataset)]))
+    parts.append(markdown(RATIO_HEADER, [line for dataset in datasets for line in _ratios(table, dataset)]))
     parts += ["## Parts of Igneous's stages, and our jobs without Snakemake", PARTS_TEXT]
-    parts.append(_markdown(PARTS_HEADER, [line for dataset in datasets for line in _parts(table, dataset)]))
+    parts.append(markdown(PARTS_HEADER, [line for dataset in datasets for line in _parts(table, dataset)]))
     parts += ["## What was made", PRODUCTS_TEXT, _products(folder / "products.csv")]
     parts += ["## How mips drift from mip 0", PYRAMIDS_TEXT, _products(folder / "pyramid_quality.csv")]
     return "\n\n".join(parts) + "\n"
@@ -159,7 +159,7 @@ def _parts(table: Table, dataset: str) -> list[list[str]]:
 def _products(path: Path) -> str:
     with open(path, newline="") as file:
         header, *lines = csv.reader(file)
-    return _markdown(header, lines)
+    return markdown(header, lines)
 
 
 def _machine_text(facts: dict[str, object]) -> str:
@@ -171,6 +171,7 @@ def _fact(value: object) -> str:
     return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value)
 
 
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table as Markdown."""
     rows = [header, ["---"] * len(header), *lines]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

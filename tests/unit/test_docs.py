@@ -25,6 +25,7 @@ from ophiolite.stages import (
     objects,
     pyramid_quality_table,
     skeleton,
+    skeleton_graph,
     skeleton_quality_table,
 )
 from ophiolite.stages.fragment_index import INDEX
@@ -76,6 +77,7 @@ def object_columns() -> list[str]:
         ("Fragment index", INDEX.names),
         ("Label statistics", STATS.names),
         ("Object tables", object_columns()),
+        ("Branches", [c for c in skeleton_graph.COLUMNS if "_y_" not in c and "_z_" not in c]),
     ],
     ids=[
         "plan",
@@ -91,6 +93,7 @@ def object_columns() -> list[str]:
         "index",
         "statistics",
         "objects",
+        "branches",
     ],
 )
 def test_every_field_stands_in_its_section(title: str, names: Iterable[str]) -> None:

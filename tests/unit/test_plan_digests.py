@@ -39,7 +39,7 @@ def config_of(folder: Path) -> dict[str, Any]:
             "type": "segmentation",
             "source": f"{folder}/v.h5:/labels",
             "mesh": dict(product),
-            "skeleton": dict(product),
+            "skeleton": {**product, "swc": True},
             **copy.deepcopy(common),
         },
         "points": {
@@ -70,7 +70,8 @@ CODECS = {"compression_codec", "compression_figures"}
 BLOCKS = {"layer_info", "pyramid_blocks", "layer_done", "pyramid_quality", "pyramid_figures"} | CODECS
 MEASURED = {"mesh_quality", "skeleton_quality"}
 MESH = {"mesh_fragments", "mesh_index", "mesh_shards", "mesh_done"} | MEASURED
-SKELETON = {"skeleton_fragments", "skeleton_index", "skeleton_shards", "skeleton_done", "skeleton_quality"}
+TRACED = {"skeleton_shards", "skeleton_done", "skeleton_graph", "skeleton_swc", "skeleton_quality"}
+SKELETON = {"skeleton_fragments", "skeleton_index"} | TRACED
 OBJECTS = {"object_table", "segment_properties"}
 CELLS = BLOCKS | {"label_stats"} | MESH | SKELETON | OBJECTS
 
@@ -94,7 +95,10 @@ CELLS = BLOCKS | {"label_stats"} | MESH | SKELETON | OBJECTS
         ("cells.mesh.labels", [3], {"cells": MESH | OBJECTS}),
         ("cells.mesh.mip", 1, {"cells": MESH | OBJECTS}),
         ("cells.mesh", None, {"cells": {"layer_info", "skeleton_quality"} | OBJECTS}),
-        ("cells.skeleton.tick_nm", 5, {"cells": {"skeleton_shards", "skeleton_done", "skeleton_quality"} | OBJECTS}),
+        ("cells.skeleton.tick_nm", 5, {"cells": TRACED | OBJECTS}),
+        ("cells.skeleton.whole_labels", [3], {"cells": TRACED | OBJECTS}),
+        ("cells.skeleton.swc", False, {}),
+        ("cells.skeleton.cross_sectional_area", True, {"cells": {"skeleton_index"} | TRACED | OBJECTS}),
         ("cells.skeleton.scale", 3, {"cells": SKELETON | OBJECTS}),
         ("cells.properties", False, {"cells": {"layer_info", "segment_properties"}}),
         ("cells.max_inline_labels", 3, {"cells": {"segment_properties"}}),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from osteoid import Skeleton as Osteoid
 
 from ophiolite.errors import ConfigError
-from ophiolite.geometry.box import Box
+from ophiolite.geometry.box import Box, sub
 from ophiolite.geometry.grid import Grid
 from ophiolite.geometry.lattice import SkeletonPiece
 from ophiolite.kernels.skeleton_merge import (
@@ -24,8 +24,9 @@ from ophiolite.kernels.skeleton_merge import (
     skeleton_measures,
     stitch_skeletons,
 )
-from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, skeletonize_labels
 
+PLAIN = SkeletonOptions()
 KEEP_ALL = CleanOptions(min_cable_nm=0, remove_loops=False, join_close=False)
 
 
@@ -240,7 +241,12 @@ def test_time_grows_in_step_with_the_skeleton() -> None:
 
 
 def traced(
-    labels: np.ndarray, task_vx: tuple[int, int, int], resolution=(10.0, 10.0, 10.0), origin=(0, 0, 0)
+    labels: np.ndarray,
+    task_vx: tuple[int, int, int],
+    resolution=(10.0, 10.0, 10.0),
+    origin=(0, 0, 0),
+    halo: int = HALO_LOW_VX,
+    options: SkeletonOptions = PLAIN,
 ) -> dict[int, list[tuple[tuple[int, int, int], SkeletonPiece]]]:
     """All tasks of a volume: the pieces of each label."""
     grid = Grid(Box.of(origin, labels.shape), task_vx)
@@ -249,9 +255,11 @@ def traced(
         core = grid.cell(index)
         low = tuple(i > 0 for i in index)
         high = tuple(i + 1 < n for i, n in zip(index, grid.shape, strict=True))
-        seen = core.grow((0, 0, 0), tuple(map(int, high)))
+        seen = core.grow((halo,) * 3, (halo + 1,) * 3).intersect(grid.box)
         part = np.asfortranarray(labels[seen.slices(origin)])
-        for label, piece in skeletonize_labels(part, resolution, core.shape, low, high, None, SkeletonOptions()):
+        below = sub(core.start, seen.start)
+        above = tuple(b - a - int(s) for a, b, s in zip(core.stop, seen.stop, high, strict=True))
+        for label, piece in skeletonize_labels(part, resolution, core.shape, low, high, None, options, below, above):
             pieces.setdefault(label, []).append((core.start, piece))
     return pieces
 

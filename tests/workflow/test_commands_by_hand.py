@@ -55,6 +55,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("mesh_shards --dataset d --layer cells --job 9", "Expected 0 to 0. Got 9"),
         ("mesh_index --dataset d --layer cells", "cannot be read"),
         ("skeleton_done --dataset d --layer cells", "has no skeleton in the plan"),
+        ("skeleton_objects --dataset d --layer cells --job 0", "has no skeleton in the plan"),
         ("label_stats --dataset d --layer cells --part x", "Expected 0 to 0. Got x"),
         ("label_stats --dataset d --layer em --part 0", "is an image, label_stats needs labels"),
         ("object_table --dataset d --layer em --part 0", "is an image, object_table needs labels"),

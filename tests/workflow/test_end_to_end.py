@@ -168,6 +168,27 @@ def test_skeletons_run_inside_their_objects(
     assert inside / total > 0.9
 
 
+def test_branches_and_swc_are_those_of_the_skeletons(finished: Workspace) -> None:
+    import pyarrow.parquet as pq
+    from cloudvolume import CloudVolume, Skeleton
+    from scipy.spatial import cKDTree
+
+    reader = CloudVolume(f"file://{finished.layers / 'neurons'}", progress=False, use_https=False)
+    objects = pq.read_table(finished.project / "d" / "objects" / "neurons").to_pandas().set_index("label")
+    branches = pq.read_table(finished.project / "d" / "branches" / "neurons").to_pandas()
+    traced = objects[objects.skeleton_vertices > 0]
+    np.testing.assert_allclose(branches.groupby("label").length_nm.sum() / 1000, traced.cable_um, rtol=1e-6)
+    folder = finished.project / "d" / "swc" / "neurons"
+    assert len(list(folder.iterdir())) == traced.skeleton_components.sum()
+    for label in traced.skeleton_vertices.nlargest(10).index:
+        trees = [Skeleton.from_swc(file.read_text()) for file in folder.glob(f"{label}.*.swc")]
+        known = reader.skeleton.get(label)
+        points = np.concatenate([tree.vertices for tree in trees]) * 1000
+        assert sum(len(tree.edges) for tree in trees) == len(known.edges)
+        assert len(points) == len(known.vertices)
+        assert cKDTree(points).query(known.vertices)[0].max() < 0.01
+
+
 def test_segment_properties_name_every_object_in_decimal_strings(finished: Workspace, truth: dict[str, Any]) -> None:
     layer = json.loads((finished.layers / "neurons" / "info").read_text())
     inline = json.loads((finished.layers / "neurons" / layer["segment_properties"] / "info").read_text())["inline"]

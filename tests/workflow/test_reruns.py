@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 
 OBJECTS = {"object_table": 1, "segment_properties": 1}
 MESH = {"mesh_fragments": 2, "mesh_index": 1, "mesh_shards": 2, "mesh_done": 1}
-SKELETON = {"skeleton_fragments": 2, "skeleton_index": 1, "skeleton_shards": 1, "skeleton_done": 1}
+TREES = {"skeleton_graph": 1, "skeleton_swc": 1}
+SKELETON = {"skeleton_fragments": 2, "skeleton_index": 1, "skeleton_shards": 1, "skeleton_done": 1, **TREES}
 IMAGE = {"layer_info": 1, "pyramid_blocks": 4, "layer_done": 1}
 LABELS = {**IMAGE, "label_stats": 1}
 

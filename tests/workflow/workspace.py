@@ -208,6 +208,7 @@ def tiny_config() -> dict[str, Any]:
                             "task_vx": [64, 64, 64],
                             "dust_vx": 300,
                             "min_cable_nm": 100,
+                            "swc": True,
                         },
                     },
                     "synapses": {

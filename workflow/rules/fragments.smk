@@ -57,6 +57,7 @@ for product in PRODUCTS:
         input:
             WARM,
             receipt(f"{product}_index"),
+            object_jobs_of_product(product),
         output:
             receipt(f"{product}_shards", "{job}"),
         log:

@@ -95,6 +95,17 @@ def blocks_of_product(product):
     return of_layer
 
 
+def object_jobs_of_product(product):
+    """Input function: the receipts of the jobs of whole objects, which a merge reads beside the index."""
+
+    def of_layer(wildcards):
+        planned()
+        names = job_names(layer_plan(wildcards)[product]["object_jobs"])
+        return expand_layer(receipt(f"{product}_objects", "{job}"), wildcards, job=names)
+
+    return of_layer
+
+
 def merge_jobs_of_product(product):
     """Input function: the receipts of all merge jobs of a product."""
 
@@ -157,6 +168,11 @@ def layer_targets(dataset, layer, plan, kinds):
     if "image" in kinds:
         found.append(f"{base}/layer_done.json")
     found += [f"{base}/{p}_done.json" for p in PRODUCTS if p in kinds and plan[p]]
+    skeleton = plan["skeleton"]
+    for kind, rules in (("skeleton", skeleton and skeleton["options"]["exports"]), ("objects", ["graph"])):
+        if kind in kinds and skeleton:
+            names = merge_job_names("skeleton")(plan)
+            found += [f"{base}/skeleton_{rule}/{job}.json" for rule in rules for job in names]
     if "objects" in kinds and plan["kind"] == "segmentation":
         found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]
         if plan["properties"]:
@@ -217,7 +233,10 @@ def merge_job_names(product):
     """The names of the merge jobs of a product, given a layer's plan."""
 
     def of_plan(plan):
-        count = plan[product]["merge_jobs"]
-        return [f"{job:0{len(str(count - 1))}d}" for job in range(count)]
+        return job_names(plan[product]["merge_jobs"])
 
     return of_plan
+
+
+def job_names(count):
+    return [f"{job:0{len(str(count - 1))}d}" for job in range(count)]

@@ -70,7 +70,7 @@ rule warm_up:
     benchmark:
         f"{ROOT}/benchmarks/warm_up.tsv"
     conda:
-        "../../envs/mesh.yaml"
+        "../../envs/warm_up.yaml"
     params:
         plan=PLAN_FILE,  # no digest: every block would run again after it; changed kernels compile where they are called
     shell:

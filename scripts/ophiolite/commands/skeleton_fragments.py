@@ -6,6 +6,7 @@ import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
 from ophiolite.kernels.allocator import tame_page_faults
+from ophiolite.kernels.skeletonize import HALO_HIGH_VX, HALO_LOW_VX
 from ophiolite.stages.fragments import run_fragments
 from ophiolite.stages.skeleton_pieces import pieces_of
 
@@ -19,5 +20,5 @@ def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "skeleton_fragments")
     tame_page_faults()
-    written, facts, mvx = run_fragments(job, "skeleton", args.item, pieces_of(job))
+    written, facts, mvx = run_fragments(job, "skeleton", args.item, pieces_of(job), (HALO_LOW_VX, HALO_HIGH_VX))
     job.finish(written, facts, work=mvx)

@@ -108,6 +108,9 @@ class Skeleton(Section):
         "auto", description="mip to skeletonize; `auto` is the finest whose voxels are at most twice as long as wide"
     )
     task_vx: VecModel = Field((256, 256, 256), description="voxels of that mip that one task covers")
+    engine: Literal["ophiolite", "kimimaro"] = Field(
+        "ophiolite", description="what traces the centrelines; `kimimaro` is the slower reference"
+    )
     scale: Annotated[float, Field(ge=0)] = Field(4.0, description="invalidation radius = scale x radius + const_nm")
     const_nm: Annotated[float, Field(ge=0)] = Field(10.0, description="constant part of the invalidation radius")
     soma_detect_nm: Annotated[float, Field(ge=0)] = Field(1100.0, description="radius above which a soma is suspected")
@@ -129,6 +132,16 @@ class Skeleton(Section):
         None, description="objects of a longer cable are stitched but not cleaned"
     )
     tick_nm: Annotated[float, Field(ge=0)] = Field(0.0, description="terminal branches shorter than this are removed")
+    whole_labels: list[LabelId] = Field(
+        default_factory=list,
+        description="labels traced again from the whole object in one piece, at the finest mip that one job's memory "
+        "holds; that skeleton replaces all of the one traced task by task. Objects that can hold a soma need no "
+        "naming: inside their somata the whole object decides anyway",
+    )
+    cross_sectional_area: bool = Field(
+        False, description="vertices carry the area of the object's section across the skeleton too, in nm^2"
+    )
+    swc: bool = Field(False, description="write the skeletons as SWC too, a file per tree")
     labels: list[LabelId] = Field(default_factory=list, description="skeletonize only these labels; empty means all")
     exclude_labels: list[LabelId] = Field(default_factory=list, description="labels never skeletonized")
     expected_labels: Auto | Positive = Field(

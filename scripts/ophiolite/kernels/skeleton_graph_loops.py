@@ -108,9 +108,10 @@ def spanning(n, ends, order):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def ticks(n, ends, lengths, limit):  # type: ignore[no-untyped-def]
-    """(c,) bool: chains that go when the shortest branch below `limit` is taken away again and again.
+def ticks(n, ends, lengths, limit, asked):  # type: ignore[no-untyped-def]
+    """(c,) bool: chains that go when the shortest branch below its limit is taken away again and again.
 
+    limit (n,) float64 : of a branch that leaves at each vertex. asked (c,) bool : branches without an asked chain stay.
     A branch is a chain from a terminal to a branch point; where two chains are left at a branch point they become one,
     longer chain before the next is taken. The last chain of a component stays. Equal branches go in the order of their
     terminals. Each chain enters the heap once, and each union once: c log c.
@@ -120,6 +121,7 @@ def ticks(n, ends, lengths, limit):  # type: ignore[no-untyped-def]
     parent = np.arange(len(ends))
     ends = ends.copy()
     lengths = lengths.copy()
+    asked = asked.copy()
     gone = np.zeros(len(ends), np.bool_)
     heap = [(0.0, 0, 0) for _ in range(0)]
     for i in range(len(ends)):
@@ -129,13 +131,11 @@ def ticks(n, ends, lengths, limit):  # type: ignore[no-untyped-def]
     heapq.heapify(heap)
     while heap:
         length, terminal, i = heapq.heappop(heap)
-        if length >= limit:
-            break
         # A chain leaves the heap when it is united with another; its old entry is known by its old length.
         if parent[i] != i or gone[i] or lengths[i] != length:
             continue
         other = ends[i, 0] + ends[i, 1] - terminal
-        if degree[other] == 1:
+        if degree[other] == 1 or not asked[i] or length >= limit[other]:
             continue
         gone[i] = True
         degree[other] -= 1
@@ -153,6 +153,7 @@ def ticks(n, ends, lengths, limit):  # type: ignore[no-untyped-def]
         first, second = min(first, second), max(first, second)
         parent[second] = first
         lengths[first] += lengths[second]
+        asked[first] |= asked[second]
         ends[first, 0] = a
         ends[first, 1] = b
         if (degree[a] == 1) != (degree[b] == 1):
@@ -160,3 +161,52 @@ def ticks(n, ends, lengths, limit):  # type: ignore[no-untyped-def]
     for i in range(len(ends)):
         gone[i] = gone[find(parent, i)]
     return gone
+
+
+@_jit
+def reaches(edges, lengths, ball):  # type: ignore[no-untyped-def]
+    """(n,) float64: how much further than each vertex a ball reaches along the edges; ball (n,), lengths (m,).
+
+    That is the greatest of ball[v] less the way from v, over all v: one search from all of them (Dijkstra 1959), the
+    greatest first. Vertices of a negative ball are passed through.
+    """
+    offsets, rows = incidence(len(ball), edges)
+    out = ball.copy()
+    heap = [(-ball[v], v) for v in range(len(ball)) if ball[v] > 0]
+    heapq.heapify(heap)
+    while heap:
+        least, here = heapq.heappop(heap)
+        if -least < out[here]:
+            continue
+        for k in range(offsets[here], offsets[here + 1]):
+            there = edges[rows[k], 0] + edges[rows[k], 1] - here
+            left = out[here] - lengths[rows[k]]
+            if left > 0 and left > out[there]:
+                out[there] = left
+                heapq.heappush(heap, (-left, there))
+    return out
+
+
+@_jit
+def first_marked(chains, edges, lengths, degree, marked):  # type: ignore[no-untyped-def]
+    """Of each chain with a terminal the first marked vertex from there and the way to it; -1 where there is none.
+
+    chains : start, order and ends as `contract` gives them; edges (m, 2), lengths (m,), degree and marked (n,).
+    """
+    start, order, ends = chains
+    found = np.full(len(ends), -1)
+    way = np.zeros(len(ends))
+    for i in range(len(ends)):
+        forward = degree[ends[i, 0]] == 1
+        if not forward and degree[ends[i, 1]] != 1:
+            continue
+        here = ends[i, 0] if forward else ends[i, 1]
+        for k in range(start[i + 1] - start[i]):
+            if marked[here]:
+                break
+            edge = order[start[i] + k] if forward else order[start[i + 1] - 1 - k]
+            way[i] += lengths[edge]
+            here = edges[edge, 0] + edges[edge, 1] - here
+        if marked[here]:
+            found[i] = here
+    return found, way

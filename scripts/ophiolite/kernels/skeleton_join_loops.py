@@ -16,7 +16,7 @@ MIXED = -1
 
 
 @_jit
-def _boxes(points, radius):  # type: ignore[no-untyped-def]
+def boxes(points, radius):  # type: ignore[no-untyped-def]
     """A binary tree over runs of LEAF points: low and high corner and largest radius of each node, root 1."""
     leaves = 1
     while leaves * LEAF < len(points):
@@ -61,7 +61,7 @@ def _colours(component, leaves):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def _outside(point, low, high):  # type: ignore[no-untyped-def]
+def outside(point, low, high):  # type: ignore[no-untyped-def]
     """Squared distance from a point to a box."""
     total = 0.0
     for axis in range(3):
@@ -80,7 +80,7 @@ def join(points, radius, names, component):  # type: ignore[no-untyped-def]
     point's own component are passed over, and a point that touches no other component is never asked again.
     """
     n = len(points)
-    low, high, reach = _boxes(points, radius)
+    low, high, reach = boxes(points, radius)
     leaves = len(reach) // 2
     parent = np.arange(n)
     first = np.full(names.max() + 1, -1)
@@ -116,12 +116,12 @@ def join(points, radius, names, component):  # type: ignore[no-untyped-def]
                 node = stack[depth]
                 if colour[node] == own[i]:
                     continue
-                distance = _outside(points[i], low[node], high[node])
+                distance = outside(points[i], low[node], high[node])
                 if distance > mine or distance > (radius[i] + reach[node]) ** 2:
                     continue
                 if node < leaves:
                     a, b = 2 * node, 2 * node + 1
-                    if _outside(points[i], low[a], high[a]) > _outside(points[i], low[b], high[b]):
+                    if outside(points[i], low[a], high[a]) > outside(points[i], low[b], high[b]):
                         a, b = b, a
                     stack[depth] = b
                     stack[depth + 1] = a

@@ -13,7 +13,7 @@ _jit: Any = njit(cache=True, nogil=True)
 
 
 @_jit
-def _walk(start, rows, edges, v, row, steps):  # type: ignore[no-untyped-def]
+def walk(start, rows, edges, v, row, steps):  # type: ignore[no-untyped-def]
     """The vertex up to `steps` edges from v, first along edge `row`, then along its chain; it stops where that ends."""
     here = edges[row, 0] + edges[row, 1] - v
     for _ in range(steps - 1):
@@ -38,10 +38,10 @@ def tangents(points, edges, steps):  # type: ignore[no-untyped-def]
         degree = start[v + 1] - start[v]
         if degree != 1 and degree != 2:
             continue
-        a = _walk(start, rows, edges, v, rows[start[v]], steps)
+        a = walk(start, rows, edges, v, rows[start[v]], steps)
         b = v
         if degree == 2:
-            b = _walk(start, rows, edges, v, rows[start[v] + 1], steps)
+            b = walk(start, rows, edges, v, rows[start[v] + 1], steps)
         x, y, z = points[a, 0] - points[b, 0], points[a, 1] - points[b, 1], points[a, 2] - points[b, 2]
         length = np.sqrt(x * x + y * y + z * z)
         if length > 0:

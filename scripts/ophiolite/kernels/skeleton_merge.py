@@ -1,4 +1,4 @@
-"""From pieces to one clean skeleton: stitch, drop dust, break loops, join what touches, prune ticks, measure."""
+"""From pieces to one clean skeleton: stitch, break loops, heal scars, drop dust, join what touches, prune, measure."""
 
 from __future__ import annotations
 
@@ -13,21 +13,28 @@ from ophiolite.errors import ConfigError, explain
 from ophiolite.geometry import morton
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
-from ophiolite.kernels.skeleton_graph_loops import component_roots, contract, spanning, ticks
+from ophiolite.kernels.skeleton_cover_loops import trim
+from ophiolite.kernels.skeleton_graph_loops import component_roots, contract, first_marked, reaches, spanning, ticks
 from ophiolite.kernels.skeleton_join_loops import join
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 _MORTON_CELLS = 1 << 16
+# How many radii a branch goes on beyond a seam if the object does, too.
+_WIDTHS = 2.0
 
 
 @dataclass(frozen=True)
 class Skeleton:
-    """A whole label: vertices (n, 3) int64 on the absolute 1/256-voxel lattice, edges (m, 2) uint32, radius_nm (n,)."""
+    """A whole label: vertices (n, 3) int64 on the absolute 1/256-voxel lattice, edges (m, 2) uint32, radius_nm (n,).
+
+    seam : (n,) bool, vertices on a plane shared by two tasks.
+    """
 
     vertices: Ints
     edges: NDArray[np.uint32]
     radius_nm: NDArray[np.float32]
+    seam: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class CleanOptions:
     max_cable_nm : a skeleton of a longer cable is left as stitched, None for no limit.
     tick_nm : terminal branches shorter than this are removed, shortest first, 0 for none.
     remove_loops : make it a tree. join_close : connect parts whose balls touch.
+    scale, const_nm : what tracing cleared around its paths, balls of `scale` times the radius plus `const_nm`.
     """
 
     min_cable_nm: float = 1000.0
@@ -45,9 +53,11 @@ class CleanOptions:
     tick_nm: float = 0.0
     remove_loops: bool = True
     join_close: bool = True
+    scale: float = 4.0
+    const_nm: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("min_cable_nm", "max_cable_nm", "tick_nm"):
+        for name in ("min_cable_nm", "max_cable_nm", "tick_nm", "scale", "const_nm"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ConfigError(
@@ -93,7 +103,9 @@ def stitch_skeletons(pieces: Sequence[tuple[Vec, SkeletonPiece]]) -> Skeleton:
     place[order] = np.cumsum(new) - 1
     smallest = np.full(int(new.sum()), np.inf, np.float32)
     np.minimum.at(smallest, place, radius)
-    return Skeleton(vertices[order[new]], _sorted_edges(place[edges]).astype(np.uint32), smallest)
+    seam = np.zeros(len(smallest), np.bool_)
+    seam[place[np.concatenate([np.zeros(0, np.bool_), *(piece.seam for _, piece in pieces)])]] = True
+    return Skeleton(vertices[order[new]], _sorted_edges(place[edges]).astype(np.uint32), smallest, seam)
 
 
 def clean_skeleton(
@@ -101,15 +113,20 @@ def clean_skeleton(
     edges: NDArray[np.unsignedinteger[Any]],
     radius_nm: Floats,
     options: CleanOptions = CleanOptions(),
+    seam: NDArray[np.bool_] | None = None,
+    ball_nm: Floats | None = None,
 ) -> tuple[Floats, NDArray[np.uint32], Floats]:
-    """Drop dust, break loops, join close parts and prune ticks, in this order and in n log n.
+    """Break loops, take scars away, drop dust, join close parts and prune ticks, in this order and in n log n.
 
-    vertices_nm (n, 3), edges (m, 2), radius_nm (n,); returns the same three for what is left, no vertex moved or added.
+    vertices_nm (n, 3), edges (m, 2), radius_nm (n,); seam (n,) bool, vertices on planes that tasks share, None for
+    none. ball_nm (n,): what tracing cleared around each, where it is not what the options say, below 0 for nothing.
+    Returns the first three for what is left, no vertex moved or added.
 
     Loops. Chains (runs of vertices of degree 2) enter a spanning forest in order of their length measured in local
     radii, so what is left out is the longest and thinnest chain of each loop. Where the ball of every vertex of it
     touches that of the nearest vertex of the forest, it runs beside the forest in the same lumen, as the traces of two
     tasks do: the whole chain goes. Otherwise the object itself has a hole, and only the thinnest edge is cut.
+    Scars. See `_without_scars`: branches that are there only because a task ended. Dust is judged without them.
     Joins. A pair of vertices of different parts no further apart than the sum of their radii: nearest pairs first.
     Ticks. See `skeleton_graph_loops.ticks`.
     """
@@ -118,13 +135,17 @@ def clean_skeleton(
     kept = _sorted_edges(edges.astype(np.int64))
     total = float(_lengths(points, kept).sum())
     if options.max_cable_nm is None or total <= options.max_cable_nm:
-        kept = _without_dust(points, kept, options.min_cable_nm)
         if options.remove_loops:
             kept = _without_loops(points, radius, kept)
+        if seam is not None and seam.any():
+            ball = options.scale * radius + options.const_nm if ball_nm is None else ball_nm.astype(np.float64)
+            kept = _without_scars(points, radius, kept, ball, seam)
+            kept = _trimmed(points, kept, ball, seam)
+        kept = _without_dust(points, kept, options.min_cable_nm)
         if options.join_close:
             kept = _with_joins(points, radius, kept)
         if options.tick_nm > 0:
-            kept = _without_ticks(points, kept, options.tick_nm)
+            kept = _without_branches(points, kept, np.full(len(points), options.tick_nm))
     used = np.zeros(len(points), np.bool_)
     used[kept] = True
     place = np.cumsum(used) - 1
@@ -229,21 +250,88 @@ def _with_joins(points: NDArray[np.float64], radius: NDArray[np.float64], edges:
     roots = component_roots(len(points), edges)[used]
     if len(used) == 0 or (roots == roots[0]).all():
         return edges
-    low = points[used].min(axis=0)
-    extent = float((points[used].max(axis=0) - low).max())
-    cells = ((points[used] - low) * ((_MORTON_CELLS - 1) / max(extent, 1e-9))).astype(np.uint64)
-    near = np.argsort(morton.encode(cells, (_MORTON_CELLS,) * 3), kind="stable")
+    near = _along_curve(points[used])
     names = used[near]
     return _sorted_edges(np.concatenate([edges, join(points[names], radius[names], names, roots[near])]))
 
 
-def _without_ticks(points: NDArray[np.float64], edges: Ints, tick_nm: float) -> Ints:
-    """The edges that are left when terminal branches shorter than `tick_nm` are pruned."""
+def _without_scars(
+    points: NDArray[np.float64],
+    radius: NDArray[np.float64],
+    edges: Ints,
+    ball_nm: NDArray[np.float64],
+    seam: NDArray[np.bool_],
+) -> Ints:
+    """The edges without terminal branches to seams that tracing the whole object would not have drawn.
+
+    That is: that go no further beyond the first seam from their end than the object is wide there, and whose end lies,
+    along the skeleton, in the ball that tracing cleared around a vertex of another branch. Of branches that may go
+    themselves no ball counts.
+    """
+    chains = start, order, ends = contract(len(points), edges)
+    if len(ends) == 0:
+        return edges
+    lengths = _lengths(points, edges)
+    degree = np.bincount(edges.ravel(), minlength=len(points))
+    at, beyond = first_marked(chains, edges, lengths, degree, seam & (degree < 3))
+    asked = (at >= 0) & (beyond <= _WIDTHS * radius[at])
+    foot = np.where(degree[ends[:, 0]] == 1, ends[:, 1], ends[:, 0])
+    short = np.add.reduceat(lengths[order], start[:-1]) < reaches(edges, lengths, ball_nm)[foot]
+    inside = np.repeat((degree[foot] > 2) & asked & short, np.diff(start))
+    ball = ball_nm.copy()
+    members = edges[order[inside]]
+    ball[members[degree[members] < 3]] = -1.0
+    return _without_branches(points, edges, reaches(edges, lengths, ball), asked)
+
+
+def _trimmed(points: NDArray[np.float64], edges: Ints, ball_nm: NDArray[np.float64], seam: NDArray[np.bool_]) -> Ints:
+    """The edges with branches that end on a seam shortened to where no ball of another branch holds their end.
+
+    Tracing the whole object takes no end within a ball that it has cleared; a task, which does not see the way beyond
+    its face, takes the corners of its cut for ends. Again, until nothing changes: a branch gone whole makes one of two.
+    """
+    while True:
+        start, order, ends = contract(len(points), edges)
+        degree = np.bincount(edges.ravel(), minlength=len(points))
+        tips = (degree[ends] == 1) & seam[ends]
+        asked = np.flatnonzero(tips.any(axis=1) & (degree[ends] > 2).any(axis=1))
+        if len(asked) == 0:
+            return edges
+        length = np.add.reduceat(_lengths(points, edges)[order], start[:-1])
+        asked = asked[np.argsort(length[asked], kind="stable")]
+        used = np.flatnonzero(degree)
+        part = component_roots(len(points), edges)
+        gone = trim(points, ball_nm, part, edges, (start, order, ends), asked, used[_along_curve(points[used])])
+        if not gone.any():
+            return edges
+        edges = edges[~gone]
+
+
+def _along_curve(points: NDArray[np.float64]) -> Ints:
+    """The order of points (n, 3) along a curve that keeps neighbours together (Morton 1966)."""
+    low = points.min(axis=0)
+    extent = float((points.max(axis=0) - low).max())
+    cells = ((points - low) * ((_MORTON_CELLS - 1) / max(extent, 1e-9))).astype(np.uint64)
+    near: Ints = np.argsort(morton.encode(cells, (_MORTON_CELLS,) * 3), kind="stable")
+    return near
+
+
+def _without_branches(
+    points: NDArray[np.float64],
+    edges: Ints,
+    limit_nm: NDArray[np.float64],
+    asked: NDArray[np.bool_] | None = None,
+) -> Ints:
+    """The edges that are left when terminal branches shorter than the limit at their foot are pruned, shortest first.
+
+    asked : for each chain whether it may go, as far as it is one of its own; None for any.
+    """
     start, order, ends = contract(len(points), edges)
     if len(ends) == 0:
         return edges
     length = np.add.reduceat(_lengths(points, edges)[order], start[:-1])
-    gone = np.repeat(ticks(len(points), ends, length, tick_nm), np.diff(start))
+    asked = np.ones(len(ends), np.bool_) if asked is None else asked
+    gone = np.repeat(ticks(len(points), ends, length, limit_nm, asked), np.diff(start))
     keep = np.ones(len(edges), np.bool_)
     keep[order] = ~gone
     return edges[keep]

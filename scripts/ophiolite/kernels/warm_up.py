@@ -51,7 +51,10 @@ def _warm_meshes() -> None:
 
 
 def _warm_skeletons() -> None:
+    from ophiolite.kernels import soma_loops
+    from ophiolite.kernels.cross_section import section_areas
     from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures
+    from ophiolite.kernels.skeleton_tree import branches, rooted
 
     turns = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     ring = np.stack([1000 * np.cos(turns), 1000 * np.sin(turns), 0 * turns], axis=1)
@@ -63,3 +66,7 @@ def _warm_skeletons() -> None:
     edges = np.array([*around, *along, (49, 60), (60, 61), (61, 62)], dtype=np.uint32)
     radius = np.full(len(vertices), 60.0)
     skeleton_measures(*clean_skeleton(vertices, edges, radius, CleanOptions(min_cable_nm=100, tick_nm=200)))
+    branches(rooted(vertices, edges, radius), vertices, radius)
+    mask = np.asfortranarray(_ball() > 0)
+    soma_loops.warm_up()
+    section_areas(vertices, edges, mask, (0, 0, 0), np.array(_NM), (True,) * 6)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ophiolite.layers.store import Store
 from ophiolite.precomputed.multilod import Manifest, decode_fragment, decode_manifest
 from ophiolite.precomputed.sharding import ShardingSpec, ShardReader, locate, shard_name
-from ophiolite.precomputed.skeleton import DecodedSkeleton, decode_skeleton
+from ophiolite.precomputed.skeleton import DecodedSkeleton, VertexAttribute, decode_skeleton
 
 OPEN_SHARDS = 16
 
@@ -75,9 +75,14 @@ class MeshReader(KeyedShards):
 
 
 class SkeletonReader(KeyedShards):
-    """Skeletons by label."""
+    """Skeletons by label; their first attribute is the radius."""
+
+    @property
+    def attributes(self) -> tuple[VertexAttribute, ...]:
+        """What every vertex carries, in the order of the folder's info."""
+        return tuple(VertexAttribute(a["id"], a["num_components"]) for a in self.info["vertex_attributes"])
 
     def read(self, label: int) -> DecodedSkeleton | None:
         """The skeleton of a label, None where it has none."""
         data = self.shard(label)[1].get(label)
-        return decode_skeleton(data) if data is not None else None
+        return decode_skeleton(data, self.attributes) if data is not None else None

@@ -8,7 +8,7 @@ FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
 PROPERTIES_FOLDER = "segment_properties"
 
 # Folders of a dataset that Snakemake does not know; they lie in the object store where the config names one.
-BULK_FOLDERS = ("layers", "work", "objects", "timings")
+BULK_FOLDERS = ("layers", "work", "objects", "branches", "swc", "timings")
 
 # Of the intermediate files, what is small and known of objects: it outlives `clean_work`.
 KEPT_WORK = ("label_stats", *(f"{product}_measures" for product in FOLDERS))
@@ -41,6 +41,24 @@ class LayerPaths:
         """The object tables of this layer."""
         return f"{self.dataset}/objects/{self.layer}"
 
+    @property
+    def branch_folder(self) -> str:
+        """The table of the branches of this layer's skeletons."""
+        return f"{self.dataset}/branches/{self.layer}"
+
+    def branches(self, merge_job: str) -> str:
+        """The part of the table of branches that one merge job makes."""
+        return f"{self.branch_folder}/{merge_job}.parquet"
+
+    @property
+    def swc_folder(self) -> str:
+        """The skeletons of this layer as SWC."""
+        return f"{self.dataset}/swc/{self.layer}"
+
+    def swc(self, label: int, tree: int) -> str:
+        """One tree of the skeleton of a label."""
+        return f"{self.swc_folder}/{label}.{tree}.swc"
+
     def quality(self, rule: str, item: str) -> str:
         """The part of a table of quality, or of the benchmark of encodings, that one job measured."""
         return f"{self.dataset}/quality/{self.layer}/{rule}/{item}.parquet"
@@ -56,6 +74,10 @@ class LayerPaths:
     def fragments(self, product: str, block: str) -> str:
         """The fragment file of one block."""
         return f"{self.work}/{product}_fragments/{block}.frags"
+
+    def object_fragments(self, product: str, job: str) -> str:
+        """What one job of whole objects found, in place of the blocks' fragments of those objects."""
+        return f"{self.work}/{product}_objects/{job}.frags"
 
     def fragment_index(self, product: str) -> str:
         """Which byte range of which fragment file is for which merge job."""

@@ -11,12 +11,20 @@ SECONDS_PER_MVX = {
     "pyramid_blocks.segmentation": 0.12,
     "mesh_fragments": 3.0,
     "skeleton_fragments": 3.0,
+    "skeleton_objects": 0.6,
 }
 SECONDS_PER_LABEL = {"mesh_shards": 0.05, "skeleton_shards": 0.005}
 START_SECONDS = 1.5
 
 BASE_MEMORY_MB = 300
 MEMORY_BYTES_PER_VX = {"mesh_fragments": 60, "skeleton_fragments": 90}
+# Of the box that a whole object is read in: its mask, distance field, parts, costs and ways.
+OBJECT_BYTES_PER_VX = 32
+
+
+def object_voxels(memory_mb: int) -> int:
+    """Voxels of the largest box that a job of this memory may hold of a whole object."""
+    return (memory_mb - BASE_MEMORY_MB) * 10**6 // OBJECT_BYTES_PER_VX
 
 
 def task_memory_mb(rule: str, task_voxels: int) -> int:

@@ -14,12 +14,15 @@ PROJECT_RULES = (
     "timings_tables", "report_page", "mesh_quality_table", "skeleton_quality_table", "pyramid_quality_table",
     "quality_page", "compression_table", "compression_page",
 )  # fmt: skip
+# Options of a product that its fragments do not depend on.
+MADE_LATER = ("shards", "attributes", "exports", "objects")
 
 
 def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression, memory_mb: int) -> dict[str, str]:
     """The digest of every rule that runs for an image or segmentation layer.
 
-    memory_mb : of a job; what is too large for it is not measured, so that raising it must measure again.
+    memory_mb : of a job; what is too large for it is not measured, or traced at a coarser mip, so that raising it must
+        do that again.
     """
     voxels = plan.model_dump(include={"kind", "source", "data_type", "method", "sparse", "sharded", "scales", "rounds"})
     out: dict[str, str] = {}
@@ -39,8 +42,12 @@ def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression,
     out["compression_figures"] = settings_digest(code_digest("report.compression_figures"), codecs)
     upstream = [stats]
     for name, product in plan.products():
-        upstream.append(_product_digests(out, name, product, blocks, stats))
+        upstream.append(_product_digests(out, name, product, blocks, stats, memory_mb))
         add(f"{name}_quality", done, upstream, quality.model_dump(), memory_mb)
+    if plan.skeleton:
+        add("skeleton_graph", out["skeleton_done"])
+        for export in plan.skeleton.options["exports"]:
+            add(f"skeleton_{export}", out["skeleton_done"])
     if plan.kind == "segmentation":
         objects = add("object_table", upstream)
         add("segment_properties", objects, plan.properties, plan.max_inline_labels)
@@ -48,17 +55,26 @@ def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression,
     return out
 
 
-def _product_digests(out: dict[str, str], name: str, product: FragmentPlan, blocks: str, stats: str) -> str:
-    """Digests of the three rules of a product; returns that of the last."""
-    data = product.model_dump()
+def _product_digests(
+    out: dict[str, str], name: str, product: FragmentPlan, blocks: str, stats: str, memory_mb: int
+) -> str:
+    """Digests of the rules of a product; returns that of the last."""
+    data = product.model_dump(exclude={"object_jobs"})
     options = data.pop("options")
-    made_from = {key: value for key, value in options.items() if key != "shards"}
+    made_from = {key: value for key, value in options.items() if key not in MADE_LATER}
     above = blocks if not product.options["dust_vx"] else (blocks, stats)
     fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
     out[fragments] = settings_digest(code_digest(f"commands.{fragments}"), data, made_from, above)
-    in_info = options["shards"].get("quantization_bits")
+    in_info = options["shards"].get("quantization_bits") or options["attributes"]
     out[index] = settings_digest(code_digest(f"commands.{index}"), out[fragments], in_info)
-    out[shards] = settings_digest(code_digest(f"commands.{shards}"), options["shards"], out[index])
+    merged = out[index]
+    # Attributes are measured in the voxels of the whole object, where its box fits into a job's memory.
+    measured = (options["attributes"], stats, memory_mb) if options["attributes"] else None
+    if product.object_jobs:
+        objects = f"{name}_objects"
+        settings = (options["objects"], product.object_jobs, memory_mb, stats)
+        merged = out[objects] = settings_digest(code_digest(f"commands.{objects}"), settings, out[index])
+    out[shards] = settings_digest(code_digest(f"commands.{shards}"), options["shards"], merged, measured)
     out[f"{name}_done"] = settings_digest(code_digest(f"commands.{name}_done"), out[shards])
     return out[f"{name}_done"]
 

@@ -12,9 +12,11 @@ from ophiolite.geometry.box import ceildiv, low, mul, prod
 from ophiolite.layers.store import Store
 from ophiolite.plan.costs import (
     BASE_MEMORY_MB,
+    OBJECT_BYTES_PER_VX,
     SECONDS_PER_LABEL,
     SECONDS_PER_MVX,
     START_SECONDS,
+    object_voxels,
     task_memory_mb,
 )
 from ophiolite.plan.model import Cost, FragmentPlan, ScalePlan, VolumePlan
@@ -74,7 +76,7 @@ def volume_costs(plan: VolumePlan, jobs: Jobs, speeds: Speeds) -> tuple[tuple[Co
             )
         )
     for name, product in plan.products():
-        costs += _product_costs(plan, name, product, speeds)
+        costs += _product_costs(plan, name, product, jobs, speeds)
     warnings = [
         f"{cost.rule}: jobs of about {cost.seconds / 60:.0f} minutes, since jobs.max_jobs = {jobs.max_jobs} binds"
         for cost in costs
@@ -116,7 +118,7 @@ def _shard_bytes(scale: ScalePlan, voxel_bytes: int) -> int:
     return int(2 * raw / COMPRESSION[scale.encoding.name])
 
 
-def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, speeds: Speeds) -> list[Cost]:
+def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Jobs, speeds: Speeds) -> list[Cost]:
     fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
     mvx = plan.scales[product.mip].box.volume / 1e6
     blocks = len(product.blocks)
@@ -132,16 +134,34 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, speeds: S
             files=blocks,
         ),
         Cost(rule=index, jobs=1, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB, output_mb=0.1, files=1),
+        *_object_costs(plan, name, product, jobs, speeds),
         Cost(
             rule=shards,
             jobs=product.merge_jobs,
             seconds=round(
                 START_SECONDS + labels * speeds.of(shards, SECONDS_PER_LABEL[shards]) / product.merge_jobs, 1
             ),
-            memory_mb=BASE_MEMORY_MB + 500,
+            memory_mb=BASE_MEMORY_MB + max(500, jobs.memory_mb if product.options["attributes"] else 0),
             output_mb=round(size, 1),
             files=1 << int(product.sharding["shard_bits"]),
         ),
+    ]
+
+
+def _object_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Jobs, speeds: Speeds) -> list[Cost]:
+    """What the jobs reserved for whole objects take, were there enough objects for one full box in each of them."""
+    if not product.object_jobs:
+        return []
+    rule, voxels = f"{name}_objects", min(plan.scales[product.mip].box.volume, object_voxels(jobs.memory_mb))
+    return [
+        Cost(
+            rule=rule,
+            jobs=product.object_jobs,
+            seconds=round(START_SECONDS + voxels / 1e6 * speeds.of(rule, SECONDS_PER_MVX[rule]), 1),
+            memory_mb=BASE_MEMORY_MB + voxels * OBJECT_BYTES_PER_VX // 10**6,
+            output_mb=0.1,
+            files=product.object_jobs,
+        )
     ]
 
 

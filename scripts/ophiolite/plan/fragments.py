@@ -22,6 +22,10 @@ from ophiolite.precomputed.sharding import ShardingSpec, hashed_sharding
 LABELS_PER_JOB = 2000
 LABELS_WORTH_A_JOB = {"mesh": 100, "skeleton": 500}
 LABELS_PER_SHARD = 1000
+LEAST_OBJECT_JOBS = 4
+# Every merge job waits for each of them: more would make the job graph dense.
+MOST_OBJECT_JOBS = 32
+MERGE_JOBS_PER_OBJECT_JOB = 8
 SAMPLE_BOXES = 8
 SAMPLE_SIDE_VX = 128
 SAMPLE_WIDE_VX = 512
@@ -31,7 +35,7 @@ SEED = 1863
 FRAGMENT_OPTIONS = {
     "mesh": ("simplify", "max_error_nm", "reduction", "fill_holes", "open_edges"),
     "skeleton": (
-        "scale", "const_nm", "soma_detect_nm", "soma_accept_nm", "soma_scale", "soma_const_nm", "max_paths",
+        "engine", "scale", "const_nm", "soma_detect_nm", "soma_accept_nm", "soma_scale", "soma_const_nm", "max_paths",
         "fix_branching", "fix_borders", "fix_avocados", "fill_holes",
     ),
 }  # fmt: skip
@@ -39,6 +43,8 @@ SHARD_OPTIONS = {
     "mesh": ("lods", "quantization_bits", "draco_level", "max_error_nm"),
     "skeleton": ("min_cable_nm", "max_cable_nm", "tick_nm"),
 }
+ATTRIBUTES: dict[str, tuple[str, ...]] = {"mesh": (), "skeleton": ("cross_sectional_area",)}
+EXPORTS: dict[str, tuple[str, ...]] = {"mesh": (), "skeleton": ("swc",)}
 
 
 def plan_fragments(
@@ -56,6 +62,7 @@ def plan_fragments(
     seconds = prod(task) / 1e6 * SECONDS_PER_MVX[f"{product}_fragments"]
     expected = labels() if config.expected_labels == "auto" else config.expected_labels
     merge_jobs = _merge_jobs(product, expected, jobs)
+    objects = _object_jobs(config, scales[0], merge_jobs) if isinstance(config, Skeleton) else 0
     spec = _sharding(product, expected, merge_jobs)
     return FragmentPlan(
         task_vx=task,
@@ -67,6 +74,7 @@ def plan_fragments(
         sharding=spec.to_json(),
         merge_jobs=merge_jobs,
         options=_options(product, config),
+        object_jobs=objects,
     )
 
 
@@ -95,6 +103,14 @@ def _merge_jobs(product: str, labels: int, jobs: Jobs) -> int:
     return 1 << min((wanted - 1).bit_length(), jobs.max_jobs.bit_length() - 1)
 
 
+def _object_jobs(config: Skeleton, scale: ScalePlan, merge_jobs: int) -> int:
+    """Jobs reserved for whole objects: none where the volume is too small for a soma and no label is named."""
+    size_nm = [n * r for n, r in zip(scale.size_vx, scale.resolution_nm, strict=True)]
+    if min(size_nm) < 2 * config.soma_accept_nm and not config.whole_labels:
+        return 0
+    return min(merge_jobs, MOST_OBJECT_JOBS, max(LEAST_OBJECT_JOBS, merge_jobs // MERGE_JOBS_PER_OBJECT_JOB))
+
+
 def _sharding(product: str, labels: int, merge_jobs: int) -> ShardingSpec:
     return hashed_sharding(
         labels,
@@ -106,13 +122,22 @@ def _sharding(product: str, labels: int, merge_jobs: int) -> ShardingSpec:
 
 def _options(product: str, config: Mesh | Skeleton) -> dict[str, Any]:
     data = config.model_dump()
+    whole = {"objects": {"whole_labels": _labels(config.whole_labels)}} if isinstance(config, Skeleton) else {}
     return {
         "fragments": {key: data[key] for key in FRAGMENT_OPTIONS[product]},
         "shards": {key: data[key] for key in SHARD_OPTIONS[product]},
         "dust_vx": config.dust_vx,
-        "labels": sorted({str(int(v)) for v in config.labels}, key=int),
-        "exclude_labels": sorted({str(int(v)) for v in config.exclude_labels}, key=int),
+        "labels": _labels(config.labels),
+        "attributes": [name for name in ATTRIBUTES[product] if data[name]],
+        "exports": [name for name in EXPORTS[product] if data[name]],
+        "exclude_labels": _labels(config.exclude_labels),
+        **whole,
     }
+
+
+def _labels(given: Sequence[int | str]) -> list[str]:
+    """Labels as text, since JSON's numbers end at 2^53, each once, ascending."""
+    return sorted({str(int(v)) for v in given}, key=int)
 
 
 def estimate_labels(bounds: Box, alignment: Vec, read: Callable[[Box], NDArray[Any]]) -> int:

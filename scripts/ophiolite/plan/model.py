@@ -109,7 +109,10 @@ class RoundPlan(TaskGrid):
 
 
 class FragmentPlan(TaskGrid):
-    """Fragments, merge jobs and shards of one product (mesh or skeleton)."""
+    """Fragments, merge jobs and shards of one product (mesh or skeleton).
+
+    `object_jobs` are reserved for whole objects between index and merge; the objects are dealt over them by weight.
+    """
 
     mip: int
     folder: str
@@ -117,6 +120,7 @@ class FragmentPlan(TaskGrid):
     sharding: dict[str, Any]
     merge_jobs: int
     options: dict[str, Any]
+    object_jobs: int = 0
 
     def task_core(self, index: Vec, bounds: Box) -> Box:
         """The voxels of the product's mip that a task owns."""
@@ -124,8 +128,16 @@ class FragmentPlan(TaskGrid):
 
     def job_names(self) -> list[str]:
         """Names of the merge jobs."""
-        width = len(str(self.merge_jobs - 1))
-        return [f"{j:0{width}d}" for j in range(self.merge_jobs)]
+        return _names(self.merge_jobs)
+
+    def object_job_names(self) -> list[str]:
+        """Names of the jobs of whole objects."""
+        return _names(self.object_jobs)
+
+
+def _names(jobs: int) -> list[str]:
+    width = len(str(jobs - 1))
+    return [f"{j:0{width}d}" for j in range(jobs)]
 
 
 class Cost(Part):

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 RULES = (
     "layer_info", "pyramid_blocks", "layer_done", "mesh_fragments", "mesh_index", "mesh_shards", "mesh_done",
-    "skeleton_fragments", "skeleton_index", "skeleton_shards", "skeleton_done", "label_stats", "object_table",
-    "segment_properties", "annotation_layer",
+    "skeleton_fragments", "skeleton_index", "skeleton_objects", "skeleton_shards", "skeleton_done",
+    "skeleton_graph", "skeleton_swc", "label_stats", "object_table", "segment_properties", "annotation_layer",
 )  # fmt: skip
 STAGES = ("image pyramid", "label pyramid", "mesh", "skeleton", "objects", "annotations")
 # What the paper's one number for a whole data set sums up.

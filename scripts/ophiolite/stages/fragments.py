@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.geometry import Box, Vec
-from ophiolite.geometry.box import add
 from ophiolite.layers.store import Written
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import FragmentPlan
@@ -27,20 +26,28 @@ Flags = tuple[bool, bool, bool]
 class Task:
     """One task as a kernel sees it.
 
-    labels : (x, y, z), the core and one voxel more on the high side where a neighbour is.
+    labels : (x, y, z) of `seen`, the core and the kernel's halo as far as there are neighbours.
     """
 
     labels: NDArray[Any]
     core: Box
+    seen: Box
     resolution_nm: tuple[float, float, float]
     seams_low: Flags
     seams_high: Flags
 
 
 def run_fragments(
-    job: Job, product: str, block: str, pieces_of: Callable[[Task], Iterator[tuple[int, bytes]]]
+    job: Job,
+    product: str,
+    block: str,
+    pieces_of: Callable[[Task], Iterator[tuple[int, bytes]]],
+    halo_vx: tuple[int, int] = (0, 1),
 ) -> tuple[list[Written], dict[str, Any], float]:
-    """Make the fragment file of a block; returns files, facts for the receipt, and the million voxels it covers."""
+    """Make the fragment file of a block; returns files, facts for the receipt, and the million voxels it covers.
+
+    halo_vx : voxels that a task sees below and above its core, within the volume.
+    """
     plan = job.product(product)
     volume = VolumeReader(job.store, job.paths.layer_folder, plan.mip, volume_info(job.volume))
     tasks = plan.tasks_of(block)
@@ -52,7 +59,7 @@ def run_fragments(
         if done.exists(name):
             job.say(f"task {number} of {len(tasks)}: done by an earlier try")
             continue
-        task = _read_task(volume, core, dust)
+        task = _read_task(volume, core, dust, halo_vx)
         done.write(name, encode_pack([(0, label, data) for label, data in pieces_of(task)]))
         job.say(f"task {number} of {len(tasks)}")
     found = [
@@ -70,17 +77,18 @@ def _pack_name(index: Vec) -> str:
     return f"{'-'.join(map(str, index))}.pack"
 
 
-def _read_task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64]) -> Task:
+def _read_task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64], halo_vx: tuple[int, int]) -> Task:
     low = [core.start[d] > volume.box.start[d] for d in range(3)]
     high = [core.stop[d] < volume.box.stop[d] for d in range(3)]
-    box = Box(core.start, add(core.stop, (int(high[0]), int(high[1]), int(high[2]))))
-    labels = volume.read(box)[..., 0]
+    below, above = halo_vx
+    seen = core.grow((below, below, below), (above, above, above)).intersect(volume.box)
+    labels = volume.read(seen)[..., 0]
     if len(dust):
         import fastremap
 
         here = fastremap.unique(labels)
         labels = fastremap.mask(labels, here[np.isin(here, dust)].tolist(), in_place=True)
-    return Task(labels, core, volume.scale.resolution_nm, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
+    return Task(labels, core, seen, volume.scale.resolution_nm, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
 def _dust(job: Job, plan: FragmentPlan) -> NDArray[np.uint64]:
@@ -94,9 +102,17 @@ def _dust(job: Job, plan: FragmentPlan) -> NDArray[np.uint64]:
 def _addressed(plan: FragmentPlan, found: list[tuple[int, Vec, bytes]]) -> list[Fragment]:
     """Fragments with the shard and merge job of their label."""
     spec = ShardingSpec.from_json(plan.sharding, "plan")
-    shards, _ = locate(spec, np.array([label for label, _, _ in found], dtype=np.uint64))
-    jobs = (shards * np.uint64(plan.merge_jobs)) >> np.uint64(spec.shard_bits)
+    labels = np.array([label for label, _, _ in found], dtype=np.uint64)
+    shards, _ = locate(spec, labels)
+    jobs = merge_job_of(plan, labels)
     return [
         Fragment(job, shard, label, origin, data)
         for (label, origin, data), shard, job in zip(found, shards.tolist(), jobs.tolist(), strict=True)
     ]
+
+
+def merge_job_of(plan: FragmentPlan, labels: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The merge job of each label."""
+    spec = ShardingSpec.from_json(plan.sharding, "plan")
+    shards, _ = locate(spec, labels)
+    return (shards * np.uint64(plan.merge_jobs)) >> np.uint64(spec.shard_bits)

@@ -57,6 +57,9 @@ def write_layer_info(job: Job) -> list[Written]:
     )
     for gone in {*FOLDERS.values(), PROPERTIES_FOLDER} - kept:
         job.store.delete_folder(f"{folder}/{gone}")
+    if job.volume.skeleton is None:
+        job.store.delete_folder(job.paths.branch_folder)
+        job.store.delete_folder(job.paths.swc_folder)
     written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
     job.store.write(f"{folder}/provenance", _provenance(job))
     return written
@@ -175,5 +178,7 @@ def close_product(job: Job, product: str) -> dict[str, object]:
         *(paths.receipt(f"{product}_shards", j) for j in plan.job_names()),
     ]
     files, digest = close_folder(job, f"{paths.layer_folder}/{plan.folder}", receipts)
-    sweep_rules(job, f"{product}_fragments", f"{product}_shards", f"{product}_measures")
+    if product == "skeleton" and "swc" not in plan.options["exports"]:
+        job.store.delete_folder(paths.swc_folder)
+    sweep_rules(job, *(f"{product}_{rule}" for rule in ("fragments", "objects", "shards", "measures")))
     return {"files": files, "receipts": digest}

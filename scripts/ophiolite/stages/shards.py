@@ -11,6 +11,7 @@ import numpy as np
 
 from ophiolite.errors import LayerError, explain
 from ophiolite.geometry import Vec
+from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Written
 from ophiolite.plan.model import FragmentPlan
 from ophiolite.precomputed.fragment_file import Fragment, decode_section
@@ -64,19 +65,38 @@ def read_merge_job(job: Job, product: str, merge_job: int) -> Iterator[tuple[int
         raise LayerError(
             explain("--job", "does not exist", expected=f"0 to {plan.merge_jobs - 1}", got=merge_job, do="See the plan")
         )
+    fragments = _with_whole_objects(job, product, merge_job, list(block_fragments(job, product, merge_job)))
+    fragments.sort(key=lambda f: (f.shard, f.label, f.origin_vx))
+    for (shard, label), group in itertools.groupby(fragments, key=lambda f: (f.shard, f.label)):
+        yield shard, label, [(f.origin_vx, f.data) for f in group]
+
+
+def block_fragments(job: Job, product: str, merge_job: int) -> Iterator[Fragment]:
+    """What the fragment files of all blocks hold for one merge job."""
+    plan = job.product(product)
     index = job.read_work(job.paths.fragment_index(product), f"{product}_fragments")
     table = np.load(io.BytesIO(index))
     names = plan.block_names()
-    fragments: list[Fragment] = []
     rows = table[table["merge_job"] == merge_job]
     blocks = [names[number] for number in rows["block"].tolist()]
     paths = [job.paths.fragments(product, block) for block in blocks]
     spans = list(zip(paths, rows["offset"].tolist(), rows["size"].tolist(), strict=True))
     for path, data in zip(paths, job.read_blocks(spans, f"{product}_fragments", blocks), strict=True):
-        fragments += decode_section(merge_job, data, path)
-    fragments.sort(key=lambda f: (f.shard, f.label, f.origin_vx))
-    for (shard, label), group in itertools.groupby(fragments, key=lambda f: (f.shard, f.label)):
-        yield shard, label, [(f.origin_vx, f.data) for f in group]
+        yield from decode_section(merge_job, data, path)
+
+
+def _with_whole_objects(job: Job, product: str, merge_job: int, fragments: list[Fragment]) -> list[Fragment]:
+    """The fragments of one merge job, with those of whole objects in place of the blocks' for the same labels."""
+    whole: list[Fragment] = []
+    for name in job.product(product).object_job_names():
+        ranges = read_receipt(job.store, job.paths.receipt(f"{product}_objects", name)).facts["ranges"]
+        for number, offset, size in ranges:
+            if number == merge_job:
+                path = job.paths.object_fragments(product, name)
+                job.require(path, f"{product}_objects", name)
+                whole += decode_section(merge_job, job.store.read_range(path, offset, size), path)
+    replaced = {fragment.label for fragment in whole}
+    return [fragment for fragment in fragments if fragment.label not in replaced] + whole
 
 
 def shards_of_job(plan: FragmentPlan, merge_job: int) -> range:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ophiolite.geometry.box import sub
 from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
 from ophiolite.precomputed.skeleton_fragment import encode_skeleton_piece
 from ophiolite.stages.fragments import Task
@@ -21,8 +22,16 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     )
 
     def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
+        x, y, z = task.seams_high
         found = skeletonize_labels(
-            task.labels, task.resolution_nm, task.core.shape, task.seams_low, task.seams_high, options=options
+            task.labels,
+            task.resolution_nm,
+            task.core.shape,
+            task.seams_low,
+            task.seams_high,
+            options=options,
+            context_low_vx=sub(task.core.start, task.seen.start),
+            context_high_vx=sub(sub(task.seen.stop, task.core.stop), (int(x), int(y), int(z))),
         )
         for label, piece in found:
             yield label, encode_skeleton_piece(piece)

@@ -51,9 +51,13 @@ def planned_jobs(layer: LayerPlan) -> Iterator[tuple[str, str]]:
         yield "object_table", str(part)
     for name, product in layer.products():
         yield from ((f"{name}_fragments", block) for block in product.block_names())
+        yield from ((f"{name}_objects", job) for job in product.object_job_names())
         yield from ((f"{name}_shards", job) for job in product.job_names())
         yield f"{name}_index", ""
         yield f"{name}_done", ""
+    if layer.skeleton:
+        for rule in ("graph", *layer.skeleton.options["exports"]):
+            yield from ((f"skeleton_{rule}", job) for job in layer.skeleton.job_names())
     if layer.properties:
         yield "segment_properties", ""
 

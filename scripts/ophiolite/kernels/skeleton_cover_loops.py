@@ -1,0 +1,84 @@
+"""The compiled loops of kernels.skeleton_merge that trim ends on seams which the balls of other branches cover."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ophiolite.kernels.skeleton_graph_loops import incidence
+from ophiolite.kernels.skeleton_join_loops import LEAF, boxes, outside
+
+_jit: Any = njit(cache=True, nogil=True)
+
+
+@_jit
+def _covered(here, points, ball, group, part, alive, tree, order, stack):  # type: ignore[no-untyped-def]
+    """Whether a ball holds `here` whose vertex is alive, in the part of `here` and in another group."""
+    low, high, reach = tree
+    leaves = len(reach) // 2
+    depth = 1
+    stack[0] = 1
+    while depth:
+        depth -= 1
+        node = stack[depth]
+        if outside(points[here], low[node], high[node]) > reach[node] * reach[node]:
+            continue
+        if node < leaves:
+            stack[depth] = 2 * node
+            stack[depth + 1] = 2 * node + 1
+            depth += 2
+            continue
+        for i in range((node - leaves) * LEAF, min((node - leaves + 1) * LEAF, len(order))):
+            other = order[i]
+            if not alive[other] or group[other] == group[here] or part[other] != part[here]:
+                continue
+            apart = 0.0
+            for axis in range(3):
+                apart += (points[here, axis] - points[other, axis]) ** 2
+            if apart <= ball[other] * ball[other]:
+                return True
+    return False
+
+
+@_jit
+def trim(points, ball, part, edges, chains, asked, order):  # type: ignore[no-untyped-def]
+    """(m,) bool: edges that go when asked branches are shortened from their end for as long as it is covered.
+
+    points (n, 3), ball (n,) nm; part (n,) : the component of each vertex; edges (m, 2); chains : start, order and ends
+    as `contract` gives them. asked (a,) int64 : chains with an end, in the order in which they are taken; of those at
+    one foot the first only that goes whole. order : the vertices in an order that keeps neighbours together.
+    """
+    start, along, ends = chains
+    offsets, rows = incidence(len(points), edges)
+    group = np.full(len(points), -1)
+    for i in range(len(ends)):
+        for k in range(start[i], start[i + 1]):
+            group[edges[along[k], 0]] = i
+            group[edges[along[k], 1]] = i
+    for v in range(len(points)):
+        if offsets[v + 1] - offsets[v] > 2:
+            group[v] = -1 - v
+    ordered, radius = points[order], ball[order]
+    tree = boxes(ordered, radius)
+    stack = np.empty(128, np.int64)
+    alive = np.ones(len(points), np.bool_)
+    gone = np.zeros(len(edges), np.bool_)
+    taken = np.zeros(len(points), np.bool_)
+    for i in asked:
+        here = ends[i, 0]
+        foot = ends[i, 1]
+        if offsets[here + 1] - offsets[here] != 1:
+            here, foot = foot, here
+        if taken[foot]:
+            continue
+        edge = rows[offsets[here]]
+        while here != foot and _covered(here, points, ball, group, part, alive, tree, order, stack):
+            alive[here] = False
+            gone[edge] = True
+            here = edges[edge, 0] + edges[edge, 1] - here
+            following = rows[offsets[here]]
+            edge = following if following != edge else rows[offsets[here] + 1]
+        taken[foot] |= here == foot
+    return gone

@@ -1,0 +1,127 @@
+"""Centrelines of every label of a task (TEASAR, Sato et al. 2000, doi:10.1109/PCCGA.2000.883951).
+
+Halo: one voxel above wherever a neighbouring task exists, and context on both sides. Both tasks see that shared plane,
+and each cross-section through which a label goes on is given one end point: centrelines meet there to the bit. From the
+context come distances to the surface that do not end with the task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
+from ophiolite.kernels.skeletonize.borders import face_sections
+from ophiolite.kernels.skeletonize.kimimaro import Lines, trace_with_kimimaro
+from ophiolite.kernels.skeletonize.labels import Labels, fill_holes, wanted
+from ophiolite.kernels.skeletonize.options import SkeletonOptions
+from ophiolite.kernels.skeletonize.trace import NO_TARGETS, distance_to_surface, trace_labels
+
+__all__ = ["HALO_HIGH_VX", "HALO_LOW_VX", "SkeletonOptions", "skeletonize_labels"]
+
+HALO_LOW_VX = 16
+HALO_HIGH_VX = 17
+
+Flags = tuple[bool, bool, bool]
+_DEFAULT = SkeletonOptions()
+
+DEFAULT = SkeletonOptions()
+
+
+def skeletonize_labels(
+    labels: Labels,
+    resolution_nm: tuple[float, float, float],
+    core_shape_vx: tuple[int, int, int],
+    seams_low: Flags,
+    seams_high: Flags,
+    skip: NDArray[np.uint64] | None = None,
+    options: SkeletonOptions = DEFAULT,
+    context_low_vx: tuple[int, int, int] = (0, 0, 0),
+    context_high_vx: tuple[int, int, int] = (0, 0, 0),
+) -> Iterator[tuple[int, SkeletonPiece]]:
+    """Trace the centrelines of every label of a task; yields (label, piece), labels ascending.
+
+    labels : (x, y, z) unsigned integers, 0 is background; core plus one voxel at the high side of each axis that has a
+        neighbour there, so its shape is `core_shape_vx` plus `seams_high`, plus the context.
+    context_low_vx, context_high_vx : voxels more at both ends of each axis. Nothing is traced there; they say where the
+        surface is, and whether a part goes on beyond a shared plane.
+    seams_low, seams_high : which faces a neighbouring task shares.
+    skip : labels to leave out. Whether an object is dust is for the caller to say, who knows all of it: here even the
+        smallest part of a label is traced, or the tips of large objects would be lost at the borders of tasks.
+    Pieces are relative to the first voxel of the core; the centre of voxel i is 256 i + 128. Radii are distances to the
+    surface as far as this task sees it. What belongs to a neighbour is left to it, see `face_sections`. A part of one
+    voxel has no centreline; a label without any yields nothing.
+    Raises ValueError where the shape does not follow from core, seams and context.
+    """
+    low, high = context_low_vx, context_high_vx
+    whole = zip(core_shape_vx, seams_high, low, high, strict=True)
+    expected = tuple(n + int(s) + before + after for n, s, before, after in whole)
+    if labels.shape != expected:
+        raise ValueError(
+            f"labels have shape {labels.shape}; core {core_shape_vx}, seams {seams_high} and context {low}, {high} "
+            f"make {expected}"
+        )
+    seen, names = wanted(labels, skip, options)
+    inner = _inner(core_shape_vx, seams_high, low)
+    targets, left = face_sections(seen, inner, seams_low, seams_high, resolution_nm)
+    numbers = seen[inner]
+    found: dict[int, list[Lines]] = {}
+    while numbers.any():
+        within = fill_holes(numbers) if options.fill_holes else None
+        for number, skeleton in _engine(seen, inner, left, targets, resolution_nm, options).items():
+            found.setdefault(int(number), []).append(skeleton)
+        if within is None:
+            break
+        # What lay in a void is closed in: it has no part in the faces.
+        numbers[...], targets = within, NO_TARGETS
+    for number in sorted(found):
+        yield int(names[number]), _piece(found[number], numbers.shape, seams_low, seams_high)
+
+
+def _inner(core: tuple[int, int, int], seams_high: Flags, low: tuple[int, int, int]) -> tuple[slice, slice, slice]:
+    x, y, z = (slice(a, a + n + int(s)) for a, n, s in zip(low, core, seams_high, strict=True))
+    return x, y, z
+
+
+def _engine(
+    seen: NDArray[np.uint32],
+    inner: tuple[slice, slice, slice],
+    left: NDArray[np.int64],
+    targets: NDArray[np.int64],
+    resolution_nm: tuple[float, float, float],
+    options: SkeletonOptions,
+) -> dict[int, Lines]:
+    """Trace what lies within, but for the voxels left to a neighbour."""
+
+    def own() -> NDArray[np.uint32]:
+        numbers = np.array(seen[inner], order="F")
+        numbers[tuple(left.T)] = 0
+        return numbers
+
+    if options.engine == "kimimaro":
+        return trace_with_kimimaro(own(), resolution_nm, options)
+    ends = targets if options.fix_borders else NO_TARGETS
+    # No name holds either array, so that the engine can let them go.
+    return trace_labels(own(), resolution_nm, options, ends, distance_to_surface(seen, resolution_nm)[inner])
+
+
+def _piece(
+    parts: list[Lines],
+    shape: tuple[int, ...],
+    seams_low: Flags,
+    seams_high: Flags,
+) -> SkeletonPiece:
+    """One piece of the engine's voxel indices."""
+    counts = np.cumsum([0] + [len(part[0]) for part in parts])
+    voxels = np.concatenate([part[0] for part in parts])
+    edges = np.concatenate([part[1] + np.uint32(start) for part, start in zip(parts, counts, strict=False)])
+    seam = np.zeros(len(voxels), np.bool_)
+    for axis in range(3):
+        if seams_low[axis]:
+            seam |= voxels[:, axis] == 0
+        if seams_high[axis]:
+            seam |= voxels[:, axis] == shape[axis] - 1
+    vertices = (voxels * STEPS_PER_VOXEL + STEPS_PER_VOXEL // 2).astype(np.int32)
+    return SkeletonPiece(vertices, edges, np.concatenate([part[2] for part in parts]), seam)

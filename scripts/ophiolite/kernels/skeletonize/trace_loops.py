@@ -1,0 +1,358 @@
+"""Compiled loops of TEASAR over the parts of a volume; steps, volumes and searches are as in `search_loops`.
+
+A centreline is rows (voxel, parent): one row per voxel of a tree, the parent the next one towards the root, -1 there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from ophiolite.kernels.skeletonize.search_loops import (
+    BUCKETS,
+    COST_OUTSIDE,
+    COST_UNSEEN,
+    FAR_OUTSIDE,
+    FAR_UNSEEN,
+    FREE,
+    LEFT_OUTSIDE,
+    LEFT_UNSEEN,
+    SETTLED,
+    UNIT,
+    Array,
+    Lattice,
+    Volumes,
+    distances,
+    flood,
+    grown,
+    search,
+)
+
+# A soma holds its ball; a neurite of its own that comes near from outside is farther along the object than that.
+DETOUR = 1.25
+_DIGIT_BITS = 8
+_DIGITS = 1 << _DIGIT_BITS
+
+
+class Rules(NamedTuple):
+    """The options in numbers; most_paths is -1 for no limit."""
+
+    scale: float
+    const: float
+    pdrf_scale: float
+    pdrf_exponent: int
+    soma_accept: float
+    soma_scale: float
+    soma_const: float
+    most_paths: int
+    branching: bool
+
+
+@njit(cache=True, nogil=True)
+def measure_parts(parts: Array, depth: Array, sizes: Array, deepest: Array, first: Array) -> None:
+    """Voxels, greatest depth and flat index (x fastest) of the first voxel of each number of a volume (x, y, z)."""
+    for z in range(parts.shape[2]):
+        for y in range(parts.shape[1]):
+            for x in range(parts.shape[0]):
+                part = parts[x, y, z]
+                if sizes[part] == 0:
+                    first[part] = x + parts.shape[0] * (y + parts.shape[1] * z)
+                sizes[part] += 1
+                deepest[part] = max(deepest[part], depth[x, y, z])
+
+
+@njit(cache=True, nogil=True)
+def pack(parts: Array, depth: Array, ends: Array, clearance: float, where: Array, depths: Array, free: Array) -> None:
+    """Write the flat indices of the voxels of parts whose start is in `ends` (-1: left out), which becomes their end.
+
+    Also the padded flat depths, and FREE where all neighbours are of the same part: those are within the volume, and
+    `clearance` is less than the depth.
+    """
+    nx, ny, nz = parts.shape
+    for z in range(nz):
+        for y in range(ny):
+            flat = 1 + (nx + 2) * (y + 1 + (ny + 2) * (z + 1))
+            inner = 0 < z < nz - 1 and 0 < y < ny - 1
+            for x in range(nx):
+                part = parts[x, y, z]
+                place = ends[part]
+                if place >= 0:
+                    ends[part] = place + 1
+                    where[place] = flat + x
+                    depths[flat + x] = depth[x, y, z]
+                    if inner and 0 < x < nx - 1 and depth[x, y, z] > clearance:
+                        free[flat + x] = FREE
+
+
+@njit(cache=True, nogil=True)
+def _apart(grid: Lattice, voxel: int, x: float, y: float, z: float) -> float:
+    """Square of the nm between a voxel and a point, counted from the corner of the padded volume."""
+    k = voxel // grid.strides[2]
+    j = (voxel - k * grid.strides[2]) // grid.strides[1]
+    i = voxel - k * grid.strides[2] - j * grid.strides[1]
+    out: float = (
+        (i * grid.resolution[0] - x) ** 2 + (j * grid.resolution[1] - y) ** 2 + (k * grid.resolution[2] - z) ** 2
+    )
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _position(grid: Lattice, voxel: int) -> tuple[float, float, float]:
+    """Where a voxel lies, nm from the corner of the padded volume."""
+    k = voxel // grid.strides[2]
+    j = (voxel - k * grid.strides[2]) // grid.strides[1]
+    i = voxel - k * grid.strides[2] - j * grid.strides[1]
+    return i * grid.resolution[0], j * grid.resolution[1], k * grid.resolution[2]
+
+
+@njit(cache=True, nogil=True)
+def _middle(grid: Lattice, voxels: Array, depth: Array, most: float) -> int:
+    """The deepest voxel of a part; of equals the nearest to its centre of mass, then the first."""
+    cx, cy, cz = 0.0, 0.0, 0.0
+    for voxel in voxels:
+        x, y, z = _position(grid, voxel)
+        cx, cy, cz = cx + x / len(voxels), cy + y / len(voxels), cz + z / len(voxels)
+    best, least = voxels[0], np.inf
+    for voxel in voxels:
+        if depth[voxel] == most:
+            away = _apart(grid, voxel, cx, cy, cz)
+            if away < least:
+                best, least = voxel, away
+    return int(best)
+
+
+@njit(cache=True, nogil=True)
+def _farthest(voxels: Array, far: Array) -> int:
+    best = voxels[0]
+    for voxel in voxels:
+        if far[voxel] > far[best]:
+            best = voxel
+    return int(best)
+
+
+@njit(cache=True, nogil=True)
+def _by_distance(order: Array, far: Array) -> Array:
+    """Voxels by their distance, greatest first, equals in the order they had; what is given is no longer of use."""
+    count, most = len(order), 0
+    spare = np.empty(count, np.int32)
+    for i in range(count):
+        most = max(most, far[order[i]])
+    tops = np.empty(_DIGITS, np.int64)
+    shift = 0
+    while most >> shift > 0:
+        for digit in range(_DIGITS):
+            tops[digit] = 0
+        for i in range(count):
+            tops[_DIGITS - 1 - (far[order[i]] >> shift & (_DIGITS - 1))] += 1
+        place = 0
+        for digit in range(_DIGITS):
+            place, tops[digit] = place + tops[digit], place
+        for i in range(count):
+            digit = _DIGITS - 1 - (far[order[i]] >> shift & (_DIGITS - 1))
+            spare[tops[digit]] = order[i]
+            tops[digit] += 1
+        order, spare = spare, order
+        shift += _DIGIT_BITS
+    return order
+
+
+@njit(cache=True, nogil=True)
+def _remaining(voxels: Array, far: Array, left: Array) -> Array:
+    """The voxels that no ball has cleared, the farthest first."""
+    count = 0
+    for voxel in voxels:
+        count += left[voxel] < 0
+    order = np.empty(count, np.int32)
+    count = 0
+    for voxel in voxels:
+        if left[voxel] < 0:
+            order[count] = voxel
+            count += 1
+    return _by_distance(order, far)
+
+
+@njit(cache=True, nogil=True)
+def _enter(voxels: Array, room: Volumes) -> None:
+    for voxel in voxels:
+        room.far[voxel] = FAR_UNSEEN
+        room.left[voxel] = LEFT_UNSEEN
+        room.cost[voxel] = COST_UNSEEN
+        room.flooded[voxel] = SETTLED
+
+
+@njit(cache=True, nogil=True)
+def _leave(voxels: Array, room: Volumes) -> None:
+    for voxel in voxels:
+        room.far[voxel] = FAR_OUTSIDE
+        room.left[voxel] = LEFT_OUTSIDE
+        room.cost[voxel] = COST_OUTSIDE
+
+
+@njit(cache=True, nogil=True)
+def _root(
+    grid: Lattice, voxels: Array, most: float, targets: Array, rules: Rules, room: Volumes, links: Array
+) -> tuple[int, Array]:
+    """The middle of a soma, the deepest target, or the voxel farthest from the first; with the distances from it."""
+    root = int(voxels[0])
+    if most > rules.soma_accept:
+        root = _middle(grid, voxels, room.depth, most)
+    elif len(targets):
+        root = int(targets[0])
+        for target in targets:
+            if room.depth[target] > room.depth[root]:
+                root = int(target)
+    links = distances(grid, root, room, links)
+    if most <= rules.soma_accept and not len(targets):
+        root = _farthest(voxels, room.far)
+        for voxel in voxels:
+            room.far[voxel] = FAR_UNSEEN
+        links = distances(grid, root, room, links)
+    return root, links
+
+
+@njit(cache=True, nogil=True)
+def _weigh(grid: Lattice, voxels: Array, most: float, rules: Rules, room: Volumes) -> None:
+    """The penalty of each voxel as a whole number: little in the middle and near the root.
+
+    After Bitter et al. 2001, doi:10.1109/VISUAL.2001.964509. The cheapest way of all is no dearer than the shortest
+    one at the greatest weight, which fits 32 bits.
+    """
+    farthest = max(1, room.far[_farthest(voxels, room.far)])
+    scale = (min(BUCKETS - 1, (2**32 - 2) // (farthest // UNIT + 2)) - 1) / (rules.pdrf_scale + 1)
+    for voxel in voxels:
+        shallow = max(0.0, 1.0 - room.depth[voxel] / most)
+        penalty = rules.pdrf_scale
+        for _ in range(rules.pdrf_exponent):
+            penalty *= shallow
+        room.weight[voxel] = 1 + int((penalty + room.far[voxel] / farthest) * scale)
+
+
+@njit(cache=True, nogil=True)
+def _in_ball(grid: Lattice, voxel: int, root: int, radius: float, room: Volumes) -> bool:
+    """Whether a voxel is of the ball about a root, and not of a neurite that comes near from outside."""
+    x, y, z = _position(grid, root)
+    near: bool = room.far[voxel] * grid.unit_nm <= DETOUR * radius and _apart(grid, voxel, x, y, z) <= radius * radius
+    return near
+
+
+@njit(cache=True, nogil=True)
+def _follow(
+    grid: Lattice,
+    voxels: Array,
+    order: Array,
+    ends: bool,
+    paths: int,
+    rules: Rules,
+    room: Volumes,
+    links: Array,
+    rows: Array,
+    count: int,
+) -> tuple[int, int, Array, Array]:
+    """Lay the way to each voxel of `order` in turn that is neither laid nor, unless they are ends, cleared.
+
+    The balls about each way, and about the voxel that it joins, are cleared. Returns paths and rows used so far.
+    """
+    weight, came, offsets = room.weight, room.came, grid.offsets
+    for target in order:
+        if paths == rules.most_paths:
+            break
+        if weight[target] == 0 or (room.left[target] >= 0 and not ends):
+            continue
+        first, voxel = count, int(target)
+        if rules.branching:
+            voxel, links = search(grid, voxels, int(target), False, room, links)
+        joined = voxel
+        while count == first or (voxel != target if rules.branching else weight[voxel] != 0):
+            other = voxel - offsets[came[voxel] & (FREE - 1)]
+            if count == len(rows):
+                rows = grown(rows)
+            rows[count, 0] = other if rules.branching else voxel
+            rows[count, 1] = voxel if rules.branching else other
+            count += 1
+            voxel = other
+        sources = np.empty(count - first + 1, np.int64)
+        sources[0] = joined if rules.branching else voxel
+        for i in range(first, count):
+            sources[i - first + 1] = rows[i, 0]
+            weight[rows[i, 0]] = 0
+        radii = np.empty(len(sources), np.int64)
+        for i in range(len(sources)):
+            radii[i] = int((rules.scale * room.depth[sources[i]] + rules.const) / grid.unit_nm)
+        links = flood(grid, sources, radii, room, links)
+        paths += 1
+    return paths, count, links, rows
+
+
+@njit(cache=True, nogil=True)
+def _clear_soma(grid: Lattice, voxels: Array, root: int, radius: float, room: Volumes, links: Array) -> Array:
+    """Make a ball about the root belong to it: ways end there, and nothing in it is a target."""
+    links = flood(grid, np.full(1, root, np.int64), np.full(1, int(radius / grid.unit_nm), np.int64), room, links)
+    for voxel in voxels:
+        if _in_ball(grid, voxel, root, radius, room):
+            room.weight[voxel] = 0
+            room.left[voxel] = max(room.left[voxel], 0)
+    return links
+
+
+@njit(cache=True, nogil=True)
+def _trace_part(
+    grid: Lattice, voxels: Array, targets: Array, rules: Rules, room: Volumes, links: Array, rows: Array, first: int
+) -> tuple[int, Array, Array]:
+    """Append the tree of one part, its root first, as rows (voxel, row of the parent)."""
+    most = 0.0
+    for voxel in voxels:
+        most = max(most, room.depth[voxel])
+    root, links = _root(grid, voxels, most, targets, rules, room, links)
+    _weigh(grid, voxels, most, rules, room)
+    soma = most > rules.soma_accept
+    radius = rules.soma_scale * most + rules.soma_const if soma else -1.0
+    if soma:
+        links = _clear_soma(grid, voxels, root, radius, room, links)
+    room.weight[root] = 0
+    if not rules.branching:
+        _, links = search(grid, voxels, root, True, room, links)
+    while len(rows) < first + 1 + len(targets):
+        rows = grown(rows)
+    rows[first, 0], rows[first, 1] = root, -1
+    count = first + 1
+    ends = _by_distance(targets.copy(), room.far)
+    for target in ends:
+        if room.weight[target] == 0 and target != root:
+            rows[count, 0], rows[count, 1] = target, root
+            count += 1
+    if not soma and (len(ends) == 0 or (len(ends) == 1 and ends[0] == root)):
+        ends = np.full(1, _farthest(voxels, room.far), np.int32)
+    paths, count, links, rows = _follow(grid, voxels, ends, True, 0, rules, room, links, rows, count)
+    ends = _remaining(voxels, room.far, room.left)
+    paths, count, links, rows = _follow(grid, voxels, ends, False, paths, rules, room, links, rows, count)
+    for i in range(first, count):
+        room.cost[rows[i, 0]] = i
+    for i in range(first + 1, count):
+        within = soma and _in_ball(grid, rows[i, 1], root, radius, room)
+        rows[i, 1] = first if within else room.cost[rows[i, 1]]
+    return count, links, rows
+
+
+@njit(cache=True, nogil=True)
+def trace(
+    grid: Lattice, where: Array, starts: Array, targets: Array, target_starts: Array, rules: Rules, room: Volumes
+) -> tuple[Array, Array]:
+    """The trees of all parts: rows (voxel, row of the parent), and how many there are up to the end of each part.
+
+    where int32 : voxels by part, starts (n + 1,) where each begins. targets int32 : voxels that must be reached, of
+    each part from `target_starts` (n + 1,) on. A part of one voxel has a tree of one row.
+    """
+    links = np.empty((1 << 12, 2), np.int32)
+    rows = np.empty((1 << 10, 2), np.int32)
+    ends = np.empty(len(starts) - 1, np.int64)
+    count = 0
+    for part in range(len(ends)):
+        voxels = where[starts[part] : starts[part + 1]]
+        own = targets[target_starts[part] : target_starts[part + 1]]
+        _enter(voxels, room)
+        count, links, rows = _trace_part(grid, voxels, own, rules, room, links, rows, count)
+        _leave(voxels, room)
+        ends[part] = count
+    return rows[:count], ends
