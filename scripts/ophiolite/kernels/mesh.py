@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
+from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, signed_volume_about
 from ophiolite.kernels.simplify import simplify
 
@@ -188,25 +189,15 @@ def _size(box: tuple[slice, slice, slice]) -> int:
 def _pieces(
     volume: NDArray[Any], numbers: NDArray[np.int64], voxels: NDArray[np.int64], frame: _Frame, options: MeshOptions
 ) -> Iterator[tuple[int, MeshPiece]]:
-    import zmesh
-
-    if min(volume.shape) < 2:
-        return
-    mesher = zmesh.Mesher((1.0, 1.0, 1.0))
-    mesher.mesh(volume)
-    present = set(mesher.ids())
-    for number in numbers.tolist():
-        if number not in present:
-            continue
-        raw = mesher.get(number)
-        mesher.erase(number)
-        halves = np.rint(raw.vertices * 2).astype(np.int64)
-        faces = np.ascontiguousarray(raw.faces, np.uint32)
+    wanted = np.zeros(len(voxels), np.bool_)
+    wanted[numbers] = True
+    for number, halves, faces in surfaces(volume, wanted):
         vertices = halves * _HALF + frame.offset
+        corners = faces.view(np.uint32)
         if options.simplify:
-            vertices, faces = _simplified(vertices, faces, int(voxels[number]), frame, options)
+            vertices, corners = _simplified(vertices, corners, int(voxels[number]), frame, options)
         seam = frame.on(vertices, frame.seam_planes)
-        yield number, MeshPiece(vertices.astype(np.int32), faces, seam)
+        yield number, MeshPiece(vertices.astype(np.int32), corners, seam)
 
 
 def _simplified(
