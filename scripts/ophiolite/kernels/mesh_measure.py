@@ -91,14 +91,6 @@ def is_watertight(faces: ArrayLike) -> bool:
     return bool(_paired(f, int(f.max()) + 1))
 
 
-def edge_keys(faces: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sorted keys (3 m,) of the edges of faces (m, 3): 2 (low n + high) + (0 from low to high, 1 back), n = max + 1."""
-    n = int(faces.max()) + 1 if len(faces) else 1
-    keys: NDArray[np.int64] = _edge_keys(faces, n)
-    keys.sort()
-    return keys
-
-
 def surface_distance(points_nm: ArrayLike, vertices_nm: ArrayLike, faces: ArrayLike) -> NDArray[np.float64]:
     """Exact distance (n,) in nm from each point (n, 3) to the nearest triangle; infinite where there is none."""
     return Surface(vertices_nm, faces).distance(points_nm)
@@ -221,16 +213,6 @@ def _paired(f: Any, n: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _edge_keys(f: Any, n: int) -> Any:
-    out = np.empty(3 * len(f), np.int64)
-    for i in range(len(f)):
-        for j in range(3):
-            a, b = f[i, j], f[i, (j + 1) % 3]
-            out[3 * i + j] = 2 * (a * n + b) if a < b else 2 * (b * n + a) + 1
-    return out
-
-
-@njit(cache=True, nogil=True)
 def _codes(centres: Any, low: Any, scale: float) -> Any:
     out = np.empty(len(centres), np.int64)
     for i in range(len(centres)):
@@ -295,7 +277,7 @@ def _nearest(p: Any, t: Any, box: Any) -> Any:
                 top += 2
             else:
                 for k in range((node - leaves) * _LEAF, min((node - leaves + 1) * _LEAF, len(t))):
-                    d2 = _triangle_distance2(t[k], x, y, z)
+                    d2 = triangle_distance2(t[k], x, y, z)
                     if d2 < found:
                         found = d2
         last = np.sqrt(found)
@@ -329,7 +311,7 @@ def _farthest(p: Any, t: Any, box: Any) -> Any:
                 top += 2
             else:
                 for k in range((node - leaves) * _LEAF, min((node - leaves + 1) * _LEAF, len(t))):
-                    d2 = _triangle_distance2(t[k], x, y, z)
+                    d2 = triangle_distance2(t[k], x, y, z)
                     if d2 < found:
                         found = d2
                         leaf = node
@@ -362,7 +344,7 @@ def _within(p: Any, t: Any, box: Any, bound2: float) -> Any:
                     top += 1
             else:
                 for k in range((node - leaves) * _LEAF, min((node - leaves + 1) * _LEAF, len(t))):
-                    if _triangle_distance2(t[k], x, y, z) <= bound2:
+                    if triangle_distance2(t[k], x, y, z) <= bound2:
                         out[i] = True
                         break
     return out
@@ -389,7 +371,8 @@ def _segment_distance2(ax: float, ay: float, az: float, bx: float, by: float, bz
 
 
 @njit(cache=True, nogil=True)
-def _triangle_distance2(t: Any, x: float, y: float, z: float) -> Any:
+def triangle_distance2(t: Any, x: float, y: float, z: float) -> Any:
+    """Squared distance from a point to the triangle t (9,), its corners one after the other."""
     ax, ay, az = t[0] - x, t[1] - y, t[2] - z
     bx, by, bz = t[3] - x, t[4] - y, t[5] - z
     cx, cy, cz = t[6] - x, t[7] - y, t[8] - z
