@@ -11,7 +11,7 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test lint format docs lock benchmark clean
+.PHONY: help setup demo run view test lint format docs lock benchmark benchmark-mesh clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -67,6 +67,9 @@ $(VENV)-igneous/.done: requirements/igneous.txt
 
 benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and through us: benchmarks/results/
 	python -m benchmarks.run $(ARGS)
+
+benchmark-mesh: setup $(VENV)-igneous/.done ## meshes at mip 0 through both, with their quality: benchmarks/results/mesh.csv
+	python -m benchmarks.mesh $(ARGS)
 
 lock: ## renew requirements/lock.txt from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --extra test --extra lint --universal --python-version 3.11 --generate-hashes \
