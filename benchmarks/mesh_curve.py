@@ -168,23 +168,30 @@ def _measured(meshes: Meshes, reference: Meshes, surfaces: dict[int, Surface]) -
 
 def _draw(rows: list[list[Any]], path: Path) -> None:
     """Mean distance over triangles, and over seconds, a line per engine."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     done = [row for row in rows if row[2] == "measured" and float(row[5]) > 0.05]
     with canvas((8.0, 3.6)) as figure:
         axes = figure.subplots(1, 2, sharey=True)
         for number, engine in enumerate(dict.fromkeys(row[0] for row in done)):
             here = [row for row in done if row[0] == engine]
             errors = [float(row[5]) for row in here]
-            for axis, column in ((axes[0], 4), (axes[1], 3)):
-                values = [float(row[column]) for row in here]
+            for axis, column, unit in ((axes[0], 4, 1e3), (axes[1], 3, 1.0)):
+                values = [float(row[column]) / unit for row in here]
                 axis.plot(values, errors, "o-", color=SERIES[number], markersize=4, linewidth=1.2, label=engine)
             for row, error in zip(here, errors, strict=True):
-                place = (float(row[4]), error)
+                place = (float(row[4]) / 1e3, error)
                 axes[0].annotate(row[1], place, xytext=(3, 3), textcoords="offset points", fontsize=6)
-        axes[0].set(xlabel="triangles", ylabel="mean distance to the unsimplified surface, nm", xscale="log")
+        axes[0].set(xlabel="thousand triangles", ylabel="mean distance to the unsimplified surface, nm", xscale="log")
         axes[1].set(xlabel="CPU seconds, extraction included")
-        axes[1].legend(frameon=False, fontsize=8)
+        axes[1].legend(frameon=False, fontsize=7, loc="lower left")
         for axis in axes:
             axis.set_yscale("log")
+        for scale in (axes[0].xaxis, axes[0].yaxis):
+            # The style draws no mathematics, in which powers of ten are written otherwise.
+            scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            scale.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            scale.set_minor_formatter(NullFormatter())
         figure.tight_layout()
         save(figure, path)
 
