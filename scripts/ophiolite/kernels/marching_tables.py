@@ -1,10 +1,10 @@
 """The triangles of marching cubes for each of the 256 ways in which one label can hold the corners of a cell.
 
-Lorensen & Cline 1987, "Marching cubes"; the cases follow from one rule instead of a table: on each face of the cell the
-surface runs so that corners of the label are kept apart where only a diagonal joins them. Neighbouring cells see the
-same face, so their pieces meet, and each vertex has one disc of triangles around it: the surface of every label field is
-a closed 2-manifold. No inner edge of a cell's polygons joins two vertices of one cell face, where the neighbour could
-have the same edge a second time.
+Lorensen & Cline 1987, "Marching cubes"; the cases follow from one rule instead of a table: on each face of the cell
+the surface keeps corners of the label apart where only a diagonal joins them. Neighbouring cells see the same face, so
+their pieces meet, and each vertex has one disc of triangles around it: the surface of every label field is a closed
+2-manifold. No inner edge of a cell's polygons joins two vertices of one cell face, where the neighbour could have the
+same edge a second time.
 
 Corner c of a cell lies at (c & 1, c >> 1 & 1, c >> 2 & 1); edge 4 d + k runs along axis d from `EDGE_START[4 d + k]`.
 """

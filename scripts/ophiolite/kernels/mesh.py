@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
+from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
 from ophiolite.kernels.marching import surfaces
-from ophiolite.kernels.mesh_measure import Surface, signed_volume_about
-from ophiolite.kernels.simplify import simplify
+from ophiolite.kernels.mesh_measure import box_of
+from ophiolite.kernels.simplify import Simplifier
 
 HALO_LOW_VX: Vec = (0, 0, 0)
 HALO_HIGH_VX: Vec = (1, 1, 1)
@@ -32,7 +33,7 @@ HALO_HIGH_VX: Vec = (1, 1, 1)
 _HALF = STEPS_PER_VOXEL // 2
 _VOLUME_TOLERANCE = 0.03
 _RMS_SHARE = 0.25
-_ATTEMPTS = 5
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class MeshOptions:
     max_error_nm : every vertex of the unsimplified piece lies within this of the simplified surface. Edges collapse
         while the root mean square distance from the planes they stand for is at most a quarter of it; vertices that
         then lie farther off are locked and the piece is done again. It is also done again, at a quarter of that, where
-        its volume changed by more than 3 % of its voxels, and left unsimplified where five attempts do not help.
+        its volume changed by more than 3 % of its voxels, and left unsimplified where eight attempts do not help.
     reduction : simplify at most by this ratio of triangles.
     fill_holes : fill cavities that one label encloses wholly within the task, whatever lies in them; labels inside are
         still meshed themselves. Cavities that touch the task's faces stay.
@@ -76,6 +77,10 @@ class _Frame:
         for axis, plane in planes:
             out |= vertices[:, axis] == plane
         return out
+
+    @property
+    def rim(self) -> list[tuple[int, int]]:
+        return [(axis, int(self.rim_planes[side, axis])) for axis in range(3) for side in range(2)]
 
     def nm(self, vertices: NDArray[np.int64]) -> NDArray[np.float64]:
         out: NDArray[np.float64] = vertices * (self.resolution_nm / STEPS_PER_VOXEL)
@@ -206,37 +211,41 @@ def _simplified(
     """The piece with as few triangles as the options allow; the piece itself where no simplification is sound."""
     before = frame.nm(vertices)
     # Open pieces have comparable volumes about a common point only: a corner of the box of all of them.
-    low = before.min(axis=0)
-    volume = signed_volume_about(before, faces, low)
+    box = box_of(vertices)
+    low = frame.nm(box[0])
+    volume = volume_about(before, faces, low)
     allowed = _VOLUME_TOLERANCE * voxels * float(np.prod(frame.resolution_nm))
     rms = options.max_error_nm * _RMS_SHARE
-    locked = np.zeros(len(vertices), np.bool_)
+    target = int(len(faces) / options.reduction)
+    rim = frame.on(vertices, frame.rim)
+    work = Simplifier(before, faces, rim, sound=True)
+    done = work.run(target, rms)
     for _ in range(_ATTEMPTS):
-        moved, new_faces, rows = simplify(before, faces, int(len(faces) / options.reduction), rms, locked)
-        new = _snapped(moved, vertices, rows, locked, frame)
+        moved = done.vertices.copy()
+        restore_volume(moved, done.faces, ~done.still, volume - volume_about(moved, done.faces, low), rms)
+        new = _snapped(moved, box, vertices[done.rows], done.still, frame)
         after = frame.nm(new)
-        if abs(signed_volume_about(after, new_faces, low) - volume) > allowed:
+        if abs(volume_about(after, done.faces, low) - volume) > allowed:
             rms /= 4
+            done = work.run(target, rms)
             continue
-        far = ~Surface(after, new_faces).within(before, options.max_error_nm)
+        far = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
         if not far.any():
-            return new, new_faces
-        locked |= far
+            return new, done.faces
+        done = work.again(done, far, target, rms)
     return vertices, faces
 
 
 def _snapped(
     moved: NDArray[np.float64],
+    box: tuple[NDArray[np.int64], NDArray[np.int64]],
     old: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    locked: NDArray[np.bool_],
+    still: NDArray[np.bool_],
     frame: _Frame,
 ) -> NDArray[np.int64]:
     """Back on the lattice: rim vertices as they were, others within the old piece's box and off the rim's planes."""
-    planes = [(axis, int(frame.rim_planes[side, axis])) for axis in range(3) for side in range(2)]
-    still = locked[rows] | frame.on(old[rows], planes)
-    low, high = old.min(axis=0), old.max(axis=0)
+    low, high = box
     low = np.where(low == frame.rim_planes[0], low + 1, low)
     high = np.maximum(np.where(high == frame.rim_planes[1], high - 1, high), low)
     new = np.rint(moved * (STEPS_PER_VOXEL / frame.resolution_nm)).astype(np.int64)
-    return np.where(still[:, None], old[rows], np.clip(new, low, high))
+    return np.where(still[:, None], old, np.clip(new, low, high))

@@ -13,8 +13,9 @@ from numba import njit
 
 @njit(cache=True, nogil=True)
 def quadrics(v: Any, f: Any) -> Any:
-    """Per vertex (n, 11) xx, xy, xz, yy, yz, zz, x, y, z, 1 of the sum of squared distances to its planes, and their weight;
-    and (n, 3) the sum of the area vectors of the faces around it.
+    """Per vertex (n, 11) the quadric of its planes, and (n, 3) the sum of the area vectors of its faces.
+
+    The quadric holds xx, xy, xz, yy, yz, zz, x, y, z, 1 of the sum of squared distances, and the planes' weight.
     """
     q, normals = np.zeros((len(v), 11)), np.zeros((len(v), 3))
     for i in range(len(f)):
