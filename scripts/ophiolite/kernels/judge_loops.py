@@ -16,13 +16,16 @@ def far_from_own(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
     """Which points (n, 3) are not within `bound` of the faces near the vertex `into` (n,) that stands for them.
 
     Looks at that vertex, its faces and its neighbours' faces, so a point may lie near another part and count as far.
+    And which vertices (k,) have none of their points within the bound.
     """
     start, around = adjacency(f, len(v))
     far, t, bound2 = np.zeros(len(points), np.bool_), np.empty(9), bound * bound
+    lost = np.ones(len(v), np.bool_)
     for i in range(len(points)):
         own = into[i]
         x, y, z = points[i, 0], points[i, 1], points[i, 2]
         if (v[own, 0] - x) ** 2 + (v[own, 1] - y) ** 2 + (v[own, 2] - z) ** 2 <= bound2:
+            lost[own] = False
             continue
         near = _near_star(own, x, y, z, v, f, start, around, t, bound2)
         k = start[own]
@@ -32,7 +35,7 @@ def far_from_own(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
                 near = near or (u != own and _near_star(u, x, y, z, v, f, start, around, t, bound2))
             k += 1
         far[i] = not near
-    return far
+    return far, lost
 
 
 @njit(cache=True, nogil=True)

@@ -1,10 +1,9 @@
 """Triangle meshes of all labels of one task, on the 1/256-voxel lattice, with seams equal to the bit.
 
-Surfaces come from zmesh: marching cubes between voxel centres (Lorensen & Cline 1987). Halo: none low, one voxel high
-(`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`, not by zmesh: on a 128 x 128 x 128 cut of
-mouse cortex (1.8 M triangles, voxels of 16 x 16 x 40 nm) meshing with it takes 2.1 s and leaves 143 k triangles, where
-zmesh alone with Igneous's settings takes 4.9 s and leaves 286 k; it computes in double precision, and zmesh's
-simplifier keeps marks of the label before, so that its result depends on the order of labels.
+Surfaces come from `kernels.marching`: marching cubes between voxel centres. Halo: none low, one voxel high
+(`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. What this replaces: zmesh's extraction costs
+twice as much and its simplifier several times, and that keeps marks of the label before, so that its result depends on
+the order of labels.
 
 A piece is judged after it has been snapped to the lattice; what fails is simplified less and, in the end, not at all.
 Vertices on the task's faces never move, so neighbours meet to the bit, and nothing is lost.
@@ -24,7 +23,7 @@ from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
 from ophiolite.kernels.marching import surfaces
-from ophiolite.kernels.mesh_measure import box_of
+from ophiolite.kernels.mesh_measure import Surface, box_of
 from ophiolite.kernels.simplify import Simplifier
 
 HALO_LOW_VX: Vec = (0, 0, 0)
@@ -41,10 +40,11 @@ class MeshOptions:
     """What `mesh_labels` does.
 
     simplify : simplify the pieces, or keep every marching-cubes triangle.
-    max_error_nm : every vertex of the unsimplified piece lies within this of the simplified surface. Edges collapse
-        while the root mean square distance from the planes they stand for is at most a quarter of it; vertices that
-        then lie farther off are locked and the piece is done again. It is also done again, at a quarter of that, where
-        its volume changed by more than 3 % of its voxels, and left unsimplified where eight attempts do not help.
+    max_error_nm : every vertex of either surface, unsimplified and simplified, lies within this of the other. Edges
+        collapse while the root mean square distance from the planes they stand for is at most a quarter of it; where
+        vertices then lie farther off, the piece is done again around them. The volume is restored by moving all free
+        vertices along their normals by one length; where it is still off by more than 3 % of the voxels, the piece is
+        done again at a quarter of that distance. It is left unsimplified where eight attempts do not help.
     reduction : simplify at most by this ratio of triangles.
     fill_holes : fill cavities that one label encloses wholly within the task, whatever lies in them; labels inside are
         still meshed themselves. Cavities that touch the task's faces stay.
@@ -229,7 +229,10 @@ def _simplified(
             rms /= 4
             done = work.run(target, rms)
             continue
-        far = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
+        far, lost = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
+        if lost.any():
+            lost[lost] = ~Surface(before, faces).within(after[lost], options.max_error_nm)
+            far |= lost[done.into]
         if not far.any():
             return new, done.faces
         done = work.again(done, far, target, rms)

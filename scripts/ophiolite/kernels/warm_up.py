@@ -39,6 +39,7 @@ def _warm_meshes() -> None:
     from ophiolite.kernels.mesh_measure import measure
     from ophiolite.kernels.octree import mesh_entry
     from ophiolite.kernels.seams import dissolve_seams
+    from ophiolite.kernels.simplify import Simplifier
     from ophiolite.kernels.stitch import join
 
     ball, shape = _ball(), (_SIDE_VX, _SIDE_VX, _SIDE_VX)
@@ -49,6 +50,8 @@ def _warm_meshes() -> None:
             dissolve_seams(vertices, faces, vertices[:, 0] == vertices[0, 0], np.array(_NM) / STEPS_PER_VOXEL, 4.0)
             vertices_nm = vertices / STEPS_PER_VOXEL * np.array(_NM)
             measure(vertices_nm, faces)
+    work = Simplifier(vertices_nm, faces)
+    work.again(work.run(0, 4.0), np.arange(len(vertices_nm)) == 0, 0, 4.0)
     mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=64))
 
 
