@@ -112,12 +112,15 @@ class Simplifier:
     def again(self, done: Simplified, far: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
         """Simplify anew around the vertices `far` (n,), elsewhere on from `done`; where that did not help, all of it.
 
-        What stands for them after the clusters is locked from now on; the next time, they are themselves.
+        What stands for them after the clusters is locked from now on; the next time, with what is around it; the time
+        after that, they are themselves.
         """
         merged = self._merged
         v, f, q, normals, still = merged.mesh
         held = np.unique(merged.into[far])
         self._far |= far
+        if still[held].all():
+            held = np.unique(f[np.isin(f, held).any(axis=1)])
         if merged is self._raw or still[held].all():
             return self.run(target_faces, max_rms)
         still[held] = True
