@@ -12,7 +12,8 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test test-s3 test-envs test-fuzz lint format docs lock benchmark benchmark-skeleton benchmark-scale clean
+.PHONY: help setup demo run view test test-s3 test-slurm test-envs test-fuzz lint format docs lock clean \
+  benchmark benchmark-mesh benchmark-skeleton benchmark-scale
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -91,6 +92,9 @@ $(VENV)-igneous/.done: requirements/igneous.txt
 
 benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and through us: benchmarks/results/
 	python -m benchmarks.run $(ARGS)
+
+benchmark-mesh: setup $(VENV)-igneous/.done ## meshes alone at mip 0, cost and quality: benchmarks/results/mesh.csv
+	python -m benchmarks.mesh $(ARGS)
 
 benchmark-scale: setup ## plan and dry run of volumes up to a petavoxel, without data: benchmarks/results/scale.csv
 	python -m benchmarks.scale $(ARGS)

@@ -49,6 +49,10 @@ class Igneous:
         """The finished sharded layer: `image` or `label`."""
         return self.folder / kind
 
+    def labels(self) -> None:
+        """Mip 0 of the labels alone, without shards: what meshes at mip 0 need."""
+        self._import("label", self.layer("label"), _encoding("label"))
+
     def pyramid(self, kind: str) -> list[Row]:
         """Sharded mips: mip 0 without shards from HDF5, copied into shards, then downsampled into shards."""
         raw, layer = self.folder / f"{kind}_import", self.layer(kind)
@@ -97,6 +101,10 @@ class Igneous:
             ],
             ["--min-cable-length", str(SKELETON_MIN_CABLE_NM)],
         )
+
+    def meshes(self) -> Path:
+        """The folder of the finished meshes."""
+        return self.layer("label") / PRODUCT_FOLDER["mesh"].format(mip=self.dataset.product_mip)
 
     def _product(self, product: str, forge: list[str], merge: list[str]) -> list[Row]:
         data, layer = self.dataset, self.layer("label")

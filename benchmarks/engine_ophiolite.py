@@ -73,6 +73,10 @@ class Ophiolite:
         """Fragments, then sharded multi-resolution meshes."""
         return self._product("mesh")
 
+    def meshes(self) -> Path:
+        """The folder of the finished meshes."""
+        return self.layer("label") / PRODUCT_FOLDER["mesh"]
+
     def skeleton(self) -> list[Row]:
         """Fragments, then sharded skeletons."""
         return self._product("skeleton")

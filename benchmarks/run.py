@@ -48,7 +48,7 @@ def main() -> None:
 def write_results(folder: Path, rows: Sequence[Row], tables: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     """Write what is measured so far; called after each dataset, so that a run that is stopped leaves those it finished."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_csv(folder / "stages.csv", STAGE_COLUMNS, [_cells(row) for row in rows])
+    write_csv(folder / "stages.csv", STAGE_COLUMNS, [cells(row) for row in rows])
     for table, lines in tables.items():
         names = list(dict.fromkeys(name for line in lines for name in line))
         write_csv(folder / f"{table}.csv", names, [[line.get(name, "") for name in names] for line in lines])
@@ -107,7 +107,8 @@ def write_csv(path: Path, header: Sequence[str], lines: Sequence[Sequence[Any]])
         csv.writer(file, lineterminator="\n").writerows([header, *lines])
 
 
-def _cells(row: Row) -> list[Any]:
+def cells(row: Row) -> list[Any]:
+    """A row of `stages.csv`."""
     cost = row.cost
     numbers = [f"{cost.cpu_s:.2f}", f"{cost.wall_s:.2f}", f"{cost.peak_mb:.0f}"]
     return [row.dataset, row.stage, row.engine, *numbers, row.bytes, row.files]

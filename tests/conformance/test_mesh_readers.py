@@ -22,7 +22,6 @@ from ophiolite.precomputed.sharding import ShardingSpec, build_shard, locate, sh
 
 RESOLUTION = (4.0, 4.0, 40.0)
 OFFSET = (1001, -37, 55)
-LODS = LodOptions(max_lods=3, faces_per_fragment=400)
 NAMES = np.array([0, 1, 2**53 + 1, 2**64 - 1], np.uint64)
 
 
@@ -56,12 +55,18 @@ def meshes(labels: NDArray[np.uint64]) -> dict[int, tuple[NDArray[np.float64], N
     return out
 
 
+def lod_options(bits: int) -> LodOptions:
+    return LodOptions(max_lods=3, faces_per_fragment=400, quantization_bits=bits)
+
+
 def write_layer(
     folder: Path, objects: dict[int, tuple[NDArray[np.float64], NDArray[np.uint32]]], bits: int
 ) -> dict[int, bytes]:
     """A layer whose sharded meshes are `objects`; returns their manifests."""
     spec = ShardingSpec(0, "murmurhash3_x86_128", 1, 1, "gzip", "raw")
-    entries = {label: mesh_entry(v, f, LODS, bits, base_error_nm=8.0) for label, (v, f) in objects.items()}
+    entries = {
+        label: mesh_entry(v, f, lod_options(bits), base_error_nm=8.0).stored for label, (v, f) in objects.items()
+    }
     (folder / "mesh").mkdir(parents=True)
     (folder / "mesh" / "info").write_bytes(MeshInfo(bits, sharding=spec.to_json(), extra={"mip": 0}).to_json())
     labels = np.array(sorted(entries), np.uint64)
@@ -104,19 +109,19 @@ def test_cloudvolume_reads_every_level_of_every_label(tmp_path: Path, objects: A
     assert set(manifests) == {1, 77, 78, 2**53 + 1, 2**64 - 1}
     reader = CloudVolume(f"file://{tmp_path}", progress=False, use_https=False)
     for label, (vertices, faces) in objects.items():
-        lods = build_lods(vertices, faces, LODS)
+        levels = build_lods(vertices, faces, lod_options(bits))
         manifest = decode_manifest(manifests[label])
-        assert len(manifest.lod_scales) == len(lods)
-        for level, lod in enumerate(lods):
+        assert len(manifest.lod_scales) == len(levels.lods)
+        for level, lod in enumerate(levels.lods):
+            places = levels.grid.nm(lod.lattice, level)
             mesh = reader.mesh.get(label, lod=level)[label]
             step = float(manifest.chunk_shape[0]) * 2**level / ((1 << bits) - 1)
             # Their float32 arithmetic adds a little to the rounding of the format.
             slack = 2 * np.sqrt(3) * step + 1e-6 * np.abs(vertices).max()
-            assert surface_distance(mesh.vertices, lod.vertices, lod.faces).max() <= slack
-            used = lod.vertices[np.unique(lod.faces)]
-            assert surface_distance(used, mesh.vertices, mesh.faces).max() <= slack
+            assert surface_distance(mesh.vertices, places, lod.faces).max() <= slack
+            assert surface_distance(places, mesh.vertices, mesh.faces).max() <= slack
             if level == 0 and len(manifest.positions[0]) == 1:
-                expected = lod.vertices[lod.faces].reshape(-1, 3).mean(axis=0)
+                expected = places[lod.faces].reshape(-1, 3).mean(axis=0)
                 np.testing.assert_allclose(mesh.vertices[mesh.faces].reshape(-1, 3).mean(axis=0), expected, atol=slack)
 
 

@@ -13,7 +13,6 @@ from scipy.ndimage import gaussian_filter
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.mesh import MeshOptions, mesh_labels
-from ophiolite.kernels.mesh_measure import edge_keys
 
 Resolution = tuple[float, float, float]
 
@@ -84,13 +83,13 @@ def unpaired_edges(faces: Any) -> NDArray[np.int64]:
     f = np.ascontiguousarray(faces, dtype=np.int64).reshape(-1, 3)
     if len(f) == 0:
         return np.empty((0, 2), np.int64)
-    keys = edge_keys(f)
+    a, b, n = f.reshape(-1), np.roll(f, -1, axis=1).reshape(-1), int(f.max()) + 1
+    keys = np.sort(2 * (np.minimum(a, b) * n + np.maximum(a, b)) + (a > b))
     undirected, start = np.unique(keys >> 1, return_index=True)
     net = np.add.reduceat(1 - 2 * (keys & 1), start)
     lone = np.flatnonzero(net)
     edges = np.repeat(undirected[lone], np.abs(net[lone]))
     backward = np.repeat(net[lone] < 0, np.abs(net[lone]))
-    n = int(f.max()) + 1
     low, high = edges // n, edges % n
     out = np.stack([np.where(backward, high, low), np.where(backward, low, high)], axis=1)
     result: NDArray[np.int64] = out[np.lexsort((out[:, 1], out[:, 0]))]

@@ -155,6 +155,10 @@ def test_the_error_bound_is_kept_and_used(resolution: tuple[float, float, float]
     for label, piece in whole(labels, resolution, max_error_nm=bound).items():
         far = surface_distance(nm(plain[label].vertices, resolution), nm(piece.vertices, resolution), piece.faces)
         assert far.max() <= bound
+        corners = nm(piece.vertices, resolution)[piece.faces.astype(np.int64)]
+        points = np.concatenate([corners.mean(axis=1), corners.reshape(-1, 3)])
+        back = surface_distance(points, nm(plain[label].vertices, resolution), plain[label].faces)
+        assert back.max() <= bound
         counts.append(len(piece.faces) / len(plain[label].faces))
     assert max(counts) < 0.6
 

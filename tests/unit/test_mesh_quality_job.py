@@ -148,7 +148,7 @@ def rewrite(project: Path, change: dict[int, Any]) -> None:
     reader = MeshReader(store, folder)
     spec = ShardingSpec.from_json(plan["sharding"], "plan")
     meshes = {int(key): reader.read(int(key)) for key in reader.keys().tolist()} | change
-    entries = {k: mesh_entry(*m, LodOptions(max_lods=1)) for k, m in sorted(meshes.items()) if m is not None}
+    entries = {k: mesh_entry(*m, LodOptions(max_lods=1)).stored for k, m in sorted(meshes.items()) if m is not None}
     shard_of = {k: int(locate(spec, np.array([k], np.uint64))[0][0]) for k in entries}
     for number in range(spec.shards):
         here = [(k, *entries[k]) for k in entries if shard_of[k] == number]

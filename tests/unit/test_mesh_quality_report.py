@@ -191,7 +191,7 @@ def test_portraits_show_the_mesh_and_what_is_wrong(plan: ProjectPlan, tmp_path: 
     store, folder = Store(tmp_path), "d/layers/v/mesh"
     store.write(f"{folder}/info", MeshInfo(vertex_quantization_bits=16, sharding=volume.mesh.sharding).to_json())
     corners = np.array([[0.0, 0, 0], [80, 0, 0], [0, 80, 0], [0, 0, 80]])
-    entry = mesh_entry(corners, [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], LodOptions())
+    entry = mesh_entry(corners, [[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], LodOptions()).stored
     measured = [r for r in ROWS if r["status"] == "measured"]
     assert spec.shards == 1
     store.write(f"{folder}/{shard_name(spec, 0)}", build_shard(spec, 0, [(r["label"], *entry) for r in measured]))

@@ -1,10 +1,9 @@
 """Triangle meshes of all labels of one task, on the 1/256-voxel lattice, with seams equal to the bit.
 
-Surfaces come from zmesh: marching cubes between voxel centres (Lorensen & Cline 1987). Halo: none low, one voxel high
-(`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`, not by zmesh: on a 128 x 128 x 128 cut of
-mouse cortex (1.8 M triangles, voxels of 16 x 16 x 40 nm) meshing with it takes 2.1 s and leaves 143 k triangles, where
-zmesh alone with Igneous's settings takes 4.9 s and leaves 286 k; it computes in double precision, and zmesh's
-simplifier keeps marks of the label before, so that its result depends on the order of labels.
+Surfaces come from `kernels.marching`: marching cubes between voxel centres. Halo: none low, one voxel high
+(`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. What this replaces: zmesh's extraction costs
+twice as much and its simplifier several times, and that keeps marks of the label before, so that its result depends on
+the order of labels.
 
 A piece is judged after it has been snapped to the lattice; what fails is simplified less and, in the end, not at all.
 Vertices on the task's faces never move, so neighbours meet to the bit, and nothing is lost.
@@ -22,8 +21,10 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.mesh_measure import Surface, signed_volume_about
-from ophiolite.kernels.simplify import simplify
+from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
+from ophiolite.kernels.marching import surfaces
+from ophiolite.kernels.mesh_measure import Surface, box_of
+from ophiolite.kernels.simplify import Simplifier
 
 HALO_LOW_VX: Vec = (0, 0, 0)
 HALO_HIGH_VX: Vec = (1, 1, 1)
@@ -31,7 +32,7 @@ HALO_HIGH_VX: Vec = (1, 1, 1)
 _HALF = STEPS_PER_VOXEL // 2
 _VOLUME_TOLERANCE = 0.03
 _RMS_SHARE = 0.25
-_ATTEMPTS = 5
+_ATTEMPTS = 8
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,11 @@ class MeshOptions:
     """What `mesh_labels` does.
 
     simplify : simplify the pieces, or keep every marching-cubes triangle.
-    max_error_nm : every vertex of the unsimplified piece lies within this of the simplified surface. Edges collapse
-        while the root mean square distance from the planes they stand for is at most a quarter of it; vertices that
-        then lie farther off are locked and the piece is done again. It is also done again, at a quarter of that, where
-        its volume changed by more than 3 % of its voxels, and left unsimplified where five attempts do not help.
+    max_error_nm : every vertex of either surface, unsimplified and simplified, lies within this of the other. Edges
+        collapse while the root mean square distance from the planes they stand for is at most a quarter of it; where
+        vertices then lie farther off, the piece is done again around them. The volume is restored by moving all free
+        vertices along their normals by one length; where it is still off by more than 3 % of the voxels, the piece is
+        done again at a quarter of that distance. It is left unsimplified where eight attempts do not help.
     reduction : simplify at most by this ratio of triangles.
     fill_holes : fill cavities that one label encloses wholly within the task, whatever lies in them; labels inside are
         still meshed themselves. Cavities that touch the task's faces stay.
@@ -75,6 +77,10 @@ class _Frame:
         for axis, plane in planes:
             out |= vertices[:, axis] == plane
         return out
+
+    @property
+    def rim(self) -> list[tuple[int, int]]:
+        return [(axis, int(self.rim_planes[side, axis])) for axis in range(3) for side in range(2)]
 
     def nm(self, vertices: NDArray[np.int64]) -> NDArray[np.float64]:
         out: NDArray[np.float64] = vertices * (self.resolution_nm / STEPS_PER_VOXEL)
@@ -188,25 +194,15 @@ def _size(box: tuple[slice, slice, slice]) -> int:
 def _pieces(
     volume: NDArray[Any], numbers: NDArray[np.int64], voxels: NDArray[np.int64], frame: _Frame, options: MeshOptions
 ) -> Iterator[tuple[int, MeshPiece]]:
-    import zmesh
-
-    if min(volume.shape) < 2:
-        return
-    mesher = zmesh.Mesher((1.0, 1.0, 1.0))
-    mesher.mesh(volume)
-    present = set(mesher.ids())
-    for number in numbers.tolist():
-        if number not in present:
-            continue
-        raw = mesher.get(number)
-        mesher.erase(number)
-        halves = np.rint(raw.vertices * 2).astype(np.int64)
-        faces = np.ascontiguousarray(raw.faces, np.uint32)
+    wanted = np.zeros(len(voxels), np.bool_)
+    wanted[numbers] = True
+    for number, halves, faces in surfaces(volume, wanted):
         vertices = halves * _HALF + frame.offset
+        corners = faces.view(np.uint32)
         if options.simplify:
-            vertices, faces = _simplified(vertices, faces, int(voxels[number]), frame, options)
+            vertices, corners = _simplified(vertices, corners, int(voxels[number]), frame, options)
         seam = frame.on(vertices, frame.seam_planes)
-        yield number, MeshPiece(vertices.astype(np.int32), faces, seam)
+        yield number, MeshPiece(vertices.astype(np.int32), corners, seam)
 
 
 def _simplified(
@@ -215,37 +211,44 @@ def _simplified(
     """The piece with as few triangles as the options allow; the piece itself where no simplification is sound."""
     before = frame.nm(vertices)
     # Open pieces have comparable volumes about a common point only: a corner of the box of all of them.
-    low = before.min(axis=0)
-    volume = signed_volume_about(before, faces, low)
+    box = box_of(vertices)
+    low = frame.nm(box[0])
+    volume = volume_about(before, faces, low)
     allowed = _VOLUME_TOLERANCE * voxels * float(np.prod(frame.resolution_nm))
     rms = options.max_error_nm * _RMS_SHARE
-    locked = np.zeros(len(vertices), np.bool_)
+    target = int(len(faces) / options.reduction)
+    rim = frame.on(vertices, frame.rim)
+    work = Simplifier(before, faces, rim, sound=True)
+    done = work.run(target, rms)
     for _ in range(_ATTEMPTS):
-        moved, new_faces, rows = simplify(before, faces, int(len(faces) / options.reduction), rms, locked)
-        new = _snapped(moved, vertices, rows, locked, frame)
+        moved = done.vertices.copy()
+        restore_volume(moved, done.faces, ~done.still, volume - volume_about(moved, done.faces, low), rms)
+        new = _snapped(moved, box, vertices[done.rows], done.still, frame)
         after = frame.nm(new)
-        if abs(signed_volume_about(after, new_faces, low) - volume) > allowed:
+        if abs(volume_about(after, done.faces, low) - volume) > allowed:
             rms /= 4
+            done = work.run(target, rms)
             continue
-        far = ~Surface(after, new_faces).within(before, options.max_error_nm)
+        far, lost = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
+        if lost.any():
+            lost[lost] = ~Surface(before, faces).within(after[lost], options.max_error_nm)
+            far |= lost[done.into]
         if not far.any():
-            return new, new_faces
-        locked |= far
+            return new, done.faces
+        done = work.again(done, far, target, rms)
     return vertices, faces
 
 
 def _snapped(
     moved: NDArray[np.float64],
+    box: tuple[NDArray[np.int64], NDArray[np.int64]],
     old: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    locked: NDArray[np.bool_],
+    still: NDArray[np.bool_],
     frame: _Frame,
 ) -> NDArray[np.int64]:
     """Back on the lattice: rim vertices as they were, others within the old piece's box and off the rim's planes."""
-    planes = [(axis, int(frame.rim_planes[side, axis])) for axis in range(3) for side in range(2)]
-    still = locked[rows] | frame.on(old[rows], planes)
-    low, high = old.min(axis=0), old.max(axis=0)
+    low, high = box
     low = np.where(low == frame.rim_planes[0], low + 1, low)
     high = np.maximum(np.where(high == frame.rim_planes[1], high - 1, high), low)
     new = np.rint(moved * (STEPS_PER_VOXEL / frame.resolution_nm)).astype(np.int64)
-    return np.where(still[:, None], old[rows], np.clip(new, low, high))
+    return np.where(still[:, None], old, np.clip(new, low, high))

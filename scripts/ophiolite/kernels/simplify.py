@@ -3,17 +3,56 @@
 Garland & Heckbert 1997, "Surface simplification using quadric error metrics", planes weighted by area; the link
 condition of Dey et al. 1999, "Topology preserving edge contraction", so that a watertight mesh stays watertight and no
 part of it vanishes; collapses that turn a face over or make a sliver are refused. Vertices on edges without exactly two
-opposite faces never move. What costs next to nothing (the many flat triangles of marching cubes) is collapsed first, in
-sweeps from vertex to vertex without any order of prices; of what is left, edges wait in buckets by price instead of in
-a heap: nearly the same order, and no sifting.
+opposite faces never move. What costs next to nothing (the many flat triangles of marching cubes) is merged first, in
+clusters without any order of prices; of what is left, edges wait in buckets by price instead of in a heap: nearly the
+same order, and no sifting.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ophiolite.kernels.cluster_loops import cluster, split
+from ophiolite.kernels.quadrics import adjacency, lock_odd_edges, quadrics
 from ophiolite.kernels.simplify_loops import collapse
+
+# Clusters are made of clusters as long as they leave less than this share of the faces; and the share of the largest
+# mean squared distance that they may spend.
+_WORTH = 0.6
+_CLUSTER_SHARE = 1 / 2
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """What is left of a mesh.
+
+    vertices : (k, 3) float64. faces : (l, 3) uint32. rows : (k,) one of the vertices that each stands for. still : (k,)
+    whether that was locked and lies where it did. into : (n,) the row of `vertices` that stands for each there was.
+    """
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.uint32]
+    rows: NDArray[np.int64]
+    still: NDArray[np.bool_]
+    into: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """A mesh (vertices, faces, quadrics, normals, still), the row that stands for each first vertex, a row of each."""
+
+    mesh: tuple[Any, ...]
+    into: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    def follow(self, *out: Any) -> _Stage:
+        """The stage after clusters were made or taken apart, from what `cluster` and `split` return."""
+        *mesh, number, rows = out
+        return _Stage(tuple(mesh), number[self.into], self.rows[rows])
 
 
 def simplify(
@@ -28,18 +67,79 @@ def simplify(
     vertices : (n, 3) in nm. faces : (m, 3), no face with a corner twice.
     max_rms : refuse collapses whose root mean square distance from the planes they stand for is larger, in nm.
     locked : (n,) vertices that must stay where they are, besides those of open edges.
-    Returns vertices, faces and, for each vertex, the row of `vertices` that it was.
+    Returns vertices, faces and, for each vertex, a row of `vertices` that it stands for.
     """
-    v = np.array(vertices, np.float64).reshape(-1, 3)
-    f = np.array(faces, np.int32).reshape(-1, 3)
-    if len(f) <= target_faces or len(f) == 0:
-        return v, f.astype(np.uint32), np.arange(len(v))
-    centre = (v.min(axis=0) + v.max(axis=0)) / 2
-    v -= centre
-    still = np.zeros(len(v), np.bool_) if locked is None else locked.copy()
-    alive = collapse(v, f, still, target_faces, float(max_rms) ** 2)
-    f = f[alive]
-    used = np.zeros(len(v), np.bool_)
-    used[f] = True
-    number = np.cumsum(used) - 1
-    return v[used] + centre, number[f].astype(np.uint32), np.flatnonzero(used)
+    done = Simplifier(vertices, faces, locked).run(target_faces, max_rms)
+    return done.vertices, done.faces, done.rows
+
+
+class Simplifier:
+    """A mesh to simplify, once or, where the result is too far off, again.
+
+    Arguments as `simplify`'s. sound : open edges, if any, are known to lie between locked vertices.
+    """
+
+    def __init__(
+        self, vertices: ArrayLike, faces: ArrayLike, locked: NDArray[np.bool_] | None = None, sound: bool = False
+    ) -> None:
+        v = np.array(vertices, np.float64).reshape(-1, 3)
+        f = np.array(faces, np.int32).reshape(-1, 3)
+        self._centre = (v.min(axis=0) + v.max(axis=0)) / 2 if len(v) else np.zeros(3)
+        v -= self._centre
+        still = np.zeros(len(v), np.bool_) if locked is None else locked.copy()
+        if not sound:
+            start, around = adjacency(f, len(v))
+            lock_odd_edges(f, start, around, still)
+        q, normals = quadrics(v, f)
+        self._far = np.zeros(len(v), np.bool_)
+        self._raw = self._merged = _Stage((v, f, q, normals, still), np.arange(len(v)), np.arange(len(v)))
+
+    def run(self, target_faces: int, max_rms: float = np.inf) -> Simplified:
+        """As `simplify`."""
+        self._raw.mesh[4][self._far] = True
+        stage, faces = self._raw, np.inf
+        while np.isfinite(max_rms) and len(stage.mesh[1]) < _WORTH * faces:
+            faces = len(stage.mesh[1])
+            v, f, q, normals, still = stage.mesh
+            merged = stage.follow(*cluster(v, f, q, normals, still, _CLUSTER_SHARE * max_rms**2))
+            # Without order, clusters must not be what stops at the target.
+            if len(merged.mesh[1]) < 2 * target_faces:
+                break
+            stage = merged
+        self._merged = stage
+        return self._collapsed(stage, target_faces, max_rms)
+
+    def again(self, done: Simplified, far: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
+        """Simplify anew around the vertices `far` (n,), elsewhere on from `done`; where that did not help, all of it.
+
+        What stands for them after the clusters is locked from now on; the next time, with what is around it; the time
+        after that, they are themselves.
+        """
+        merged = self._merged
+        v, f, q, normals, still = merged.mesh
+        held = np.unique(merged.into[far])
+        self._far |= far
+        if still[held].all():
+            held = np.unique(f[np.isin(f, held).any(axis=1)])
+        if merged is self._raw or still[held].all():
+            return self.run(target_faces, max_rms)
+        still[held] = True
+        bad = np.zeros(len(done.vertices), np.bool_)
+        bad[done.into[far]] = True
+        into = np.zeros(len(still), np.int64)
+        into[merged.into] = done.into
+        stage = merged.follow(*split(v, f, q, normals, still, into, done.vertices - self._centre, bad))
+        return self._collapsed(stage, target_faces, max_rms)
+
+    def _collapsed(self, stage: _Stage, target_faces: int, max_rms: float) -> Simplified:
+        v, f, q, _, still = stage.mesh
+        further = np.arange(len(v), dtype=np.int32)
+        if len(f) > target_faces:
+            v, f, q = v.copy(), f.copy(), q.copy()
+            f = f[collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2)]
+        used = np.zeros(len(v), np.bool_)
+        used[f] = True
+        number = np.cumsum(used) - 1
+        rows = stage.rows[used]
+        still = self._raw.mesh[4][rows]
+        return Simplified(v[used] + self._centre, number[f].astype(np.uint32), rows, still, number[further[stage.into]])

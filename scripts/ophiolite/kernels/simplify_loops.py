@@ -14,40 +14,7 @@ _LEAST_COMPACTNESS = 0.05
 _LENGTH_SHARE = 1e-6
 # The queue sorts prices into buckets, four to a factor of two, first in first out.
 _PER_OCTAVE = 4
-# Sweeps before the queue, by the share of the largest mean squared distance that they may spend: with them 1.8 million
-# triangles of cortex take 2.0 s instead of 3.7 s, to as many triangles, as near to the surface.
-_SWEEPS = (1 / 16, 1 / 4)
 _BUCKETS = 80 * _PER_OCTAVE
-
-
-@njit(cache=True, nogil=True)
-def _quadrics(v: Any, f: Any) -> Any:
-    """Per vertex xx, xy, xz, yy, yz, zz, x, y, z, 1 of the sum of squared distances to its planes, and their weight."""
-    q = np.zeros((len(v), 11))
-    for i in range(len(f)):
-        a, b, c = v[f[i, 0]], v[f[i, 1]], v[f[i, 2]]
-        ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-        wx, wy, wz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-        x, y, z = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
-        size = np.sqrt(x * x + y * y + z * z)
-        if size > 0:
-            x, y, z = x / size, y / size, z / size
-            d = -(x * a[0] + y * a[1] + z * a[2])
-            w = size / 2
-            for j in range(3):
-                r = q[f[i, j]]
-                r[0] += w * x * x
-                r[1] += w * x * y
-                r[2] += w * x * z
-                r[3] += w * y * y
-                r[4] += w * y * z
-                r[5] += w * z * z
-                r[6] += w * x * d
-                r[7] += w * y * d
-                r[8] += w * z * d
-                r[9] += w * d * d
-                r[10] += w
-    return q
 
 
 @njit(cache=True, nogil=True)
@@ -230,81 +197,13 @@ def _push(queue: Any, first: Any, last: Any, state: Any, price: float, a: int, b
 
 
 @njit(cache=True, nogil=True)
-def _lock_odd_edges(f: Any, head: Any, chain: Any, mark: Any, locked: Any) -> Any:
-    """Lock the ends of edges that are not shared by exactly two faces in opposite directions; returns the last stamp.
-
-    Around a sound vertex every neighbour comes once after it and once before it.
-    """
-    stamp = 0
-    for row in range(len(head)):
-        stamp += 2
-        for step in range(3):
-            corner = head[row]
-            while corner >= 0:
-                i, j = corner // 3, corner % 3
-                corner = chain[corner]
-                u = f[i, (j + (2 if step == 1 else 1)) % 3]
-                if step == 0 and mark[u] != stamp:
-                    mark[u] = stamp
-                elif step == 1 and mark[u] == stamp:
-                    mark[u] = stamp + 1
-                elif step < 2 or mark[u] == stamp:
-                    locked[u] = True
-                    locked[row] = True
-    return stamp + 2
-
-
-@njit(cache=True, nogil=True)
-def _sweep(
-    v: Any, f: Any, q: Any, locked: Any, dead: Any, head: Any, chain: Any, mark: Any, stamp: int, room: int, most: float
-) -> Any:
-    """Collapse the cheapest edge of each vertex in turn where its mean squared distance is at most `most`.
-
-    Returns how many faces vanished, `room` at most or one collapse more, and the stamp it came to.
-    """
-    p, s, best = np.empty(3), np.empty(11), np.empty(3)
-    gone = 0
-    for row in range(len(v)):
-        a = np.int32(row)
-        if locked[a] or head[a] < 0:
-            continue
-        if gone >= room:
-            break
-        stamp += 2
-        least, other = np.inf, np.int32(-1)
-        corner = head[a]
-        while corner >= 0:
-            i, j = corner // 3, corner % 3
-            corner = chain[corner]
-            if not dead[i]:
-                for u in (f[i, (j + 1) % 3], f[i, (j + 2) % 3]):
-                    if mark[u] != stamp:
-                        mark[u] = stamp
-                        mean, price = _place(v, q, locked, a, u, p, s)
-                        if mean <= most and price < least:
-                            least, other = price, u
-        if other < 0:
-            continue
-        _place(v, q, locked, a, other, best, s)
-        stamp += 2
-        if _allowed(v, f, locked, dead, head, chain, mark, stamp, a, other, best):
-            keep, drop = (other, a) if locked[other] else (a, other)
-            for d in range(3):
-                v[keep, d] = best[d]
-            for k in range(11):
-                q[keep, k] = s[k]
-            gone += _merge(f, dead, head, chain, keep, drop)
-    return gone, stamp
-
-
-@njit(cache=True, nogil=True)
-def collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
+def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: float) -> Any:
     """Collapse edges until `target` faces are left or none may go; returns which faces (m,) are left.
 
-    v (n, 3) float64, f (m, 3) int32 and locked (n,) are changed in place; `most` bounds the mean squared distance.
+    v (n, 3) float64, f (m, 3) int32 and q (n, 11) are changed in place; into (n,) int32 takes the row that each vertex
+    was merged into, its own where it stays. locked : (n,) never moves. most : bounds the mean squared distance.
     """
     n, m = len(v), len(f)
-    q = _quadrics(v, f)
     dead = np.zeros(m, np.bool_)
     head, chain = np.full(n, -1, np.int32), np.full(3 * m, -1, np.int32)
     for corner in range(3 * m - 1, -1, -1):
@@ -325,16 +224,8 @@ def collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
             reach = max(reach, abs(v[i, d]))
     state[2] = int(np.log2(max(weight * reach * reach, 1e-290))) - _BUCKETS // _PER_OCTAVE
     p, s = np.empty(3), np.empty(11)
-    stamp, alive = _lock_odd_edges(f, head, chain, mark, locked), m
-    for share in _SWEEPS:
-        # Without order, sweeps must not be what stops at the target: the first rows would be coarser than the last.
-        room = alive - 2 * target
-        if room > 0 and most < np.inf:
-            gone, stamp = _sweep(v, f, q, locked, dead, head, chain, mark, stamp, room, share * most)
-            alive -= gone
+    stamp, alive = 0, m
     for i in range(m):
-        if dead[i]:
-            continue
         for j in range(3):
             a, b = f[i, j], f[i, (j + 1) % 3]
             if a < b and not (locked[a] and locked[b]):
@@ -363,6 +254,7 @@ def collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
         for k in range(11):
             q[a, k] = s[k]
         alive -= _merge(f, dead, head, chain, a, b)
+        into[b] = a
         version[a] += 1
         stamp += 2
         corner = head[a]
@@ -377,6 +269,11 @@ def collapse(v: Any, f: Any, locked: Any, target: int, most: float) -> Any:
                         if state[0] < 0:
                             queue = _more(queue, state)
                         _push(queue, first, last, state, price, min(a, u), max(a, u), version[a] + version[u])
+    for row in range(n):
+        a = into[row]
+        while into[a] != a:
+            a = into[a]
+        into[row] = a
     return ~dead
 
 

@@ -12,7 +12,16 @@ from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 
 
 def stitch(pieces: Sequence[tuple[Vec, MeshPiece]]) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Join pieces of one label: vertices (n, 3) int64 on the absolute 1/256-voxel lattice, faces (m, 3) uint32.
+    """Join pieces of one label: `join` without the seam bits."""
+    return join(pieces)[:2]
+
+
+def join(
+    pieces: Sequence[tuple[Vec, MeshPiece]],
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.bool_]]:
+    """Join pieces of one label.
+
+    Returns vertices (n, 3) int64 on the absolute 1/256-voxel lattice, faces (m, 3) uint32, seam bits (n,).
 
     pieces : (origin in voxels, piece); any order gives the same mesh.
 
@@ -24,7 +33,7 @@ def stitch(pieces: Sequence[tuple[Vec, MeshPiece]]) -> tuple[NDArray[np.int64], 
         pieces, key=lambda p: (p[0], p[1].vertices.tobytes(), p[1].faces.tobytes()) if len(pieces) > 1 else 0
     )
     if not ordered:
-        return np.empty((0, 3), np.int64), np.empty((0, 3), np.uint32)
+        return np.empty((0, 3), np.int64), np.empty((0, 3), np.uint32), np.empty(0, np.bool_)
     vertices = np.concatenate(
         [piece.vertices.astype(np.int64) + np.array(at, np.int64) * STEPS_PER_VOXEL for at, piece in ordered]
     )
@@ -41,7 +50,7 @@ def stitch(pieces: Sequence[tuple[Vec, MeshPiece]]) -> tuple[NDArray[np.int64], 
     used = np.zeros(len(vertices), np.bool_)
     used[faces] = True
     number = np.cumsum(used) - 1
-    return vertices[used], number[faces].astype(np.uint32)
+    return vertices[used], number[faces].astype(np.uint32), seam[used]
 
 
 def _representatives(vertices: NDArray[np.int64], seam: NDArray[np.bool_]) -> NDArray[np.int64]:

@@ -38,15 +38,20 @@ def _warm_meshes() -> None:
     from ophiolite.kernels.mesh import MeshOptions, mesh_labels
     from ophiolite.kernels.mesh_measure import measure
     from ophiolite.kernels.octree import mesh_entry
-    from ophiolite.kernels.stitch import stitch
+    from ophiolite.kernels.seams import dissolve_seams
+    from ophiolite.kernels.simplify import Simplifier
+    from ophiolite.kernels.stitch import join
 
     ball, shape = _ball(), (_SIDE_VX, _SIDE_VX, _SIDE_VX)
     closed = (True, True, True)
     for options in (MeshOptions(), MeshOptions(simplify=False)):
         for _, piece in mesh_labels(ball, _NM, shape, closed, _NEITHER, _NEITHER, options):
-            vertices, faces = stitch([((0, 0, 0), piece)])
+            vertices, faces, _ = join([((0, 0, 0), piece)])
+            dissolve_seams(vertices, faces, vertices[:, 0] == vertices[0, 0], np.array(_NM) / STEPS_PER_VOXEL, 4.0)
             vertices_nm = vertices / STEPS_PER_VOXEL * np.array(_NM)
             measure(vertices_nm, faces)
+    work = Simplifier(vertices_nm, faces)
+    work.again(work.run(0, 4.0), np.arange(len(vertices_nm)) == 0, 0, 4.0)
     mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=64))
 
 

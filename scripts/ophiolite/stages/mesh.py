@@ -12,7 +12,8 @@ from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels.lod import LodOptions
 from ophiolite.kernels.mesh_measure import measure
 from ophiolite.kernels.octree import mesh_entry
-from ophiolite.kernels.stitch import stitch
+from ophiolite.kernels.seams import FRAGMENT_SHARE, dissolve_seams
+from ophiolite.kernels.stitch import join
 from ophiolite.layers.store import Written
 from ophiolite.precomputed.mesh_fragment import decode_mesh_piece
 from ophiolite.precomputed.multilod import MeshInfo
@@ -27,6 +28,8 @@ MEASURES = {
     "mesh_area_um2": "float64",
     "mesh_volume_um3": "float64",
     "mesh_watertight": "bool",
+    "mesh_lods": "int64",
+    "mesh_lods_refused": "int64",
 }
 
 
@@ -35,13 +38,18 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
     plan = job.product(PRODUCT)
     resolution = np.array(job.volume.scales[plan.mip].resolution_nm)
     settings = plan.options["shards"]
-    lods = LodOptions(fragment_nm=FRAGMENT_VX * float(resolution.max()))
+    lods = LodOptions(
+        fragment_nm=FRAGMENT_VX * float(resolution.max()), quantization_bits=settings["quantization_bits"]
+    )
     if settings["lods"] != "auto":
         lods = replace(lods, max_lods=settings["lods"])
     base_error_nm = settings["max_error_nm"] if plan.options["fragments"]["simplify"] else 0.0
 
     def of_label(label: int, pieces: Pieces) -> tuple[Entry | None, dict[str, Any]]:
-        vertices, faces = stitch([(origin, decode_mesh_piece(data)) for origin, data in pieces])
+        vertices, faces, seam = join([(origin, decode_mesh_piece(data)) for origin, data in pieces])
+        if base_error_nm:
+            allowed = base_error_nm * (1 - FRAGMENT_SHARE)
+            vertices, faces = dissolve_seams(vertices, faces, seam, resolution / STEPS_PER_VOXEL, allowed)
         vertices_nm = vertices / STEPS_PER_VOXEL * resolution
         found = measure(vertices_nm, faces)
         measures = {
@@ -50,14 +58,15 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
             "mesh_area_um2": found.area_nm2 / 1e6,
             "mesh_volume_um3": found.volume_nm3 / 1e9,
             "mesh_watertight": found.watertight,
+            "mesh_lods": 0,
+            "mesh_lods_refused": 0,
         }
         if not len(faces):
             job.say(f"label {label}: its mesh has no face left")
             return None, measures
-        entry = mesh_entry(
-            vertices_nm, faces, lods, settings["quantization_bits"], settings["draco_level"], base_error_nm
-        )
-        return entry, measures
+        entry = mesh_entry(vertices_nm, faces, lods, settings["draco_level"], base_error_nm)
+        measures |= {"mesh_lods": entry.lods, "mesh_lods_refused": entry.refused}
+        return entry.stored, measures
 
     return of_label
 

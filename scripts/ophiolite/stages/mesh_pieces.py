@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.seams import FRAGMENT_SHARE
 from ophiolite.precomputed.mesh_fragment import encode_mesh_piece
 from ophiolite.stages.fragments import Task
 from ophiolite.stages.job import Job
@@ -13,8 +14,11 @@ from ophiolite.stages.job import Job
 def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     """The function that meshes one task: (label, encoded piece), ascending by label."""
     plan = job.product("mesh")
+    settings = dict(plan.options["fragments"])
+    # The rest is for the faces around seams, after the merge.
+    settings["max_error_nm"] *= FRAGMENT_SHARE
     options = MeshOptions(
-        **plan.options["fragments"],
+        **settings,
         include_labels=tuple(int(v) for v in plan.options["labels"]),
         exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
     )

@@ -1,0 +1,89 @@
+"""Whether a simplified piece stays near what it was, and its volume: compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from ophiolite.kernels.mesh_measure import triangle_distance2
+from ophiolite.kernels.quadrics import adjacency
+
+
+@njit(cache=True, nogil=True)
+def far_from_own(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
+    """Which points (n, 3) are not within `bound` of the faces near the vertex `into` (n,) that stands for them.
+
+    Looks at that vertex, its faces and its neighbours' faces, so a point may lie near another part and count as far.
+    And which vertices (k,) have none of their points within the bound.
+    """
+    start, around = adjacency(f, len(v))
+    far, t, bound2 = np.zeros(len(points), np.bool_), np.empty(9), bound * bound
+    lost = np.ones(len(v), np.bool_)
+    for i in range(len(points)):
+        own = into[i]
+        x, y, z = points[i, 0], points[i, 1], points[i, 2]
+        if (v[own, 0] - x) ** 2 + (v[own, 1] - y) ** 2 + (v[own, 2] - z) ** 2 <= bound2:
+            lost[own] = False
+            continue
+        near = _near_star(own, x, y, z, v, f, start, around, t, bound2)
+        k = start[own]
+        while not near and k < start[own + 1]:
+            for j in range(3):
+                u = f[around[k], j]
+                near = near or (u != own and _near_star(u, x, y, z, v, f, start, around, t, bound2))
+            k += 1
+        far[i] = not near
+    return far, lost
+
+
+@njit(cache=True, nogil=True)
+def _near_star(
+    u: int, x: float, y: float, z: float, v: Any, f: Any, start: Any, around: Any, t: Any, bound2: float
+) -> Any:
+    for k in range(start[u], start[u + 1]):
+        for j in range(3):
+            for d in range(3):
+                t[3 * j + d] = v[f[around[k], j], d]
+        if triangle_distance2(t, x, y, z) <= bound2:
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def volume_about(v: Any, f: Any, point: Any) -> Any:
+    """Volume of the cones from a point to the faces."""
+    out, x, y, z = 0.0, point[0], point[1], point[2]
+    for i in range(len(f)):
+        a, b, c = f[i, 0], f[i, 1], f[i, 2]
+        ax, ay, az = v[a, 0] - x, v[a, 1] - y, v[a, 2] - z
+        bx, by, bz = v[b, 0] - x, v[b, 1] - y, v[b, 2] - z
+        cx, cy, cz = v[c, 0] - x, v[c, 1] - y, v[c, 2] - z
+        out += ax * (by * cz - bz * cy) + ay * (bz * cx - bx * cz) + az * (bx * cy - by * cx)
+    return out / 6
+
+
+@njit(cache=True, nogil=True)
+def restore_volume(v: Any, f: Any, free: Any, missing: float, most: float) -> None:
+    """Move the vertices that are free (n,) along their normals by the one length, at most `most`, that adds volume."""
+    sums = np.zeros((len(v), 3))
+    for i in range(len(f)):
+        a, b, c = f[i, 0], f[i, 1], f[i, 2]
+        ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
+        wx, wy, wz = v[c, 0] - v[a, 0], v[c, 1] - v[a, 1], v[c, 2] - v[a, 2]
+        for u in (a, b, c):
+            sums[u, 0] += (uy * wz - uz * wy) / 6
+            sums[u, 1] += (uz * wx - ux * wz) / 6
+            sums[u, 2] += (ux * wy - uy * wx) / 6
+    rate = 0.0
+    for u in range(len(v)):
+        if free[u]:
+            rate += np.sqrt(sums[u, 0] ** 2 + sums[u, 1] ** 2 + sums[u, 2] ** 2)
+    if rate > 0:
+        length = min(max(missing / rate, -most), most)
+        for u in range(len(v)):
+            size = np.sqrt(sums[u, 0] ** 2 + sums[u, 1] ** 2 + sums[u, 2] ** 2)
+            if free[u] and size > 0:
+                for d in range(3):
+                    v[u, d] += length * sums[u, d] / size

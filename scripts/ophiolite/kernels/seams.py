@@ -1,0 +1,89 @@
+"""Seams between tasks, gone from a joined mesh: simplified once more where they are no longer borders.
+
+Fragments keep every marching-cubes vertex on the faces of their task. After they are joined, the faces within a few
+rings of those vertices are simplified alone; the rest has been as far as its error allows. Errors add up, so pieces
+are allowed `FRAGMENT_SHARE` of the error and this step the rest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.kernels.mesh_measure import Surface
+from ophiolite.kernels.simplify import simplify
+
+# Of max_error_nm, what pieces of tasks may spend.
+FRAGMENT_SHARE = 0.9
+_RINGS = 2
+_RMS_SHARE = 0.5
+_ATTEMPTS = 4
+
+
+def dissolve_seams(
+    lattice: NDArray[np.int64],
+    faces: NDArray[np.uint32],
+    seam: NDArray[np.bool_],
+    lattice_nm: NDArray[np.float64],
+    max_error_nm: float,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Simplify a joined mesh around its seam vertices; no vertex or face centre of either surface errs by more.
+
+    lattice : (n, 3) whole numbers of steps of `lattice_nm` (3,) nm. faces : (m, 3). seam : (n,) vertices.
+    Returns vertices on the same lattice and faces. Where four attempts do not keep the error, the mesh stays as it is.
+    """
+    near = seam
+    for _ in range(_RINGS):
+        near = _touched(near, faces)
+    band = near[faces[:, 0]] & near[faces[:, 1]] & near[faces[:, 2]]
+    if not seam.any() or not band.any():
+        return lattice, faces
+    rows = np.flatnonzero(_used(faces[band], len(lattice)))
+    number = np.zeros(len(lattice), np.int64)
+    number[rows] = np.arange(len(rows))
+    old_faces = number[faces[band]].astype(np.uint32)
+    made = _simplified(lattice[rows], old_faces, lattice_nm, max_error_nm)
+    if made is None:
+        return lattice, faces
+    moved, new_faces, kept = made
+    out = lattice.copy()
+    out[rows[kept]] = moved
+    every = np.concatenate([faces[~band], rows[kept][new_faces].astype(np.uint32)])
+    used = _used(every, len(out))
+    renumber = np.cumsum(used, dtype=np.int64) - 1
+    return out[used], renumber[every].astype(np.uint32)
+
+
+def _simplified(
+    lattice: NDArray[np.int64], faces: NDArray[np.uint32], lattice_nm: NDArray[np.float64], max_error_nm: float
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]] | None:
+    """The band simplified: vertices on the lattice, faces, and the row that each vertex was; borders stay."""
+    before = lattice * lattice_nm
+    old = Surface(before, faces)
+    locked = np.zeros(len(lattice), np.bool_)
+    for _ in range(_ATTEMPTS):
+        v, f, rows = simplify(before, faces, 0, max_error_nm * _RMS_SHARE, locked)
+        new = np.rint(v / lattice_nm).astype(np.int64)
+        after = new * lattice_nm
+        far = ~Surface(after, f).within(before, max_error_nm)
+        a, b, c = (after[f[:, corner]] for corner in range(3))
+        strayed = ~old.within(after, max_error_nm)
+        strayed[f[~old.within((a + b + c) / 3, max_error_nm)]] = True
+        if not far.any() and not strayed.any():
+            return new, f, rows
+        locked |= far
+        locked[rows[strayed]] = True
+    return None
+
+
+def _touched(near: NDArray[np.bool_], faces: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """The vertices of all faces that have one that is near."""
+    out = near.copy()
+    out[faces[near[faces[:, 0]] | near[faces[:, 1]] | near[faces[:, 2]]]] = True
+    return out
+
+
+def _used(faces: NDArray[np.uint32], vertices: int) -> NDArray[np.bool_]:
+    used = np.zeros(vertices, np.bool_)
+    used[faces] = True
+    return used
