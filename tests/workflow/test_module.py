@@ -59,7 +59,7 @@ def test_a_workflow_uses_this_one_as_a_module(finished: Workspace, tmp_path: Pat
     ours = checksums(tmp_path / "imaging" / "results" / "tiny")
     theirs = checksums(finished.project)
     made = [name for name in theirs if re.match(r"d/layers/neurons/(info|mesh|[0-9_]+)(/|$)", name)]
-    assert len(made) > 10
+    assert len(made) >= 10
     assert {name: ours.get(name) for name in made} == {name: theirs[name] for name in made}
 
     again = run(["snakemake", *profile, "--dry-run"], tmp_path)

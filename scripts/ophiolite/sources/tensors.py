@@ -40,18 +40,20 @@ def kvstore(root: Path | str, key: str = "") -> Any:
         place |= {"endpoint": endpoint, "aws_region": region or "us-east-1"}
     elif region:
         place |= {"aws_region": region}
-    return place | ({} if _has_credentials() else {"aws_credentials": {"type": "anonymous"}})
+    return place | {"aws_credentials": {"type": _credentials()}}
 
 
-def _has_credentials() -> bool:
-    """Whether AWS credentials are found where its tools look."""
+def _credentials() -> str:
+    """Where TensorStore finds AWS credentials: it complains of each place where it looks in vain."""
     from botocore.exceptions import BotoCoreError
     from botocore.session import Session
 
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        return "environment"
     try:
-        return Session().get_credentials() is not None
+        return "default" if Session().get_credentials() is not None else "anonymous"
     except BotoCoreError:
-        return False
+        return "anonymous"
 
 
 class Tree:
