@@ -72,7 +72,7 @@ class Prepared:
     """The largest part of a mask, made ready for searches."""
 
     def __init__(self, mask: np.ndarray, resolution: tuple[float, float, float]) -> None:
-        parts = trace._connected(mask)
+        parts = trace.connected(mask)
         sizes = np.bincount(parts.ravel())
         sizes[0] = 0
         self.mask = np.asfortranarray(parts == sizes.argmax())

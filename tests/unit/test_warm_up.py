@@ -36,7 +36,9 @@ for label, piece in mesh_labels(labels, (8.0, 8.0, 40.0), labels.shape, low, non
     mesh_entry(nm, faces, LodOptions(faces_per_fragment=256))
 for label, piece in skeletonize_labels(labels, (8.0, 8.0, 40.0), labels.shape, none, none):
     whole = stitch_skeletons([((0, 0, 0), piece)])
-    skeleton_measures(*clean_skeleton(whole.vertices * 1.0, whole.edges, whole.radius_nm.astype(np.float64)))
+    seam = whole.vertices[:, 0] > 24 * 256
+    radius = whole.radius_nm.astype(np.float64)
+    skeleton_measures(*clean_skeleton(whole.vertices * 1.0, whole.edges, radius, seam=seam))
 """
 
 

@@ -145,7 +145,7 @@ def clean_skeleton(
         if options.join_close:
             kept = _with_joins(points, radius, kept)
         if options.tick_nm > 0:
-            kept = _without_branches(points, kept, np.full(len(points), options.tick_nm))
+            kept = _without_branches(points, kept, np.full(len(points), float(options.tick_nm)))
     used = np.zeros(len(points), np.bool_)
     used[kept] = True
     place = np.cumsum(used) - 1

@@ -60,7 +60,10 @@ def _warm_skeletons() -> None:
     from ophiolite.kernels.cross_section import section_areas
     from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures
     from ophiolite.kernels.skeleton_tree import branches, rooted
+    from ophiolite.kernels.skeletonize import skeletonize_labels
 
+    for _ in skeletonize_labels(_ball(), _NM, (_SIDE_VX, _SIDE_VX, _SIDE_VX), _NEITHER, _NEITHER):
+        pass
     turns = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     ring = np.stack([1000 * np.cos(turns), 1000 * np.sin(turns), 0 * turns], axis=1)
     away = np.stack([1050 + 100 * np.arange(20.0), np.zeros(20), np.zeros(20)], axis=1)
@@ -70,7 +73,8 @@ def _warm_skeletons() -> None:
     along = [(40 + i, 41 + i) for i in range(19)]
     edges = np.array([*around, *along, (49, 60), (60, 61), (61, 62)], dtype=np.uint32)
     radius = np.full(len(vertices), 60.0)
-    skeleton_measures(*clean_skeleton(vertices, edges, radius, CleanOptions(min_cable_nm=100, tick_nm=200)))
+    options = CleanOptions(min_cable_nm=100, tick_nm=200, scale=1, const_nm=0)
+    skeleton_measures(*clean_skeleton(vertices, edges, radius, options, seam=vertices[:, 0] == 2000))
     branches(rooted(vertices, edges, radius), vertices, radius)
     mask = np.asfortranarray(_ball() > 0)
     soma_loops.warm_up()

@@ -16,6 +16,7 @@ from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
 from ophiolite.kernels.skeletonize.borders import face_sections
 from ophiolite.kernels.skeletonize.kimimaro import Lines, trace_with_kimimaro
 from ophiolite.kernels.skeletonize.labels import Labels, fill_holes, wanted
+from ophiolite.kernels.skeletonize.nuclei import unite_nuclei
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
 from ophiolite.kernels.skeletonize.trace import NO_TARGETS, distance_to_surface, trace_labels
 
@@ -64,6 +65,8 @@ def skeletonize_labels(
             f"make {expected}"
         )
     seen, names = wanted(labels, skip, options)
+    if options.fix_avocados and options.engine == "ophiolite":
+        unite_nuclei(seen, resolution_nm, options.soma_detect_nm)
     inner = _inner(core_shape_vx, seams_high, low)
     targets, left = face_sections(seen, inner, seams_low, seams_high, resolution_nm)
     numbers = seen[inner]

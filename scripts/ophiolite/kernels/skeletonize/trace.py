@@ -88,10 +88,10 @@ def trace_labels(
     dbf, targets : as for `trace_object`. Arrays of the volume's size are let go as soon as they are of no more use: one
     part may be most of the volume.
     """
-    parts = _connected(numbers)
+    parts = connected(numbers)
     depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
     del dbf
-    known = _measure(parts, depth)
+    known = measure_parts(parts, depth)
     names = numbers.ravel(order="F")[known.first]
     del numbers
     suspects = [int(part) for part in np.flatnonzero(known.deepest > options.soma_detect_nm)]
@@ -118,7 +118,7 @@ def trace_labels(
     return _split(whole, names[whole.part])
 
 
-def _connected(numbers: NDArray[Any]) -> Numbers:
+def connected(numbers: NDArray[Any]) -> Numbers:
     """Numbers 1, 2, ... of the 26-connected parts of each number but 0."""
     import cc3d
 
@@ -142,7 +142,8 @@ def distance_to_surface(numbers: NDArray[Any], resolution_nm: Vector) -> Depths:
     return field if numbers.size == 0 or np.isfinite(field[0, 0, 0]) else of(closed=True)
 
 
-def _measure(parts: Numbers, depth: Depths) -> Parts:
+def measure_parts(parts: Numbers, depth: Depths) -> Parts:
+    """Measure parts 1, 2, ... of a volume (x, y, z), whose voxels lie as deep as `depth` says; 0 counts as nothing."""
     count = int(parts.max(initial=0)) + 1
     known = Parts(np.zeros(count, np.int64), np.zeros(count, np.float32), np.zeros(count, np.int64))
     trace_loops.measure_parts(parts, depth, *known)

@@ -1,0 +1,279 @@
+"""Skeletons at the borders of tasks: what only a border drew goes, what the object has stays; blocks do not show."""
+
+from __future__ import annotations
+
+import cc3d
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from scipy.spatial import cKDTree
+
+from ophiolite.geometry.box import Box, sub
+from ophiolite.geometry.grid import Grid
+from ophiolite.kernels.skeleton_graph_loops import reaches
+from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures, stitch_skeletons
+from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, borders, skeletonize_labels
+from ophiolite.kernels.skeletonize.borders import face_sections
+
+Whole = tuple[np.ndarray, np.ndarray, np.ndarray]
+OPTIONS = CleanOptions(min_cable_nm=0, join_close=False, scale=2.0, const_nm=10.0)
+NO = (False, False, False)
+
+
+def line(*points: tuple[float, float, float]) -> np.ndarray:
+    return np.array(points, float)
+
+
+def trunk(n: int = 30) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """A cable along x, 10 nm a step."""
+    return np.stack([10.0 * np.arange(n), np.zeros(n), np.zeros(n)], 1), [(i, i + 1) for i in range(n - 1)]
+
+
+def with_branch(branch: np.ndarray, at: int = 15, radius: float = 20.0, seam=()) -> tuple[np.ndarray, ...]:
+    points, edges = trunk()
+    n = len(points)
+    more = [(at if i == 0 else n + i - 1, n + i) for i in range(len(branch))]
+    marked = np.zeros(n + len(branch), bool)
+    marked[[n + i for i in seam]] = True
+    radii = np.append(np.full(n, radius), np.full(len(branch), 5.0))
+    return np.concatenate([points, branch]), np.array(edges + more, np.uint32), radii, marked
+
+
+def cleaned(points, edges, radius, seam, options: CleanOptions = OPTIONS) -> np.ndarray:
+    return clean_skeleton(points, edges, radius, options, seam)[0]
+
+
+def upward(n: int, step: float = 8.0) -> np.ndarray:
+    return np.stack([np.full(n, 150.0), step * np.arange(1, n + 1), np.zeros(n)], 1)
+
+
+# The balls of the trunk reach 2 x 20 + 10 = 50 nm.
+@pytest.mark.parametrize(("n", "seam", "left"), [(6, (5,), 30), (6, (), 36), (6, (4,), 30), (9, (8,), 39)])
+def test_a_branch_to_a_seam_within_the_ball_of_its_foot_goes(n: int, seam: tuple[int, ...], left: int) -> None:
+    got = cleaned(*with_branch(upward(n), seam=seam))
+    assert len(got) == left
+
+
+def test_a_branch_that_goes_on_beyond_the_seam_stays() -> None:
+    # 2 radii of 5 nm beyond the seam is 10 nm: one step of 8 goes, two stay.
+    assert len(cleaned(*with_branch(upward(6), seam=(4,)))) == 30
+    assert len(cleaned(*with_branch(upward(6), seam=(3,)))) == 36
+
+
+def test_the_ball_of_any_vertex_counts_not_only_of_the_foot() -> None:
+    points, edges, radius, seam = with_branch(upward(6), seam=(5,), radius=5.0)
+    assert len(cleaned(points, edges, radius, seam)) == 36
+    radius[17] = 60.0  # 20 nm along the trunk: 2 x 60 + 10 - 20 reach up the branch
+    assert len(cleaned(points, edges, radius, seam)) == 30
+
+
+def test_an_end_on_a_seam_is_trimmed_to_where_no_other_branch_covers_it() -> None:
+    away = np.array([[150.0, 20.0 * i, 0] for i in range(1, 11)])
+    back = np.array([[150.0 + 20.0 * i, 200.0 - 20.0 * i, 0] for i in range(1, 9)])  # comes back to y = 40
+    branch = np.concatenate([away, back])
+    graph = with_branch(branch, seam=(len(branch) - 1,))
+    got = cleaned(*graph)
+    points, edges, radius, _ = graph
+    lost = [p for p in branch.tolist() if p not in got.tolist()]
+    # The trunk ends at x = 290, and its balls reach 50 nm.
+    assert lost == [p for p in back.tolist() if np.linalg.norm(points[:30] - p, axis=1).min() <= 50]
+    assert 0 < len(lost) < len(back)
+    assert len(cleaned(points, edges, radius, np.zeros(len(points), bool))) == len(points)
+
+
+def test_of_two_ends_in_each_others_balls_one_stays() -> None:
+    first = np.array([[150.0 - 5 * i, 30.0 * i, 0] for i in range(1, 8)])
+    points, edges, radius, seam = with_branch(first, seam=(6,))
+    n = len(points)
+    second = first[:6] + np.array([20.0, 0, 0])
+    more = np.array([(17 if i == 0 else n + i - 1, n + i) for i in range(6)], np.uint32)
+    seam = np.append(seam, [False] * 5 + [True])
+    got = cleaned(
+        np.concatenate([points, second]), np.concatenate([edges, more]), np.append(radius, np.full(6, 9.0)), seam
+    )
+    kept = {tuple(p) for p in got.tolist()}
+    assert {tuple(p) for p in first.tolist()} <= kept
+    assert tuple(second[-1]) not in kept
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 25))
+def test_reach_is_the_greatest_ball_less_the_way(seed: int, n: int) -> None:
+    r = np.random.default_rng(seed)
+    edges = np.array([(int(r.integers(0, i)), i) for i in range(1, n)] + [(0, n - 1)], np.int64)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    lengths, ball = r.integers(1, 9, len(edges)).astype(float), r.integers(-1, 30, n).astype(float)
+    want = ball.copy()
+    for _ in range(n):
+        for (a, b), length in zip(edges.tolist(), lengths.tolist(), strict=True):
+            for here, there in ((a, b), (b, a)):
+                if want[here] - length > 0:
+                    want[there] = max(want[there], want[here] - length)
+    np.testing.assert_array_equal(reaches(edges, lengths, ball), want)
+
+
+def seen(volume: np.ndarray, task: tuple[int, int, int], halo: int = HALO_LOW_VX):
+    """Every task of a volume: core, seams, what it sees, context."""
+    grid = Grid(Box.of((0, 0, 0), volume.shape), task)
+    for index in grid:
+        core = grid.cell(index)
+        low = tuple(i > 0 for i in index)
+        high = tuple(i + 1 < n for i, n in zip(index, grid.shape, strict=True))
+        window = core.grow((halo,) * 3, (halo + 1,) * 3).intersect(grid.box)
+        above = tuple(b - a - int(s) for a, b, s in zip(core.stop, window.stop, high, strict=True))
+        yield core, low, high, np.asfortranarray(volume[window.slices()]), sub(core.start, window.start), above
+
+
+@settings(max_examples=60)
+@given(hnp.arrays(np.uint32, (5, 4, 4), elements=st.sampled_from([0, 0, 1, 2])), st.integers(0, 2), st.integers(1, 3))
+def test_both_tasks_agree_on_targets_and_share_out_what_does_not_go_on(labels, axis: int, cut: int) -> None:
+    volume = np.moveaxis(np.pad(labels, ((0, 0), (1, 1), (1, 1))), 0, axis)  # no other face has a target
+    task = tuple(cut if d == axis else n for d, n in enumerate(volume.shape))
+    found = []
+    for core, low, high, window, context, _ in list(seen(volume, task))[:2]:
+        inner = tuple(slice(c, c + n + int(s)) for c, n, s in zip(context, core.shape, high, strict=True))
+        targets, left = face_sections(window, inner, low, high, (3.0, 4.0, 5.0))
+        start = np.array(core.start)
+        on = [{tuple(v) for v in (rows + start).tolist() if v[axis] == cut} for rows in (targets, left)]
+        found.append(on)
+    assert found[0][0] == found[1][0]
+    assert not found[0][1] & found[1][1]
+    for voxel in found[0][0]:
+        assert voxel not in found[0][1] | found[1][1]
+
+
+def drawn(seed: int, shape=(52, 48, 44), branches: int = 7) -> np.ndarray:
+    """A drawn tree of tubes, thick at the root; (x, y, z) uint32."""
+    r = np.random.default_rng(seed)
+    volume = np.zeros(shape, np.uint32, order="F")
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1).astype(float)
+    nodes = [(np.array(shape) / 2, 4.0)]
+    for _ in range(branches):
+        start, radius = nodes[int(r.integers(0, len(nodes)))]
+        stop = 3 + r.random(3) * (np.array(shape) - 6)
+        way = stop - start
+        along = np.clip(((grid - start) @ way) / (way @ way), 0, 1)
+        thick = max(1.5, radius * r.uniform(0.5, 0.9))
+        volume[((grid - start - along[..., None] * way) ** 2).sum(-1) <= thick**2] = 1
+        nodes.append((stop, thick))
+    return volume
+
+
+def skeleton(volume: np.ndarray, task, nm=(10.0, 10.0, 10.0), halo: int = HALO_LOW_VX, least: float = 0.0) -> Whole:
+    options = SkeletonOptions(scale=2.0, const_nm=30.0)
+    pieces = []
+    for core, low, high, window, below, above in seen(volume, task, halo):
+        for _, piece in skeletonize_labels(window, nm, core.shape, low, high, None, options, below, above):
+            pieces.append((core.start, piece))
+    whole = stitch_skeletons(pieces)
+    clean = CleanOptions(min_cable_nm=least, scale=2.0, const_nm=30.0)
+    return clean_skeleton(whole.vertices / 256 * np.array(nm), whole.edges, whole.radius_nm, clean, whole.seam)
+
+
+def gap(one: Whole, other: Whole) -> float:
+    return float(cKDTree(other[0]).query(one[0])[0].mean())
+
+
+@pytest.mark.parametrize("nm", [(10.0, 10.0, 10.0), (8.0, 8.0, 20.0)])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_shape_of_blocks_does_not_show(seed: int, nm: tuple[float, float, float]) -> None:
+    volume = drawn(seed)
+    whole = skeleton(volume, volume.shape, nm)
+    want = skeleton_measures(*whole)
+    for task in ((26, 24, 22), (17, 48, 44), (31, 29, 40)):
+        blocks = skeleton(volume, task, nm)
+        got = skeleton_measures(*blocks)
+        assert got.components == want.components == 1
+        assert abs(got.cable_nm / want.cable_nm - 1) < 0.15
+        assert abs(got.terminals - want.terminals) <= 2
+        assert gap(blocks, whole) < 15
+        assert gap(whole, blocks) < 15
+
+
+def faces_of(kind: str) -> np.ndarray:
+    """Objects that are hard at the plane x = 20."""
+    x, y, z = np.mgrid[:40, :33, :33].astype(float)
+    y, z = y - 16, z - 16
+    across = np.hypot(y, z)
+    return {
+        "square": (np.abs(y) < 6) & (np.abs(z) < 6) & (x > 3) & (x < 37),
+        "cross": ((np.abs(y) < 3) | (np.abs(z) < 3)) & (across < 13) & (x > 3) & (x < 37),
+        "annulus": (across < 12) & (across > 7) & (x > 3) & (x < 37),
+        "grazing tube": ((x - 22) ** 2 + y**2 < 9) & (np.abs(z) < 13),
+        "tube in the plane": ((x - 20) ** 2 + y**2 < 9) & (np.abs(z) < 13),
+        "sheet in the plane": (x == 20) & (np.abs(y) < 9) & (np.abs(z) < 9),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind", ["square", "cross", "annulus", "grazing tube", "tube in the plane", "sheet in the plane"]
+)
+@pytest.mark.parametrize("plane", [19, 20, 21])
+def test_hard_faces_leave_one_part_without_loops_and_few_more_ends(kind: str, plane: int) -> None:
+    volume = np.asfortranarray(faces_of(kind).astype(np.uint32))
+    whole, cut = skeleton(volume, volume.shape), skeleton(volume, (plane, 33, 33))
+    want, got = skeleton_measures(*whole), skeleton_measures(*cut)
+    assert got.components == 1
+    assert len(cut[1]) == len(cut[0]) - 1
+    assert got.terminals <= want.terminals + 3
+    # A tube that the plane halves along its whole length is traced on both sides of it.
+    assert got.cable_nm <= (2.2 if "tube" in kind else 1.35) * want.cable_nm + 60
+    inside = volume[tuple(np.floor(cut[0] / 10).astype(int).T)]
+    assert (inside == 1).all()
+
+
+def components(volume: np.ndarray, task) -> tuple[int, int]:
+    parts = cc3d.connected_components(volume, connectivity=26)
+    sizes = np.bincount(parts.ravel())[1:]
+    return skeleton_measures(*skeleton(volume, task)).components, int((sizes > 1).sum())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_ends_on_two_sides_of_a_face_meet(seed: int) -> None:
+    r = np.random.default_rng(seed)
+    task = tuple(int(v) for v in r.integers(14, 30, 3))
+    got, want = components(drawn(seed), task)
+    assert got == want
+
+
+def test_a_target_that_one_side_moves_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = np.zeros((40, 16, 16), np.uint32, order="F")
+    volume[2:38, 4:12, 4:12] = 1
+    assert components(volume, (20, 16, 16)) == (1, 1)
+    real = borders.border_targets
+    calls = iter(range(1000))
+
+    def moved(plane, *rest):
+        voxels, labels = real(plane, *rest)
+        return voxels + next(calls) % 2 * np.array([3, -3]), labels
+
+    monkeypatch.setattr(borders, "border_targets", moved)
+    whole = stitch_skeletons(
+        [
+            (core.start, piece)
+            for core, low, high, window, below, above in seen(volume, (20, 16, 16))
+            for _, piece in skeletonize_labels(
+                window, (10.0,) * 3, core.shape, low, high, None, SkeletonOptions(), below, above
+            )
+        ]
+    )
+    nm = whole.vertices / 256 * 10.0
+    apart = CleanOptions(min_cable_nm=0, join_close=False)
+    assert skeleton_measures(*clean_skeleton(nm, whole.edges, whole.radius_nm, apart, whole.seam)).components == 2
+
+
+def test_without_the_halo_and_the_healing_the_scars_are_seen() -> None:
+    volume, task = drawn(1), (17, 16, 15)
+    healed = skeleton_measures(*skeleton(volume, task)).terminals
+    options = SkeletonOptions(scale=2.0, const_nm=30.0)
+    pieces = [
+        (core.start, piece)
+        for core, low, high, window, below, above in seen(volume, task, 0)
+        for _, piece in skeletonize_labels(window, (10.0,) * 3, core.shape, low, high, None, options, below, above)
+    ]
+    whole = stitch_skeletons(pieces)
+    nm = whole.vertices / 256 * 10.0
+    bare = clean_skeleton(nm, whole.edges, whole.radius_nm, CleanOptions(min_cable_nm=0))
+    assert skeleton_measures(*bare).terminals > healed + 2
