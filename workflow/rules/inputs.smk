@@ -171,7 +171,7 @@ def layer_targets(dataset, layer, plan, kinds):
     skeleton = plan["skeleton"]
     for kind, rules in (("skeleton", skeleton and skeleton["options"]["exports"]), ("objects", ["graph"])):
         if kind in kinds and skeleton:
-            names = merge_job_names("skeleton")(plan)
+            names = job_names(skeleton["export_jobs"])
             found += [f"{base}/skeleton_{rule}/{job}.json" for rule in rules for job in names]
     if "objects" in kinds and plan["kind"] == "segmentation":
         found += [f"{base}/object_table/{part}.json" for part in range(plan["stats_parts"])]

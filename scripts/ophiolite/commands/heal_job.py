@@ -41,8 +41,11 @@ def _command(rule: str) -> Callable[[argparse.Namespace], None]:
         segment_properties,
         skeleton_done,
         skeleton_fragments,
+        skeleton_graph,
         skeleton_index,
+        skeleton_objects,
         skeleton_shards,
+        skeleton_swc,
     )
 
     commands = (
@@ -59,8 +62,11 @@ def _command(rule: str) -> Callable[[argparse.Namespace], None]:
         segment_properties,
         skeleton_done,
         skeleton_fragments,
+        skeleton_graph,
         skeleton_index,
+        skeleton_objects,
         skeleton_shards,
+        skeleton_swc,
     )
     known: dict[str, Callable[[argparse.Namespace], None]] = {
         command.__name__.rpartition(".")[2]: command.run for command in commands

@@ -1,4 +1,4 @@
-"""Write the branches of the skeletons of one merge job: a row per branch, with length, tortuosity, radii and order."""
+"""Write the branches of the skeletons of one export job: a row per branch, with length, tortuosity, radii and order."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "skeleton_graph")
-    number(args, "job", job.product("skeleton").merge_jobs)
+    number(args, "job", job.product("skeleton").export_jobs)
     files, labels = write_skeleton_graph(job)
     job.finish(files, {"labels": labels}, work=labels)

@@ -16,6 +16,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "skeleton_swc")
-    number(args, "job", job.product("skeleton").merge_jobs)
+    number(args, "job", job.product("skeleton").export_jobs)
     files, loops = write_skeleton_swc(job)
     job.finish(files, {"trees": len(files), "loops_broken": loops}, work=len(files))

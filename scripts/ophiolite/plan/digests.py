@@ -45,9 +45,9 @@ def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression,
         upstream.append(_product_digests(out, name, product, blocks, stats, memory_mb))
         add(f"{name}_quality", done, upstream, quality.model_dump(), memory_mb)
     if plan.skeleton:
-        add("skeleton_graph", out["skeleton_done"])
+        add("skeleton_graph", out["skeleton_done"], plan.skeleton.export_jobs)
         for export in plan.skeleton.options["exports"]:
-            add(f"skeleton_{export}", out["skeleton_done"])
+            add(f"skeleton_{export}", out["skeleton_done"], plan.skeleton.export_jobs)
     if plan.kind == "segmentation":
         objects = add("object_table", upstream)
         add("segment_properties", objects, plan.properties, plan.max_inline_labels)
@@ -59,7 +59,7 @@ def _product_digests(
     out: dict[str, str], name: str, product: FragmentPlan, blocks: str, stats: str, memory_mb: int
 ) -> str:
     """Digests of the rules of a product; returns that of the last."""
-    data = product.model_dump(exclude={"object_jobs"})
+    data = product.model_dump(exclude={"object_jobs", "export_jobs"})
     options = data.pop("options")
     made_from = {key: value for key, value in options.items() if key not in MADE_LATER}
     above = blocks if not product.options["dust_vx"] else (blocks, stats)

@@ -22,6 +22,7 @@ from ophiolite.precomputed.sharding import ShardingSpec, hashed_sharding
 LABELS_PER_JOB = 2000
 LABELS_WORTH_A_JOB = {"mesh": 100, "skeleton": 500}
 LABELS_PER_SHARD = 1000
+EXPORT_JOBS = 256
 LEAST_OBJECT_JOBS = 4
 # Every merge job waits for each of them: more would make the job graph dense.
 MOST_OBJECT_JOBS = 32
@@ -75,6 +76,7 @@ def plan_fragments(
         merge_jobs=merge_jobs,
         options=_options(product, config),
         object_jobs=objects,
+        export_jobs=min(merge_jobs, EXPORT_JOBS) if isinstance(config, Skeleton) else 0,
     )
 
 

@@ -112,6 +112,7 @@ class FragmentPlan(TaskGrid):
     """Fragments, merge jobs and shards of one product (mesh or skeleton).
 
     `object_jobs` are reserved for whole objects between index and merge; the objects are dealt over them by weight.
+    `export_jobs` read the finished shards, an equal range each.
     """
 
     mip: int
@@ -121,6 +122,7 @@ class FragmentPlan(TaskGrid):
     merge_jobs: int
     options: dict[str, Any]
     object_jobs: int = 0
+    export_jobs: int = 0
 
     def task_core(self, index: Vec, bounds: Box) -> Box:
         """The voxels of the product's mip that a task owns."""
@@ -133,6 +135,10 @@ class FragmentPlan(TaskGrid):
     def object_job_names(self) -> list[str]:
         """Names of the jobs of whole objects."""
         return _names(self.object_jobs)
+
+    def export_job_names(self) -> list[str]:
+        """Names of the jobs that read the finished shards."""
+        return _names(self.export_jobs)
 
 
 def _names(jobs: int) -> list[str]:

@@ -101,8 +101,17 @@ def _with_whole_objects(job: Job, product: str, merge_job: int, fragments: list[
 
 def shards_of_job(plan: FragmentPlan, merge_job: int) -> range:
     """The shards that one merge job writes: an equal range, empty ones too."""
+    return _share(plan, merge_job, plan.merge_jobs)
+
+
+def shards_of_export(plan: FragmentPlan, export_job: int) -> range:
+    """The finished shards that one export job reads."""
+    return _share(plan, export_job, plan.export_jobs)
+
+
+def _share(plan: FragmentPlan, job: int, jobs: int) -> range:
     shards = 1 << int(plan.sharding["shard_bits"])
-    return range(-(-merge_job * shards // plan.merge_jobs), -(-(merge_job + 1) * shards // plan.merge_jobs))
+    return range(-(-job * shards // jobs), -(-(job + 1) * shards // jobs))
 
 
 def _table(rows: list[dict[str, Any]], columns: dict[str, str]) -> bytes:

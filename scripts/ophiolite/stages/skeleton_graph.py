@@ -1,4 +1,4 @@
-"""The branches of the finished skeletons of one merge job, as a part of the layer's branch table."""
+"""The branches of the finished skeletons of one export job, as a part of the layer's branch table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ophiolite.layers.objects import SkeletonReader
 from ophiolite.layers.store import Written
 from ophiolite.precomputed.skeleton import DecodedSkeleton
 from ophiolite.stages.job import Job
-from ophiolite.stages.shards import shards_of_job
+from ophiolite.stages.shards import shards_of_export
 from ophiolite.stages.tables import parquet_bytes, schema_of
 
 SAY_EVERY = 1000
@@ -43,10 +43,10 @@ COLUMNS = {
 
 
 def finished_skeletons(job: Job) -> Iterator[tuple[int, DecodedSkeleton]]:
-    """(label, skeleton) of the shards of one merge job, ascending."""
+    """(label, skeleton) of the shards of one export job, ascending."""
     plan = job.product("skeleton")
     reader = SkeletonReader(job.store, f"{job.paths.layer_folder}/{plan.folder}")
-    for number, label in enumerate(reader.keys(shards_of_job(plan, int(job.item))).tolist(), 1):
+    for number, label in enumerate(reader.keys(shards_of_export(plan, int(job.item))).tolist(), 1):
         found = reader.read(label)
         assert found is not None
         yield label, found
@@ -55,13 +55,13 @@ def finished_skeletons(job: Job) -> Iterator[tuple[int, DecodedSkeleton]]:
 
 
 def write_skeleton_graph(job: Job) -> tuple[list[Written], int]:
-    """Write a row per branch; returns the file and the number of labels. Parts of other merge jobs than planned go."""
+    """Write a row per branch; returns the file and the number of labels. Parts of other jobs than planned go."""
     parts: list[dict[str, NDArray[Any]]] = []
     for label, skeleton in finished_skeletons(job):
         forest = rooted(skeleton.vertices_nm, skeleton.edges, skeleton.attributes[0])
         found = branches(forest, skeleton.vertices_nm, skeleton.attributes[0])
         parts.append(branch_columns(label, forest, found, skeleton.vertices_nm))
-    planned = {job.paths.branches(name) for name in job.product("skeleton").job_names()}
+    planned = {job.paths.branches(name) for name in job.product("skeleton").export_job_names()}
     for path in list(job.store.list(job.paths.branch_folder)):
         if path not in planned:
             job.store.delete(path)

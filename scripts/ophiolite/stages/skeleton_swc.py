@@ -1,4 +1,4 @@
-"""The finished skeletons of one merge job as SWC, a file per tree."""
+"""The finished skeletons of one export job as SWC, a file per tree."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ophiolite.precomputed.sharding import ShardingSpec, locate
 from ophiolite.precomputed.skeleton import DecodedSkeleton
 from ophiolite.precomputed.swc import SwcTree, encode_swc
 from ophiolite.stages.job import Job
-from ophiolite.stages.shards import shards_of_job
+from ophiolite.stages.shards import shards_of_export
 from ophiolite.stages.skeleton_graph import finished_skeletons
 
 TYPES = {skeleton_tree.FORK: swc.FORK, skeleton_tree.END: swc.END, skeleton_tree.CUT: swc.END}
@@ -69,7 +69,7 @@ def _types(forest: Forest, radius: NDArray[np.float32], soma_nm: float) -> NDArr
 def _remove_others(job: Job, kept: set[str]) -> None:
     """Remove files of labels of this merge job that it did not write: trees that are no more."""
     plan = job.product("skeleton")
-    shards = shards_of_job(plan, int(job.item))
+    shards = shards_of_export(plan, int(job.item))
     spec = ShardingSpec.from_json(plan.sharding, "plan")
     others = [path for path in job.store.list(job.paths.swc_folder) if path not in kept]
     labels = np.array([int(path.rsplit("/", 1)[1].split(".")[0]) for path in others], np.uint64)

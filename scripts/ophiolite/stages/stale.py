@@ -57,7 +57,7 @@ def planned_jobs(layer: LayerPlan) -> Iterator[tuple[str, str]]:
         yield f"{name}_done", ""
     if layer.skeleton:
         for rule in ("graph", *layer.skeleton.options["exports"]):
-            yield from ((f"skeleton_{rule}", job) for job in layer.skeleton.job_names())
+            yield from ((f"skeleton_{rule}", job) for job in layer.skeleton.export_job_names())
     if layer.properties:
         yield "segment_properties", ""
 

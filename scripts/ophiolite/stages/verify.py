@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
 from ophiolite.errors import LayerError
-from ophiolite.layers.paths import KEPT_WORK, LayerPaths
+from ophiolite.layers.paths import FOLDERS, KEPT_WORK, LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import LayerPlan, ProjectPlan, Refused
@@ -178,8 +178,8 @@ def _needed_again(layer: _Layer, found: Verified) -> Iterator[Fault]:
     wanted: set[str] = set()
     for rule, item in damaged:
         product, _, step = rule.rpartition("_")
-        if step in ("shards", "index") and f"{product}_fragments" in {r for r, _ in planned_jobs(layer.plan)}:
-            wanted |= {f"{product}_fragments", f"{product}_index"}
+        if step in ("shards", "index", "objects") and product in FOLDERS:
+            wanted |= {f"{product}_fragments", f"{product}_index", f"{product}_objects"}
         if rule == "pyramid_blocks" and not item.startswith("r0."):
             wanted.add("pyramid_blocks")
         if rule == "label_stats":
