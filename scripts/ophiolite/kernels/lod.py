@@ -207,6 +207,11 @@ def _cut_error(grid: LevelGrid, level: int) -> float:
     return float(np.sqrt(3.0)) * grid.step_nm(level)
 
 
+def _edges(faces: NDArray[np.uint32]) -> list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+    """The ends of the edges of faces, each edge once in either direction where faces are closed."""
+    return [(faces[:, corner], faces[:, (corner + 1) % 3]) for corner in range(3)]
+
+
 def _distance(
     finer: NDArray[np.float64],
     finer_faces: NDArray[np.uint32],
@@ -215,7 +220,7 @@ def _distance(
 ) -> float:
     """Largest distance between two surfaces, both ways, over the points that `Lod` names."""
     a, b, c = (coarser[coarser_faces[:, corner]] for corner in range(3))
-    coarse_points = np.concatenate([coarser, (a + b) / 2, (b + c) / 2, (c + a) / 2, (a + b + c) / 3])
-    back = Surface(finer, finer_faces).farthest(coarse_points)
+    middles = [(coarser[p] + coarser[q])[p < q] / 2 for p, q in _edges(coarser_faces)]
+    back = Surface(finer, finer_faces).farthest(np.concatenate([coarser, *middles, (a + b + c) / 3]))
     there = Surface(coarser, coarser_faces).farthest(finer)
     return max(there, back)
