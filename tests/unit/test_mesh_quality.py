@@ -156,7 +156,8 @@ def test_a_good_mesh_has_no_fault() -> None:
     assert row["centroid_vx"] == pytest.approx(0, abs=1e-9)
     assert (row["is_volume"], row["components"], row["genus"], row["lewiner_genus"]) == (True, 1, 0, 0)
     assert row["distance_max_nm"] < 1e-9
-    assert row["lewiner_max_nm"] < 1e-9
+    # The same vertices, but cells' polygons of more than three corners are cut along other diagonals.
+    assert row["lewiner_max_nm"] < 4
     assert (row["lod_faces"], row["lod_watertight"]) == ([len(GOOD[1])] * 2, [True, True])
 
 
