@@ -114,3 +114,14 @@ def test_distance_to_nothing_is_infinite() -> None:
     none = np.empty((0, 3), int)
     assert np.isinf(surface_distance([[0, 0, 0]], CORNERS, none)).all()
     assert not Surface(CORNERS, none).within([[0, 0, 0]], 1e9).any()
+
+
+@given(st.integers(0, 1000))
+def test_the_farthest_point_is_that_of_all_distances(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vertices, points = rng.normal(size=(30, 3)), 3 * rng.normal(size=(50, 3))
+    faces = rng.integers(0, 30, (40, 3))
+    surface = Surface(vertices, faces)
+    assert surface.farthest(points) == pytest.approx(surface.distance(points).max(), rel=1e-12)
+    assert surface.farthest(points[:0]) == 0
+    assert Surface(vertices, faces[:0]).farthest(points) == np.inf

@@ -1,4 +1,4 @@
-"""The surface of one label from its mask, unsimplified: by zmesh as the meshes are made, or by Lewiner's method.
+"""The surface of one label from its mask, unsimplified: as the meshes are made, or by Lewiner's method.
 
 Both run block by block, one voxel shared, and skip blocks without a border; the result is that of the whole mask.
 Lewiner et al. 2003, "Efficient implementation of marching cubes' cases with topological guarantees", in scikit-image.
@@ -26,8 +26,8 @@ _PLASTIC = (0.7548776662466927, 0.5698402909980532)
 Triangles = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
-def zmesh_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike) -> Triangles:
-    """Marching-cubes surface between voxel centres of a mask (x, y, z) of uint8: vertices (n, 3) in nm, faces (m, 3).
+def marching_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike) -> Triangles:
+    """Our marching cubes between voxel centres of a mask (x, y, z) of uint8: vertices (n, 3) in nm, faces (m, 3).
 
     start_vx : the absolute place of its first voxel. Surfaces end open at the mask's faces: leave a voxel of
     background around it where they shall close.
@@ -52,7 +52,7 @@ def zmesh_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike) -
 
 
 def lewiner_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike) -> Triangles:
-    """As `zmesh_surface`, by `skimage.measure.marching_cubes`."""
+    """As `marching_surface`, by `skimage.measure.marching_cubes`."""
     from skimage import measure
 
     marching_cubes: Any = measure.marching_cubes

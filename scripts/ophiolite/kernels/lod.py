@@ -26,6 +26,8 @@ _NODE_SHARE = 1 / 64
 _LEAST_FACES = 1024
 # A level with more faces than this share of the one before shows nothing that is worth its bytes.
 _WORTH = 0.75
+# How often a level is made, each time of fewer faces, until none of its nodes holds too many.
+_ATTEMPTS = 3
 _TETRA = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.int32)
 _OUTWARDS = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.uint32)
 
@@ -127,7 +129,12 @@ def _coarser(
     """A level from the one before, and the part of each of its vertices; None where it cannot be made sound."""
     finer = grid.nm(before.lattice, level - 1)
     allowed = float(grid.side) * 2.0**level * _NODE_SHARE
-    v, f, rows = simplify(finer, before.faces, target, max_rms=allowed)
+    for _ in range(_ATTEMPTS):
+        v, f, rows = simplify(finer, before.faces, target, max_rms=allowed)
+        crowd = most_in_a_cell(grid.snap(v, level), f, grid.top, grid.cells(level))
+        if crowd <= options.faces_per_fragment:
+            break
+        target = int(0.9 * target * options.faces_per_fragment / crowd)
     if len(f) > _WORTH * len(before.faces):
         return None
     lattice, part = grid.snap(v, level), part[rows]
@@ -207,6 +214,11 @@ def _cut_error(grid: LevelGrid, level: int) -> float:
     return float(np.sqrt(3.0)) * grid.step_nm(level)
 
 
+def _edges(faces: NDArray[np.uint32]) -> list[tuple[NDArray[np.uint32], NDArray[np.uint32]]]:
+    """The ends of the edges of faces, each edge once in either direction where faces are closed."""
+    return [(faces[:, corner], faces[:, (corner + 1) % 3]) for corner in range(3)]
+
+
 def _distance(
     finer: NDArray[np.float64],
     finer_faces: NDArray[np.uint32],
@@ -215,7 +227,7 @@ def _distance(
 ) -> float:
     """Largest distance between two surfaces, both ways, over the points that `Lod` names."""
     a, b, c = (coarser[coarser_faces[:, corner]] for corner in range(3))
-    coarse_points = np.concatenate([coarser, (a + b) / 2, (b + c) / 2, (c + a) / 2, (a + b + c) / 3])
-    back = Surface(finer, finer_faces).farthest(coarse_points)
+    middles = [(coarser[p] + coarser[q])[p < q] / 2 for p, q in _edges(coarser_faces)]
+    back = Surface(finer, finer_faces).farthest(np.concatenate([coarser, *middles, (a + b + c) / 3]))
     there = Surface(coarser, coarser_faces).farthest(finer)
     return max(there, back)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.geometry import Vec
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.label_surface import Triangles, lewiner_surface, surface_samples, zmesh_surface
+from ophiolite.kernels.label_surface import Triangles, lewiner_surface, marching_surface, surface_samples
 from ophiolite.kernels.mesh_measure import Surface, centroid
 from ophiolite.kernels.mesh_topology import Topology, topology
 
@@ -98,7 +98,7 @@ def compare_with_voxels(
     surface = lewiner_surface(mask, start_vx, voxel_nm)
     row |= _surface_row(surface, voxels, closed, "lewiner_")
     row |= _gap_row(Reference(surface, most_samples).gap(finest), "lewiner_")
-    surface = zmesh_surface(mask, start_vx, voxel_nm)
+    surface = marching_surface(mask, start_vx, voxel_nm)
     row |= _surface_row(surface, voxels, closed, "raw_")
     reference = Reference(surface, most_samples)
     of_lods: dict[str, list[Any]] = {name: [] for name in LOD_COLUMNS}

@@ -52,7 +52,7 @@ def _warm_meshes() -> None:
             measure(vertices_nm, faces)
     work = Simplifier(vertices_nm, faces)
     work.again(work.run(0, 4.0), np.arange(len(vertices_nm)) == 0, 0, 4.0)
-    mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=64))
+    mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=800))
 
 
 def _warm_skeletons() -> None:
