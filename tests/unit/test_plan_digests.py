@@ -177,7 +177,7 @@ def test_the_number_of_objects_fixes_shards_and_parts() -> None:
         layer = {"type": "segmentation", "source": f"{name}/v.h5:/v", "resolution_nm": [8, 8, 8]}
         config = {
             "project": "p",
-            "datasets": {"d": {"layers": {"v": {**layer, "mesh": {"expected_labels": 7_000_000}}}}},
+            "datasets": {"d": {"layers": {"v": {**layer, "mesh": {"expected_labels": 28_000_000}}}}},
         }
         plan = planned(config).datasets["d"].layers["v"]
     assert isinstance(plan, VolumePlan)
