@@ -64,7 +64,8 @@ MESH_MAX_ERROR = 40
 MESH_REDUCTION = 100
 MESH_QUANTIZATION_BITS = 16
 DRACO_LEVEL = 7
-SKELETON_SCALE = 4
+# Each engine's own default: at 3, our exact union of balls covers objects as kimimaro's does at 4.
+SKELETON_SCALE = {"igneous": 4, "ophiolite": 3}
 SKELETON_CONST_NM = 10
 SKELETON_DUST_VX = 1000
 SKELETON_MIN_CABLE_NM = 1000

@@ -96,7 +96,7 @@ class Igneous:
         return self._product(
             "skeleton",
             [
-                *("--scale", str(SKELETON_SCALE), "--const", str(SKELETON_CONST_NM)),
+                *("--scale", str(SKELETON_SCALE[ENGINE]), "--const", str(SKELETON_CONST_NM)),
                 *("--dust-threshold", str(SKELETON_DUST_VX)),
             ],
             ["--min-cable-length", str(SKELETON_MIN_CABLE_NM)],

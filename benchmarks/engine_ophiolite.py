@@ -150,7 +150,7 @@ class Ophiolite:
             },
             "skeleton": {
                 **place,
-                "scale": SKELETON_SCALE,
+                "scale": SKELETON_SCALE[ENGINE],
                 "const_nm": SKELETON_CONST_NM,
                 "dust_vx": SKELETON_DUST_VX,
                 "min_cable_nm": SKELETON_MIN_CABLE_NM,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import engine_igneous, engine_ophiolite
-from benchmarks.datasets import REPOSITORY, RESULTS, WORK, Dataset, volumes
+from benchmarks.datasets import REPOSITORY, RESULTS, SKELETON_SCALE, WORK, Dataset, volumes
 from benchmarks.engine_igneous import Igneous
 from benchmarks.engine_ophiolite import JOBS, Ophiolite
 from benchmarks.measure import Row
@@ -46,9 +46,8 @@ class WithKimimaro(Ophiolite):
 
     def _config(self, project: str) -> dict[str, Any]:
         data = super()._config(project)
-        data["datasets"][engine_ophiolite.DATASET]["layers"][engine_ophiolite.LAYERS["label"]]["skeleton"]["engine"] = (
-            "kimimaro"
-        )
+        layer = data["datasets"][engine_ophiolite.DATASET]["layers"][engine_ophiolite.LAYERS["label"]]
+        layer["skeleton"] |= {"engine": "kimimaro", "scale": SKELETON_SCALE[engine_igneous.ENGINE]}
         return data
 
 

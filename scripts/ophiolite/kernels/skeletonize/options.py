@@ -31,7 +31,7 @@ class SkeletonOptions:
     """
 
     engine: Literal["ophiolite", "kimimaro"] = "ophiolite"
-    scale: float = 4.0
+    scale: float = 3.0
     const_nm: float = 10.0
     pdrf_scale: float = 100_000.0
     pdrf_exponent: int = 4
