@@ -99,7 +99,7 @@ CELLS = BLOCKS | {"label_stats"} | MESH | SKELETON | OBJECTS
         ("cells.skeleton.whole_labels", [3], {"cells": TRACED | OBJECTS}),
         ("cells.skeleton.swc", False, {}),
         ("cells.skeleton.cross_sectional_area", True, {"cells": {"skeleton_index"} | TRACED | OBJECTS}),
-        ("cells.skeleton.scale", 3, {"cells": SKELETON | OBJECTS}),
+        ("cells.skeleton.scale", 5, {"cells": SKELETON | OBJECTS}),
         ("cells.properties", False, {"cells": {"layer_info", "segment_properties"}}),
         ("cells.max_inline_labels", 3, {"cells": {"segment_properties"}}),
         ("cells.pyramid.factors", [[2, 2, 1]], {"cells": CELLS, "points": {"annotation_layer"}}),

@@ -92,6 +92,7 @@ def config_of(folder: Path, **skeleton: Any) -> dict[str, Any]:
         "skeleton": {
             "mip": 0,
             "task_vx": [48, 48, 48],
+            "scale": OPTIONS.scale,
             "const_nm": OPTIONS.const_nm,
             "soma_detect_nm": OPTIONS.soma_detect_nm,
             "soma_accept_nm": OPTIONS.soma_accept_nm,

@@ -215,7 +215,7 @@ def test_a_layers_skeletons_are_measured_where_they_stand(tmp_path: Path) -> Non
     section = skeleton_section(plan, store)
     text = " ".join(section.text)
     assert "d/v: 2 of 3 objects have a skeleton: 1 short. 2 were measured." in text
-    assert "d/v: scale 4 (the paper's: 3), const_nm 10 (the paper's: 50)." in str(section.tables[0].note)
+    assert "d/v: const_nm 10 (the paper's: 50)." in str(section.tables[0].note)
     assert "1 are broken" in text
     assert section.figures[-1].links[0] == (str(2**53 + 1), f"object?dataset=d&layer=v&label={2**53 + 1}")
     first = store.read(TABLE.part_paths(plan, "d", "v")[0])

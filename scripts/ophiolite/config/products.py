@@ -131,9 +131,7 @@ class Skeleton(Section):
     dust_vx: Annotated[int, Field(ge=0)] = Field(
         1000, description="objects of fewer mip-0 voxels in the whole volume are left out"
     )
-    min_cable_nm: Annotated[float, Field(ge=0)] = Field(
-        1000.0, description="shorter components are dropped; the radii at two ends count as length, beside the cable"
-    )
+    min_cable_nm: Annotated[float, Field(ge=0)] = Field(1000.0, description="components of a shorter cable are dropped")
     max_cable_nm: Annotated[float, Field(gt=0)] | None = Field(
         None, description="objects of a longer cable are stitched but not cleaned"
     )

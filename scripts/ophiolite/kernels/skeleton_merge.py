@@ -41,8 +41,7 @@ class Skeleton:
 class CleanOptions:
     """How a stitched skeleton is cleaned.
 
-    min_cable_nm : connected parts that are shorter are dropped, 0 for none. Their length is that of the cable and of
-        the radii at its two thickest ends: a centreline ends a radius short of its object.
+    min_cable_nm : connected parts of a shorter cable are dropped, 0 for none.
     max_cable_nm : a skeleton of a longer cable is left as stitched, None for no limit.
     tick_nm : terminal branches shorter than this are removed, shortest first, 0 for none.
     remove_loops : make it a tree. join_close : connect parts whose balls touch.
@@ -142,7 +141,7 @@ def clean_skeleton(
             ball = options.scale * radius + options.const_nm if ball_nm is None else ball_nm.astype(np.float64)
             kept = _without_scars(points, radius, kept, ball, seam)
             kept = _trimmed(points, kept, ball, seam)
-        kept = _without_dust(points, radius, kept, options.min_cable_nm)
+        kept = _without_dust(points, kept, options.min_cable_nm)
         if options.join_close:
             kept = _with_joins(points, radius, kept)
         if options.tick_nm > 0:
@@ -191,18 +190,11 @@ def _lengths(points: NDArray[np.float64], edges: Ints) -> NDArray[np.float64]:
     return lengths
 
 
-def _without_dust(points: NDArray[np.float64], radius: NDArray[np.float64], edges: Ints, min_cable_nm: float) -> Ints:
-    """The edges of components as long as `min_cable_nm`: their cable, and the radii at their two thickest ends."""
-    root = component_roots(len(points), edges)
-    roots = root[edges[:, 0]]
-    length = np.bincount(roots, weights=_lengths(points, edges), minlength=len(points))
-    ends = np.flatnonzero(np.bincount(edges.ravel(), minlength=len(points)) == 1)
-    ends = ends[np.lexsort((-radius[ends], root[ends]))]
-    first = np.flatnonzero(np.diff(root[ends], prepend=-1))
-    rank = np.arange(len(ends)) - np.repeat(first, np.diff(first, append=len(ends)))
-    thickest = ends[rank < 2]
-    length += np.bincount(root[thickest], weights=radius[thickest], minlength=len(points))
-    kept: Ints = edges[length[roots] >= min_cable_nm]
+def _without_dust(points: NDArray[np.float64], edges: Ints, min_cable_nm: float) -> Ints:
+    """The edges of components whose cable is at least `min_cable_nm`."""
+    roots = component_roots(len(points), edges)[edges[:, 0]]
+    cable = np.bincount(roots, weights=_lengths(points, edges), minlength=len(points))
+    kept: Ints = edges[cable[roots] >= min_cable_nm]
     return kept
 
 
