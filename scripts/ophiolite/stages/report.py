@@ -26,7 +26,6 @@ TITLES = {
 PACKAGES = (
     "numpy",
     "numba",
-    "zmesh",
     "kimimaro",
     "DracoPy",
     "tensorstore",
