@@ -28,6 +28,8 @@ def run(args: argparse.Namespace) -> None:
         f" {len(found.faults)} faults; {found.cleaned} intermediate files removed by clean_work,"
         f" {found.waiting} jobs not run yet"
     )
+    for layer in found.refused:
+        print(f"  {layer}: not looked at, the plan refuses it")
     for fault in found.faults:
         detail = f" ({fault.detail})" if fault.detail else ""
         print(f"  {fault.path}: {fault.fault}{detail}; made by {fault.rule} {fault.item}".rstrip())

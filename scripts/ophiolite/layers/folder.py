@@ -180,7 +180,7 @@ class Folder:
                 yield partial
                 write_point("rename", path)
                 # A job that is done again leaves alone what it finds as it would write it.
-                if target.is_file() and filecmp.cmp(partial, target, shallow=False):
+                if target.is_file() and _same(partial, target):
                     partial.unlink()
                 else:
                     os.replace(partial, target)
@@ -204,6 +204,14 @@ def _reserve(file: Path) -> None:
     if hasattr(os, "posix_fallocate"):
         with open(file, "rb+") as opened:
             os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+
+
+def _same(partial: Path, target: Path) -> bool:
+    """Whether two files hold the same bytes; one that the disk no longer reads is another."""
+    try:
+        return filecmp.cmp(partial, target, shallow=False)
+    except OSError:
+        return False
 
 
 def _target_of(partial: Path) -> Path:

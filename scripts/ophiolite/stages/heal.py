@@ -26,6 +26,6 @@ def healed(store: Store, plan: ProjectPlan) -> str:
                     explain(store.place(file.path), "is still damaged", do="Check the disk, then `snakemake verify`")
                 )
     record(store, plan, Verified())
-    files = {f.path for f in faults if f.fault in ("missing", "wrong size", "altered")}
+    files = {f.path for f in faults if f.fault in ("missing", "wrong size", "altered", "unreadable")}
     lost = sum(f.fault in ("receipt lost", "receipt unreadable") for f in faults)
     return f"Healed: {len(files)} files and {lost} receipts, by {len(jobs)} jobs."

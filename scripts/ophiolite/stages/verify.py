@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
-from ophiolite.errors import LayerError
+from ophiolite.errors import LayerError, StoreError
 from ophiolite.layers.paths import FOLDERS, KEPT_WORK, LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store, Written
-from ophiolite.plan.model import LayerPlan, ProjectPlan, Refused
+from ophiolite.plan.model import AnnotationPlan, ProjectPlan, Refused, VolumePlan
 from ophiolite.stages.stale import planned_jobs
 from ophiolite.stages.verify_shards import damaged_entries
 
@@ -37,9 +37,9 @@ class Fault:
     """One thing that is not as a receipt says.
 
     item : block, part or merge job; empty where a rule runs once per layer. path : relative to the project's folder.
-    fault : `missing`, `wrong size`, `altered`, `receipt lost`, `receipt unreadable` or `needed again`, which is no
-    damage: an intermediate file that `clean_work` removed and that a damaged job reads. detail : what is known more.
-    wave : when its job is to run: after those of lower waves, whose files it may read.
+    fault : `missing`, `wrong size`, `altered`, `unreadable`, `receipt lost`, `receipt unreadable` or `needed again`,
+    which is no damage: an intermediate file that `clean_work` removed and that a damaged job reads. detail : what is
+    known more. wave : when its job is to run: after those of lower waves, whose files it may read.
     """
 
     dataset: str
@@ -57,6 +57,7 @@ class Verified:
     """What was read back.
 
     cleaned : intermediate files that are not there since `clean_work`. waiting : planned jobs that have not run yet.
+    refused : layers that the plan refuses, of which nothing was looked at.
     """
 
     files: int = 0
@@ -65,6 +66,7 @@ class Verified:
     cleaned: int = 0
     waiting: int = 0
     faults: list[Fault] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
 
     @property
     def jobs(self) -> list[tuple[str, str, str, str]]:
@@ -73,12 +75,14 @@ class Verified:
 
 
 def verify(store: Store, plan: ProjectPlan, threads: int, say: Callable[[str], None]) -> Verified:
-    """Read back every file that a receipt of the plan names; receipts of other settings are not looked at."""
+    """Read back every file that a receipt of the plan names; layers that it refuses are not looked at."""
     found = Verified()
     with ThreadPoolExecutor(threads) as pool:
         for dataset, data in plan.datasets.items():
             for name, layer in data.layers.items():
-                if not isinstance(layer, Refused):
+                if isinstance(layer, Refused):
+                    found.refused.append(f"{dataset}/{name}")
+                else:
                     _verify_layer(_Layer(store, LayerPaths(dataset, name), layer), found, pool, say)
     found.faults.sort(key=lambda f: (f.dataset, f.layer, f.rule, f.item, f.path))
     return found
@@ -90,7 +94,7 @@ class _Layer:
 
     store: Store
     paths: LayerPaths
-    plan: LayerPlan
+    plan: VolumePlan | AnnotationPlan
 
     def fault(self, rule: str, item: str, path: str, fault: str, detail: str = "") -> Fault:
         return Fault(self.paths.dataset, self.paths.layer, rule, item, path, fault, detail, _wave(rule, item))
@@ -117,7 +121,11 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
             continue
         found.receipts += 1
         try:
-            files += [(rule, item, file) for file in read_receipt(layer.store, path).files]
+            receipt = read_receipt(layer.store, path)
+            # A new plan removes receipts of other settings, so that these have been altered.
+            if (receipt.rule, receipt.item, receipt.digest) != (rule, item, layer.plan.digests[rule]):
+                raise LayerError(f"{layer.store.place(path)}: names another job or other settings than the plan.")
+            files += [(rule, item, file) for file in receipt.files]
         except LayerError as error:
             found.faults.append(layer.fault(rule, item, path, "receipt unreadable", str(error)))
     for rule, item, path in lost:
@@ -147,8 +155,13 @@ def _check(layer: _Layer, file: Written) -> tuple[str, str] | None:
         return ("cleaned", "") if _was_cleaned(layer, file.path) else ("missing", "")
     if size != file.size_bytes:
         return "wrong size", f"{size} bytes, written {file.size_bytes}"
-    if layer.store.checksum(file.path) == file.sha256:
-        return None
+    try:
+        if layer.store.checksum(file.path) == file.sha256:
+            return None
+    except StoreError as error:
+        if layer.store.bucket:  # which is out of reach: it says nothing of the object
+            raise
+        return "unreadable", str(error)
     return "altered", damaged_entries(layer.store, layer.paths, layer.plan, file.path)
 
 
@@ -166,7 +179,7 @@ def _was_cleaned(layer: _Layer, path: str) -> bool:
 def _has_run(layer: _Layer, rule: str, item: str) -> bool:
     """Whether a job without a receipt ran with the plan's settings and code: its timing, written first, says so."""
     timing = layer.paths.timing(rule, item)
-    if isinstance(layer.plan, Refused) or not layer.store.exists(timing):
+    if not layer.store.exists(timing):
         return False
     return bool(json.loads(layer.store.read(timing)).get("digest") == layer.plan.digests[rule])
 

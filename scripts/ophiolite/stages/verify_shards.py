@@ -110,6 +110,6 @@ def _annotation_index(store: Store, paths: LayerPaths, folder: str) -> object:
 def _decodes(decode: Callable[[int], Any], key: int) -> bool:
     try:
         decode(key)
-    except DAMAGE:
+    except Exception:  # whatever a decoder raises over altered bytes, they are what is to be named
         return False
     return True
