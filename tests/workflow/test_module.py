@@ -65,3 +65,15 @@ def test_a_workflow_uses_this_one_as_a_module(finished: Workspace, tmp_path: Pat
     again = run(["snakemake", *profile, "--dry-run"], tmp_path)
     assert again.code == 0, again.text
     assert planned_jobs(again.text) == {}
+
+    shard = max(
+        (tmp_path / "imaging/results/tiny/d/layers/neurons/mesh").glob("*.shard"), key=lambda f: f.stat().st_size
+    )
+    whole = shard.read_bytes()
+    shard.unlink()
+    found = run(["snakemake", *profile, "ophiolite_verify"], tmp_path)
+    assert found.code == 1
+    assert f"mesh/{shard.name}: missing" in found.text, found.text
+    healed = run(["snakemake", *profile, "ophiolite_heal"], tmp_path)
+    assert healed.code == 0, healed.text
+    assert shard.read_bytes() == whole

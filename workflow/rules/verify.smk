@@ -9,7 +9,7 @@ rule verify:
         "../../envs/heal.yaml"
     threads: workflow.cores or 1
     params:
-        plan=PLAN,
+        plan=plan_with_receipts,
     shell:
         "python -m ophiolite verify --plan {params.plan:q} --threads {threads} 2> >(tee {log:q} >&2)"
 
@@ -23,7 +23,7 @@ rule heal:
     conda:
         "../../envs/heal.yaml"
     params:
-        plan=PLAN,
+        plan=plan_with_receipts,
     shell:
         "python -m ophiolite heal --plan {params.plan:q} 2> >(tee {log:q} >&2)"
 

@@ -1,11 +1,26 @@
 WHOLE_LAYER = "layer"
 
 
+def plan_with_receipts(wildcards):
+    """Params function: the plan, which lies with the receipts; they must be in a folder, and not in a bucket."""
+    if STORED:
+        raise WorkflowError(
+            "verify and heal read receipts in a folder: name a profile without default-storage-provider"
+        )
+    return PLAN_FILE
+
+
 def damage():
     """What the last `verify` found damaged: a fault each, with the job to run again and its wave."""
     planned()
-    record = Path(f"{ROOT}/damage.json")
-    return json.loads(record.read_text()) if record.exists() else []
+    record = Path(PLAN_FILE).with_name("damage.json")
+    found = json.loads(record.read_text()) if record.exists() else []
+    return [fault for fault in found if "digests" in layer_of(fault)]
+
+
+def layer_of(fault):
+    """The plan of a damaged layer; empty where it went since, and without digests where it is refused now."""
+    return the_plan()["datasets"].get(fault["dataset"], {"layers": {}})["layers"].get(fault["layer"], {})
 
 
 def healed(faults):
