@@ -30,7 +30,9 @@ PRODUCTS = ("mesh", "skeleton")
 # What Snakemake needs inside each job of a cluster, where it starts twice: for the job, and for its step.
 SNAKEMAKE_MB = 400
 
-shell.prefix(f"export PYTHONPATH='{SCRIPTS}' NUMBA_CACHE_DIR='{NUMBA_CACHE}'; ")
+SHELL_PREFIX = f"export PYTHONPATH={shlex.quote(str(SCRIPTS))} NUMBA_CACHE_DIR={shlex.quote(str(NUMBA_CACHE))}; "
+# Snakemake formats it as it does a rule's command.
+shell.prefix(SHELL_PREFIX.replace("{", "{{").replace("}", "}}"))
 
 if STORED and not os.path.exists(PLAN_FILE) and STORED.exists():  # as in each job on a machine of its own
     os.makedirs(os.path.dirname(PLAN_FILE), exist_ok=True)
