@@ -14,6 +14,8 @@ import uuid
 from pathlib import Path
 from typing import IO, Any, Self
 
+from slurm.cluster import die_with_parent
+
 PROGRAMS = ("monmaptool", "ceph-mon", "ceph-osd", "ceph", "radosgw", "radosgw-admin")
 DISK_BYTES = 3 * 2**30
 KEY, SECRET = "OPHIOLITETESTKEY", "planted-secret-that-must-never-be-seen"
@@ -156,7 +158,9 @@ class Ceph:
     def _spawn(self, program: str, *args: str) -> None:
         log = (self.folder / "log" / f"{program}.out").open("wb")
         self._logs.append(log)
-        process = subprocess.Popen([program, *self._conf(), *args], stdout=log, stderr=log, env=self._env())
+        process = subprocess.Popen(
+            [program, *self._conf(), *args], stdout=log, stderr=log, env=self._env(), preexec_fn=die_with_parent
+        )
         self._running.append(process)
 
     @staticmethod
