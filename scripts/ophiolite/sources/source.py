@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -116,11 +117,22 @@ def decoding(path: str) -> Iterator[None]:
         yield
     except (OphioliteError, OSError):
         raise
-    except Exception as error:
+    except MemoryError as error:
         raise SourceError(
             explain(
                 path,
-                f"the file is damaged, or of a layout that its decoder does not know ({type(error).__name__}: {error})",
+                "decoding it takes more memory than there is",
+                do="Give the job more memory; or, where the file is small, it is damaged: restore it",
+            )
+        ) from error
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        raise SourceError(
+            explain(
+                path,
+                "the file is damaged, or of a layout that its decoder does not know"
+                f" ({type(error).__name__} at {place}: {error})",
                 do="Restore the file, or open it with the program that wrote it and save it again",
             )
         ) from error
