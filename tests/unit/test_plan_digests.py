@@ -119,6 +119,29 @@ def test_digests_follow_the_options(folder: Path, path: str, value: Any, rules: 
     assert changed == {f"{layer}.{rule}" for layer, names in rules.items() for rule in names}
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "again"),
+    [
+        ("max_cable_nm", 1e6, True),
+        ("soma_const_nm", 5, True),
+        ("whole_labels", [3], True),
+        ("tick_nm", 5, False),
+        ("min_cable_nm", 5, False),
+        ("swc", False, False),
+    ],
+)
+def test_whole_objects_are_looked_at_again_where_an_option_changes_them(
+    folder: Path, name: str, value: Any, again: bool
+) -> None:
+    config = config_of(folder)
+    skeleton = config["datasets"]["d"]["layers"]["cells"]["skeleton"]
+    skeleton |= {"soma_detect_nm": 100, "soma_accept_nm": 150}
+    before = digests(planned(config))
+    skeleton[name] = value
+    after = digests(planned(config))
+    assert (before["cells.skeleton_objects"] != after["cells.skeleton_objects"]) == again
+
+
 @pytest.mark.parametrize("change", [{"jobs": {"memory_mb": 3000}}, {"quality": {"max_box_mvx": 512}}])
 def test_what_was_too_large_is_measured_again(folder: Path, change: dict[str, Any]) -> None:
     config = config_of(folder)

@@ -46,7 +46,7 @@ def test_objects_are_dealt_by_weight(weights: list[int], jobs: int) -> None:
 
 
 def test_the_heaviest_are_dealt_first() -> None:
-    assert deal([1, 5, 5, 9], 2) == [1, 1, 1, 0] or sorted(deal([1, 5, 5, 9], 2)) == [0, 0, 1, 1]
+    assert deal([1, 5, 5, 9], 2) == [0, 1, 1, 0]
     assert deal([], 3) == []
 
 
@@ -168,7 +168,7 @@ def test_the_finished_skeleton_has_one_root(folder: Path) -> None:
     x, y, z = np.floor(found.vertices_nm / VOXEL_NM).astype(int).T
     assert soma()[x, y, z].all()
     said = facts(folder)
-    assert said["dealt"] == [SOMA]
+    assert said["dealt"] == [str(SOMA)]
     outcome = said["objects"][str(SOMA)]
     assert (outcome["reason"], outcome["mip"], outcome["somata"]) == ("", 0, 1)
     # Where two tasks draw one neurite side by side, each trace is led to the root.
@@ -223,7 +223,7 @@ def test_a_named_label_is_traced_as_one(folder: Path) -> None:
     write(folder, whole_labels=[BAR, SPECK, 12345])
     run(folder, "skeleton_objects", "skeleton_shards")
     said = facts(folder)
-    assert said["dealt"] == [SOMA, BAR]
+    assert said["dealt"] == [str(SOMA), str(BAR)]
     assert said["objects"][str(BAR)]["reason"] == ""
     assert said["objects"][str(BAR)]["removed"] > 0
     assert sorted(said["refused"]) == sorted([str(SPECK), "12345"])

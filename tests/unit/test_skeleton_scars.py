@@ -98,6 +98,13 @@ def test_of_two_ends_in_each_others_balls_one_stays() -> None:
     assert tuple(second[-1]) not in kept
 
 
+def test_a_vertex_without_a_ball_covers_no_end_however_near() -> None:
+    points, edges = np.array([(x, 0, 0) for x in range(10)] + [(5, 1, 0), (6, 1, 0)], float), trunk(10)[1]
+    ends = np.array([*edges, (5, 10), (10, 11)], np.uint32)
+    seam, none = np.arange(12) == 11, np.full(12, -1.0)
+    assert len(clean_skeleton(points, ends, np.ones(12), OPTIONS, seam, none)[0]) == 12
+
+
 @settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 25))
 def test_reach_is_the_greatest_ball_less_the_way(seed: int, n: int) -> None:

@@ -156,4 +156,6 @@ class Skeleton(Section):
     def _soma_thresholds(self) -> Skeleton:
         if self.soma_accept_nm < self.soma_detect_nm:
             raise ValueError("soma_accept_nm must not be below soma_detect_nm")
+        if self.scale == 0 and self.const_nm == 0:
+            raise ValueError("scale and const_nm must not both be 0: paths would clear nothing about themselves")
         return self

@@ -32,7 +32,7 @@ def _covered(here, points, ball, group, part, alive, tree, order, stack):  # typ
             continue
         for i in range((node - leaves) * LEAF, min((node - leaves + 1) * LEAF, len(order))):
             other = order[i]
-            if not alive[other] or group[other] == group[here] or part[other] != part[here]:
+            if ball[other] < 0 or not alive[other] or group[other] == group[here] or part[other] != part[here]:
                 continue
             apart = 0.0
             for axis in range(3):

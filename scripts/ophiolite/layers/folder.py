@@ -131,8 +131,10 @@ class Folder:
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """(path, bytes) of all finished files below a folder, sorted."""
         for file in sorted(self.local(folder).rglob("*")):
-            if file.is_file() and not file.name.endswith(".partial"):
-                yield file.relative_to(self.root).as_posix(), file.stat().st_size
+            path = file.relative_to(self.root).as_posix()
+            size = None if file.name.endswith(".partial") else self.size(path)
+            if size is not None:
+                yield path, size
 
     def folders(self, folder: str) -> list[str]:
         """Names of what lies directly in a folder, sorted."""

@@ -72,7 +72,9 @@ def _product_digests(
     measured = (options["attributes"], stats, memory_mb) if options["attributes"] else None
     if product.object_jobs:
         objects = f"{name}_objects"
-        settings = (options["objects"], product.object_jobs, memory_mb, stats)
+        # Borders outside somata are healed there, up to this cable.
+        healed = options["shards"]["max_cable_nm"]
+        settings = (options["objects"], healed, product.object_jobs, memory_mb, stats)
         merged = out[objects] = settings_digest(code_digest(f"commands.{objects}"), settings, out[index])
     out[shards] = settings_digest(code_digest(f"commands.{shards}"), options["shards"], merged, measured)
     out[f"{name}_done"] = settings_digest(code_digest(f"commands.{name}_done"), out[shards])

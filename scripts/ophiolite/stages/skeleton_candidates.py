@@ -90,7 +90,8 @@ def most_voxels(job: Job, retrace: bool) -> int:
     """Voxels of a box that this job's memory holds, for looking for somata or for tracing."""
     memory = job.project.jobs.memory_mb
     if retrace:
-        return (memory - BASE_MEMORY_MB) * 10**6 // MEMORY_BYTES_PER_VX["skeleton_fragments"]
+        # The compiled loops number voxels in 32 bits, their margin included.
+        return min((memory - BASE_MEMORY_MB) * 10**6 // MEMORY_BYTES_PER_VX["skeleton_fragments"], 2**30)
     return object_voxels(memory)
 
 

@@ -73,7 +73,7 @@ def run_objects(job: Job) -> tuple[list[Written], dict[str, Any], float]:
     written = job.store.write(job.paths.object_fragments(PRODUCT, job.item), content)
     facts = {
         "ranges": [[j, *ranges[j]] for j in sorted(ranges)],
-        "dealt": [c.label for c in dealt],
+        "dealt": [str(c.label) for c in dealt],
         "objects": {label: asdict(outcome) for label, outcome in outcomes.items()},
         "refused": refused,
     }

@@ -26,8 +26,6 @@ HALO_LOW_VX = 16
 HALO_HIGH_VX = 17
 
 Flags = tuple[bool, bool, bool]
-_DEFAULT = SkeletonOptions()
-
 DEFAULT = SkeletonOptions()
 
 
