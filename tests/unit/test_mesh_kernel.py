@@ -256,3 +256,16 @@ def test_what_does_not_fit_together_is_refused(labels: Any, core: Vec, pad: bool
     flags = ((pad, False, False), (low, False, False), (high, False, False))
     with pytest.raises(ValueError, match=r"axis|labels"):
         list(mesh_labels(labels, (1.0, 1.0, 1.0), core, *flags, MeshOptions()))
+
+
+def test_labels_that_enclose_parts_of_each_other_are_filled() -> None:
+    labels = np.zeros((16, 8, 8), np.uint64, order="F")
+    for start, outer, inner in ((1, 5, 9), (9, 9, 5)):
+        labels[start : start + 5, 1:6, 1:6] = outer
+        labels[start + 2, 3, 3] = inner
+    labels[14, 6, 6] = 5
+    filled = whole(labels, simplify=False, fill_holes=True)
+    assert set(filled) == {5, 9}
+    for label in (5, 9):
+        apart = whole(np.where(labels == label, labels, 0), simplify=False, fill_holes=True)[label]
+        assert triangle_set(filled[label].vertices, filled[label].faces) == triangle_set(apart.vertices, apart.faces)

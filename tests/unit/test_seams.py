@@ -74,3 +74,16 @@ def test_a_simplifier_that_strays_is_not_believed(monkeypatch: pytest.MonkeyPatc
     there = surface_distance(new * LATTICE_NM, lattice * LATTICE_NM, faces)
     assert there.max() <= 6.0 * (1 + 1e-9)
     assert topology(new * LATTICE_NM, left).is_volume == topology(lattice * LATTICE_NM, faces).is_volume
+
+
+def test_a_part_that_turns_inside_out_is_noticed() -> None:
+    corners = np.array([[0, 0, 0], [9, 0, 0], [0, 9, 0], [0, 0, 9]])
+    before = np.concatenate([corners, corners + 50])
+    tetrahedron = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.uint32)
+    faces = np.concatenate([tetrahedron, tetrahedron + 4])
+    assert not seams_module._turned(before, faces, before, faces)
+    after = before.copy()
+    after[7, 2] = 41
+    assert seams_module._turned(before, faces, after, faces)
+    after[7, 2] = 50
+    assert seams_module._turned(before, faces, after, faces)

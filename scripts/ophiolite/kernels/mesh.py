@@ -180,9 +180,14 @@ def _filled(volume: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[np.int
         filled = remaining.copy(order="F")
         boxes = [(n, box) for n, box in enumerate(ndimage.find_objects(remaining), 1) if box is not None]
         # A label's box is larger than those of what it encloses: in this order the outermost label keeps the voxel.
-        for number, box in sorted(boxes, key=lambda entry: (_size(entry[1]), entry[0])):
+        boxes.sort(key=lambda entry: (_size(entry[1]), entry[0]))
+        for number, box in boxes:
             filled[box][cavities(remaining[box] == number)] = number
         lost = np.unique(remaining[(filled != remaining) & (remaining != 0)])
+        if len(lost) == len(boxes):  # each encloses a part of another: the largest goes first, whole
+            number, box = boxes[-1]
+            filled[box][remaining[box] == number] = number
+            lost = lost[lost != number]
         yield filled, np.array([n for n, _ in boxes if n not in set(lost.tolist())], np.int64)
         remaining = np.asfortranarray(np.where(np.isin(remaining, lost), remaining, volume.dtype.type(0)))
 

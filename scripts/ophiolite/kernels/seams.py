@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.mesh_measure import Surface
+from ophiolite.kernels.parts import part_volumes, parts_of
 from ophiolite.kernels.simplify import simplify
 
 # Of max_error_nm, what pieces of tasks may spend.
@@ -30,7 +31,8 @@ def dissolve_seams(
     """Simplify a joined mesh around its seam vertices; no vertex or face centre of either surface errs by more.
 
     lattice : (n, 3) whole numbers of steps of `lattice_nm` (3,) nm. faces : (m, 3). seam : (n,) vertices.
-    Returns vertices on the same lattice and faces. Where four attempts do not keep the error, the mesh stays as it is.
+    Returns vertices on the same lattice and faces. Where four attempts do not keep the error, or where a part would
+    turn inside out, the mesh stays as it is.
     """
     near = seam
     for _ in range(_RINGS):
@@ -49,9 +51,24 @@ def dissolve_seams(
     out = lattice.copy()
     out[rows[kept]] = moved
     every = np.concatenate([faces[~band], rows[kept][new_faces].astype(np.uint32)])
+    if _turned(lattice, faces, out, every):
+        return lattice, faces
     used = _used(every, len(out))
     renumber = np.cumsum(used, dtype=np.int64) - 1
     return out[used], renumber[every].astype(np.uint32)
+
+
+def _turned(
+    before: NDArray[np.int64], faces_before: NDArray[np.uint32], after: NDArray[np.int64], faces: NDArray[np.uint32]
+) -> bool:
+    """Whether a connected part, its vertices in the same rows, has lost its volume or turned inside out."""
+    part = parts_of(faces_before, len(before))
+    count = int(part.max()) + 1
+    volumes = [
+        part_volumes(place.astype(np.float64), corners, part, count)
+        for place, corners in ((before, faces_before), (after, faces))
+    ]
+    return bool(((np.sign(volumes[0]) != np.sign(volumes[1])) & (volumes[0] != 0)).any())
 
 
 def _simplified(
