@@ -157,7 +157,8 @@ def _framed(
     if options.exclude_labels:
         wanted &= ~np.isin(ids, np.array(options.exclude_labels, np.uint64))
     kept = np.concatenate([np.zeros(1, np.uint64), ids[wanted]])
-    dtype = np.min_scalar_type(len(kept) - 1)
+    # At least 16 bits: one compiled version then serves nearly every task.
+    dtype = np.promote_types(np.uint16, np.min_scalar_type(len(kept) - 1))
     numbers = np.zeros(len(ids), dtype)
     numbers[wanted] = np.arange(1, len(kept))
     table = dict(zip(ids.tolist(), numbers.tolist(), strict=True))
