@@ -39,8 +39,9 @@ def draw(lines: Sequence[Line], path: Path) -> None:
             _bars(axes[0], of, COSTS, f"{dataset}: what it takes")
             _bars(axes[1], of, FAULTS, "faults, how many", logarithmic=True)
             _bars(axes[2], of, PLACES, "where it lies")
-        rows[0][0].legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.12), ncols=len(ENGINES))
-        figure.tight_layout()
+        bars, names = rows[0][0].get_legend_handles_labels()
+        figure.legend(bars, names, frameon=False, fontsize=8, loc="upper left", ncols=len(ENGINES))
+        figure.tight_layout(rect=(0, 0, 1, 1 - 0.4 / figure.get_figheight()))
         for ending in (".svg", ".png"):
             save(figure, path.with_suffix(ending))
 
@@ -67,7 +68,7 @@ def _bars(
     axes.invert_yaxis()
     if logarithmic:
         axes.set_xscale("symlog", linthresh=1)
-        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set_xticks([])  # every bar has its number
     axes.margins(x=0.2)
     axes.set_xlim(left=0)
     axes.set_title(title)
