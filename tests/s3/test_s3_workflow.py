@@ -82,6 +82,27 @@ def test_a_layer_is_not_closed_over_a_lost_object(remote: Finished, ceph: Ceph) 
     assert bucket.checksum(shard)
 
 
+@pytest.mark.usefixtures("reachable")
+def test_damage_in_the_bucket_is_found_and_healed(ceph: Ceph, remote: Finished) -> None:
+    workspace, bucket = remote.workspace, remote.bucket
+    paths = [path for path, _ in bucket.sizes("d/layers/neurons") if path.endswith(".shard")]
+    altered = max((path for path in paths if "/mesh/" in path), key=bucket.size)
+    lost = next(path for path in paths if "/mesh/" not in path)
+    whole = {path: bucket.read(path) for path in paths}
+    data = bytearray(whole[altered])
+    data[len(data) // 2] ^= 1
+    bucket.write(altered, bytes(data))
+    bucket.delete(lost)
+    found = workspace.snakemake("--", "verify", env=ceph.environment)
+    assert found.code == 1
+    assert f"{altered}: altered" in found.text
+    assert f"{lost}: missing" in found.text
+    healed = workspace.snakemake("--", "heal", env=ceph.environment)
+    assert healed.code == 0, healed.text
+    assert "Healed: 2 files and 0 receipts, by 2 jobs." in healed.text
+    assert {path: bucket.read(path) for path in paths} == whole
+
+
 def test_requests_are_few(remote: Finished) -> None:
     """About as many as objects are written and ranges read; no job lists what it reads."""
     operations = Counter(request.operation for request in remote.proxy.seen)

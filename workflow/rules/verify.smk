@@ -7,7 +7,7 @@ rule verify:
     localrule: True
     conda:
         "../../envs/heal.yaml"
-    threads: workflow.cores or 1
+    threads: os.cpu_count()
     params:
         plan=plan_with_receipts,
     shell:
