@@ -107,13 +107,6 @@ class Folder:
         except OSError as error:
             raise StoreError(_unwritable(self.place(folder), error)) from None
 
-    def rename(self, path: str, to: str) -> None:
-        """Give a file another name, atomically, its times kept; raises StoreError where the disk forbids it."""
-        try:
-            os.replace(self.local(path), self.local(to))
-        except OSError as error:
-            raise StoreError(_unwritable(self.place(to), error)) from None
-
     def delete(self, path: str) -> None:
         """Remove a file that may be absent."""
         self.local(path).unlink(missing_ok=True)

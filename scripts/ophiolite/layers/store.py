@@ -112,10 +112,6 @@ class Store:
         """Make a local folder that may be there; raises StoreError where the disk forbids it."""
         self.folder.make(folder)
 
-    def rename(self, path: str, to: str) -> None:
-        """Give a file of the folder another name, its times kept; raises StoreError where the disk forbids it."""
-        self.folder.rename(path, to)
-
     def check(self, file: Written) -> None:
         """Raise StoreError unless a file is there with the size that was written."""
         size = self.size(file.path)
