@@ -1,4 +1,4 @@
-"""Write the skeletons of one merge job as SWC files, one per tree."""
+"""Write the skeletons of one export job as SWC files, one per tree."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.mesh_faults import Limits, faults_of
 from ophiolite.stages.mesh_quality_table import TABLE
-from ophiolite.stages.owned import owned_rows
+from ophiolite.stages.owned import left_out, owned_rows
 from ophiolite.stages.shards import shards_of_job
 
 SAY_EVERY = 100
@@ -150,12 +150,9 @@ class _Measure:
 
     def _reason(self, own: _Own, box: Box) -> str:
         """Why a label has no mesh."""
-        options = self._plan.options
-        chosen = [int(v) for v in options["labels"]]
-        if (chosen and own.label not in chosen) or own.label in [int(v) for v in options["exclude_labels"]]:
-            return "not asked for"
-        if own.voxels < options["dust_vx"]:
-            return "dust"
+        reason = left_out(self._plan, own.label, own.voxels)
+        if reason:
+            return reason
         if box.volume <= self._most_vx and not self._masks.read(own.label, box).any():
             return "no voxel at the mesh mip"
         return "lost"

@@ -41,7 +41,7 @@ from ophiolite.report.skeleton_faults import faults_of, gravity_of
 from ophiolite.sample.files import TRUTH_VERSION, truth_path
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
-from ophiolite.stages.owned import owned_rows
+from ophiolite.stages.owned import left_out, owned_rows
 from ophiolite.stages.shards import shards_of_job
 from ophiolite.stages.skeleton_quality_table import TABLE
 
@@ -211,12 +211,9 @@ class _Measure:
 
     def _reason(self, own: _Own, box: Box) -> str:
         """Why a label has no skeleton."""
-        options = self._plan.options
-        chosen = [int(v) for v in options["labels"]]
-        if (chosen and own.label not in chosen) or own.label in [int(v) for v in options["exclude_labels"]]:
-            return "not asked for"
-        if own.voxels < options["dust_vx"]:
-            return "dust"
+        reason = left_out(self._plan, own.label, own.voxels)
+        if reason:
+            return reason
         if box.volume > self._most_vx:
             return "without skeleton, too large to judge"
         mask = self._masks.read(own.label, box).view(np.bool_)
