@@ -95,12 +95,12 @@ def _faces(
     """The faces of one plane through which the object continues."""
     from scipy import ndimage
 
-    layer = np.take(mask, at, axis=axis)
+    layer = np.ascontiguousarray(np.moveaxis(mask, axis, 0)[at])
     if not layer.any():
         return
     numbers, _ = connected(layer, 8)
     crossed = _crossed(graph, numbers, axis, at)
-    depths = np.take(field, at, axis=axis)
+    depths = np.moveaxis(field, axis, 0)[at]
     for number, rectangle in enumerate(ndimage.find_objects(numbers), start=1):
         here = numbers[rectangle] == number
         radius_nm = float(depths[rectangle][here].max())
@@ -115,7 +115,8 @@ def _faces(
         spot = [v + r.start for v, r in zip(spot, rectangle, strict=True)]
         spot.insert(axis, at)
         part = parts == parts[tuple(v - w.start for v, w in zip(spot, window, strict=True))]
-        if np.take(part, 0, axis=axis).any() and np.take(part, -1, axis=axis).any():
+        ends = np.moveaxis(part, axis, 0)
+        if ends[0].any() and ends[-1].any():
             yield _Face(window, part, int(crossed[number]), depth)
 
 

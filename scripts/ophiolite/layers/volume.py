@@ -115,5 +115,5 @@ def slice_of(reader: VolumeReader, axis: int, index: int) -> NDArray[Any]:
     start[axis], stop[axis] = index, index + 1
     a: Vec = (start[0], start[1], start[2])
     b: Vec = (stop[0], stop[1], stop[2])
-    plane: NDArray[Any] = np.take(reader.read(Box(a, b)), 0, axis=axis)
+    plane: NDArray[Any] = np.moveaxis(reader.read(Box(a, b)), axis, 0)[0]
     return plane

@@ -113,14 +113,14 @@ def _face(numbers: Numbers, inner: Slices, axis: int, upper: bool, resolution_nm
     across = [d for d in range(3) if d != axis]
     window = (inner[across[0]], inner[across[1]])
     at, outward = (inner[axis].stop - 1, 1) if upper else (inner[axis].start, -1)
-    plane = np.ascontiguousarray(np.take(numbers, at, axis))
+    plane = np.ascontiguousarray(np.moveaxis(numbers, axis, 0)[at])
     parts = sections(plane[window])
     count = int(parts.max(initial=0))
 
     def goes_on(layer: int) -> NDArray[np.bool_]:
         if not 0 <= layer < numbers.shape[axis]:
             return np.ones(count, np.bool_)
-        return continued(parts, plane[window], np.take(numbers, layer, axis)[window])[1:]
+        return continued(parts, plane[window], np.moveaxis(numbers, axis, 0)[layer][window])[1:]
 
     def in_space(voxels: Ints) -> Ints:
         return np.insert(voxels, axis, at - inner[axis].start, axis=1)
