@@ -161,4 +161,9 @@ class Ophiolite:
             source = f"{data.file}:/{data.image}"
             image = {**common, "type": "image", "source": source, "pyramid": {**pyramid, "encoding": "raw"}}
             layers[LAYERS["image"]] = image
-        return {"project": project, "store": str(self.folder), "datasets": {DATASET: {"layers": layers}}}
+        return {
+            "project": project,
+            "store": str(self.folder),
+            "datasets": {DATASET: {"layers": layers}},
+            "jobs": {"min_blocks": PROCESSES},
+        }

@@ -82,6 +82,17 @@ def test_two_traces_through_one_face_are_doubled_and_parallel() -> None:
     assert found == BorderMeasures(faces=1, doubled=1, parallel=2)
 
 
+def test_where_four_tasks_meet_in_a_face_each_two_may_join_once() -> None:
+    beside = [[(0, 15, 15), (15, 15, 15)], [(15, 15, 15), (15, 18, 15), (45, 18, 15), (45, 15, 15)]]
+    lines = bones([*beside, AXIS], 40.0)
+
+    def at(plane: int) -> int:
+        field = distance_field(TUBE, NM)
+        return border_measures(lines, TUBE, field, ORIGIN, NM, [*PLANE[:1], [plane], []]).doubled
+
+    assert [at(plane) for plane in (17, 18, 25)] == [0, 0, 1]
+
+
 def test_a_trace_doubled_on_one_side_only_is_parallel_there() -> None:
     found = at_border(bones([AXIS, [(30, 15, 15), (30, 18, 15), (59, 18, 15)]], 40.0))
     assert found == BorderMeasures(faces=1, parallel=1)

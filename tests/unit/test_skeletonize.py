@@ -82,6 +82,37 @@ def test_both_tasks_put_an_end_at_the_same_voxel_of_every_cross_section(seed: in
     assert met > 0
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_two_tasks_never_cross_twice_in_one_section(seed: int) -> None:
+    axis, cut, r = seed % 3, 15, np.random.default_rng(seed)
+    labels = np.zeros((30, 60, 60), np.uint32)
+    labels[cut - 2 : cut + 3, 5:55, 5:55] = 1  # a sheet that lies in the shared plane
+    for u, v in r.integers(8, 50, (9, 2)):  # and neurites that leave it on both sides
+        labels[slice(0, cut) if u % 2 else slice(cut, 30), u : u + 3, v : v + 3] = 1
+    first, second = halves(np.moveaxis(labels, 0, axis), axis, cut)
+    low, high = (np.roll(voxels(piece[1]), -axis, axis=1) for piece in (first, second))
+    assert _crossings([(low, first[1].edges), (high + np.array([cut, 0, 0]), second[1].edges)], cut) == 1
+
+
+def _crossings(pieces: list[tuple[np.ndarray, np.ndarray]], cut: int) -> int:
+    """How often pieces of two sides meet in the plane x = cut; what runs along it is one."""
+    group: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
+    sides: dict[tuple[int, ...], set[int]] = {}
+    for side, (places, edges) in enumerate(pieces):
+        for a, b in places[edges].tolist():
+            on = [tuple(p) for p in (a, b) if p[0] == cut]
+            for voxel in on:
+                group.setdefault(voxel, {voxel})
+                if len(on) == 1:
+                    sides.setdefault(voxel, set()).add(side)
+            if len(on) == 2:
+                together = group[on[0]] | group[on[1]]
+                for voxel in together:
+                    group[voxel] = together
+    ways = {frozenset(way) for way in group.values()}
+    return sum(set().union(*(sides.get(voxel, set()) for voxel in way)) == {0, 1} for way in ways)
+
+
 @settings(max_examples=60)
 @given(hnp.arrays(np.uint32, (4, 5, 4), elements=st.integers(0, 3)), st.integers(0, 2))
 def test_exactly_the_parts_that_lie_in_the_halo_alone_are_left_to_the_neighbour(labels, axis: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ class BorderMeasures:
     """Counts over all faces of an object, and spurs over its planes.
 
     uncrossed : faces that the skeleton does not cross. broken : those of them near which it ends on one side, or runs
-    on both sides, in parts that nothing connects with the other side. doubled : faces crossed twice or more.
+    on both sides, in parts that nothing connects with the other side. doubled : faces crossed twice or more in one part
+    of what two tasks share; where more tasks meet in a face, each two of them may join there, and in each part.
     parallel : sides of faces on which two chains run within one radius of each other, at the depths k and 2 k.
     spurs : terminals on a plane, where one task ran to the border and the other had nothing to go on with.
     """
@@ -53,11 +55,15 @@ class _Graph:
 
 @dataclass(frozen=True)
 class _Face:
-    """A face in the window (slices of the box) around it: the object's part there, and whether the face is crossed."""
+    """A face in the window (slices of the box) around it: the object's part there, and how the face is crossed.
+
+    crossings : in all. most : in one part of what two tasks share of it.
+    """
 
     window: tuple[slice, slice, slice]
     part: Mask
     crossings: int
+    most: int
     depth_vx: int
 
 
@@ -77,7 +83,8 @@ def border_measures(
             at = plane - start_vx[axis]
             found += BorderMeasures(spurs=int(((graph.degree == 1) & (graph.voxels[:, axis] == at)).sum()))
             if 0 < at < mask.shape[axis] - 1:
-                for face in _faces(graph, mask, field, axis, at, voxel_nm):
+                across = [[p - start_vx[d] for p in planes_vx[d]] for d in range(3) if d != axis]
+                for face in _faces(graph, mask, field, axis, at, voxel_nm, across):
                     found += _measure(graph, face, axis, at)
     return found
 
@@ -90,16 +97,24 @@ def _graph(bones: Bones, start_vx: tuple[int, int, int], voxel_nm: Floats) -> _G
 
 
 def _faces(
-    graph: _Graph, mask: Mask, field: NDArray[np.float32], axis: int, at: int, voxel_nm: Floats
+    graph: _Graph,
+    mask: Mask,
+    field: NDArray[np.float32],
+    axis: int,
+    at: int,
+    voxel_nm: Floats,
+    across: Sequence[Sequence[int]],
 ) -> Iterator[_Face]:
-    """The faces of one plane through which the object continues."""
+    """The faces of one plane through which the object continues; `across` : the tasks' planes along the other axes."""
     from scipy import ndimage
 
     layer = np.ascontiguousarray(np.moveaxis(mask, axis, 0)[at])
     if not layer.any():
         return
     numbers, _ = connected(layer, 8)
-    crossed = _crossed(graph, numbers, axis, at)
+    spots = _crossings(graph, numbers.shape, axis, at)
+    crossed = np.bincount(numbers[tuple(spots.T)], minlength=int(numbers.max()) + 1)
+    most = _most_in_a_part(layer, numbers, spots, across)
     depths = np.moveaxis(field, axis, 0)[at]
     for number, rectangle in enumerate(ndimage.find_objects(numbers), start=1):
         here = numbers[rectangle] == number
@@ -117,7 +132,7 @@ def _faces(
         part = parts == parts[tuple(v - w.start for v, w in zip(spot, window, strict=True))]
         ends = np.moveaxis(part, axis, 0)
         if ends[0].any() and ends[-1].any():
-            yield _Face(window, part, int(crossed[number]), depth)
+            yield _Face(window, part, int(crossed[number]), int(most[number]), depth)
 
 
 def _window(
@@ -131,8 +146,8 @@ def _window(
     return out[0], out[1], out[2]
 
 
-def _crossed(graph: _Graph, numbers: NDArray[np.unsignedinteger], axis: int, at: int) -> Ints:
-    """How often the skeleton crosses each face, by the numbers of the faces of a plane; what runs along it is one."""
+def _crossings(graph: _Graph, shape: tuple[int, ...], axis: int, at: int) -> Ints:
+    """(n, 2) voxels of a plane of `shape` at which the skeleton crosses it; what runs along it is one, at its first."""
     edges, side = graph.bones.edges, np.sign(graph.voxels[:, axis] - at)
     on = side == 0
     along = edges[on[edges].all(axis=1)]
@@ -147,8 +162,27 @@ def _crossed(graph: _Graph, numbers: NDArray[np.unsignedinteger], axis: int, at:
     share = (at - steps[:, 0, axis]) / np.where(len(jumps), steps[:, 1, axis] - steps[:, 0, axis], 1)
     places.append(np.rint(steps[:, 0] + share[:, None] * (steps[:, 1] - steps[:, 0])).astype(np.int64))
     spots = np.delete(np.concatenate(places), axis, axis=1)
-    inside = inside_box(spots, numbers.shape)
-    return np.bincount(numbers[tuple(spots[inside].T)], minlength=int(numbers.max()) + 1)
+    return spots[inside_box(spots, shape)]
+
+
+def _most_in_a_part(
+    layer: Mask, numbers: NDArray[np.unsignedinteger], spots: Ints, across: Sequence[Sequence[int]]
+) -> Ints:
+    """The most crossings in one part of what two tasks share of each face, by its number.
+
+    What lies where two such parts meet belongs to both, and is not counted.
+    """
+    for d, planes in enumerate(across):
+        spots = spots[~np.isin(spots[:, d], planes)]
+    bounds = [[0, *(p for p in planes if 0 < p < n), n] for planes, n in zip(across, layer.shape, strict=True)]
+    most = np.zeros(int(numbers.max()) + 1, np.int64)
+    for u0, u1 in pairwise(bounds[0]):
+        for v0, v1 in pairwise(bounds[1]):
+            own = spots[((spots >= (u0, v0)) & (spots < (u1, v1))).all(axis=1)]
+            parts, _ = connected(np.ascontiguousarray(layer[u0:u1, v0:v1]), 8)
+            times = np.bincount(parts[tuple((own - (u0, v0)).T)])
+            np.maximum.at(most, numbers[tuple(own.T)], times[parts[tuple((own - (u0, v0)).T)]])
+    return most
 
 
 def _measure(graph: _Graph, face: _Face, axis: int, at: int) -> BorderMeasures:
@@ -161,7 +195,7 @@ def _measure(graph: _Graph, face: _Face, axis: int, at: int) -> BorderMeasures:
         faces=1,
         uncrossed=int(uncrossed),
         broken=int(broken),
-        doubled=int(face.crossings > 1),
+        doubled=int(face.most > 1),
         parallel=sum(_parallel(graph, near, place, side * face.depth_vx) for side in (-1, 1)),
     )
 

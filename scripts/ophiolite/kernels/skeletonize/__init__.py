@@ -71,7 +71,7 @@ def skeletonize_labels(
     found: dict[int, list[Lines]] = {}
     while numbers.any():
         within = fill_holes(numbers) if options.fill_holes else None
-        for number, skeleton in _engine(seen, inner, left, targets, resolution_nm, options).items():
+        for number, skeleton in _engine(seen, inner, seams_high, left, targets, resolution_nm, options).items():
             found.setdefault(int(number), []).append(skeleton)
         if within is None:
             break
@@ -89,12 +89,17 @@ def _inner(core: tuple[int, int, int], seams_high: Flags, low: tuple[int, int, i
 def _engine(
     seen: NDArray[np.uint32],
     inner: tuple[slice, slice, slice],
+    seams_high: Flags,
     left: NDArray[np.int64],
     targets: NDArray[np.int64],
     resolution_nm: tuple[float, float, float],
     options: SkeletonOptions,
 ) -> dict[int, Lines]:
-    """Trace what lies within, but for the voxels left to a neighbour."""
+    """Trace what lies within, but for the voxels left to a neighbour.
+
+    The planes shared above are the neighbours' cores: there ways are laid from this side to the targets alone, or both
+    sides would trace what runs along a plane, each a little differently.
+    """
 
     def own() -> NDArray[np.uint32]:
         numbers = np.array(seen[inner], order="F")
@@ -103,9 +108,21 @@ def _engine(
 
     if options.engine == "kimimaro":
         return trace_with_kimimaro(own(), resolution_nm, options)
-    ends = targets if options.fix_borders else NO_TARGETS
+    ends, others = (
+        (targets, _shared_above(seen[inner], seams_high)) if options.fix_borders else (NO_TARGETS, NO_TARGETS)
+    )
     # No name holds either array, so that the engine can let them go.
-    return trace_labels(own(), resolution_nm, options, ends, distance_to_surface(seen, resolution_nm)[inner])
+    return trace_labels(own(), resolution_nm, options, ends, distance_to_surface(seen, resolution_nm)[inner], others)
+
+
+def _shared_above(numbers: NDArray[np.uint32], seams_high: Flags) -> NDArray[np.int64]:
+    """(n, 3) the voxels of objects in the planes that neighbours above share, each once."""
+    found = [np.zeros((0, 3), np.int64)]
+    for axis, shared in enumerate(seams_high):
+        if shared:
+            plane = np.argwhere(np.moveaxis(numbers, axis, 0)[-1])
+            found.append(np.insert(plane, axis, numbers.shape[axis] - 1, axis=1))
+    return np.unique(np.concatenate(found), axis=0)
 
 
 def _piece(

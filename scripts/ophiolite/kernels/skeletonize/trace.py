@@ -82,11 +82,13 @@ def trace_labels(
     options: SkeletonOptions,
     targets: Ints = NO_TARGETS,
     dbf: Depths | None = None,
+    shunned: Ints = NO_TARGETS,
 ) -> dict[int, Lines]:
     """Voxels (n, 3), edges and radii of each number's centrelines in a volume (x, y, z); 0 is background.
 
-    dbf, targets : as for `trace_object`. Arrays of the volume's size are let go as soon as they are of no more use: one
-    part may be most of the volume.
+    dbf, targets : as for `trace_object`. shunned : (l, 3) voxels that are no end, unless they are targets, and that
+    ways keep out of as if they lay at the surface. Arrays of the volume's size are let go as soon as they are of no
+    more use: one part may be most of the volume.
     """
     parts = connected(numbers)
     depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
@@ -98,8 +100,9 @@ def trace_labels(
     filled = {part: box for part in suspects if (box := _filled(parts, part)) is not None}
     wanted = known.sizes > 1
     wanted[list(filled)] = False
-    own = parts[tuple(targets.T)] if len(targets) else np.zeros(0, np.uint32)
-    shape, packed = parts.shape, _pack(parts, depth, np.where(wanted, known.sizes, 0), resolution_nm, targets)
+    asked = _Asked(targets, _without(shunned, targets, parts.shape))
+    own = [parts[tuple(voxels.T)] for voxels in asked]
+    shape, packed = parts.shape, _pack(parts, depth, np.where(wanted, known.sizes, 0), resolution_nm, asked)
     del parts, depth
     found = [_trace_packed(packed, options)]
     del packed
@@ -109,7 +112,7 @@ def trace_labels(
             _depth_of_box(mask, corner, shape, resolution_nm),
             np.array([0, mask.sum()]),
             resolution_nm,
-            targets[own == part] - corner,
+            _Asked(*(voxels[names == part] - corner for voxels, names in zip(asked, own, strict=True))),
         )
         trees = _trace_packed(packed, options)
         del packed
@@ -169,37 +172,57 @@ def _depth_of_box(mask: NDArray[np.bool_], corner: Ints, shape: tuple[int, ...],
     return np.asfortranarray(distance_to_surface(padded, resolution_nm)[inner])
 
 
+class _Asked(NamedTuple):
+    """Voxels (k, 3) int64 that must be reached, and others that are to be kept out of."""
+
+    targets: Ints
+    shunned: Ints
+
+
+def _without(voxels: Ints, others: Ints, shape: tuple[int, ...]) -> Ints:
+    """The voxels that are not among the others."""
+    marked = np.zeros(shape, np.bool_)
+    marked[tuple(others.T)] = True
+    kept: Ints = voxels[~marked[tuple(voxels.T)]]
+    return kept
+
+
 class Packed(NamedTuple):
-    """Parts made ready for the compiled loops: their numbers, voxels and targets; volumes as in `Volumes`."""
+    """Parts made ready for the compiled loops: their numbers, voxels, targets, what is shunned; else as `Volumes`."""
 
     numbers: Ints
     where: NDArray[np.int32]
     starts: Ints
     targets: NDArray[np.int32]
     target_starts: Ints
+    shunned: NDArray[np.int32]
+    shunned_starts: Ints
     lattice: Lattice
     depth: Depths
     free: NDArray[np.uint8]
 
 
-def _pack(parts: Numbers, depth: Depths, sizes: Ints, resolution_nm: Vector, targets: Ints) -> Packed:
+def _pack(parts: Numbers, depth: Depths, sizes: Ints, resolution_nm: Vector, asked: _Asked) -> Packed:
     """Make ready the parts whose size is not 0."""
     numbers = np.flatnonzero(sizes)
     starts = np.append(0, np.cumsum(sizes[numbers])).astype(np.int64)
     ends = np.full(len(sizes), -1, np.int64)
     ends[numbers] = starts[:-1]
     lattice = _lattice(parts.shape, resolution_nm)
-    own = parts[tuple(targets.T)].astype(np.int64) if len(targets) else np.zeros(0, np.int64)
-    kept = sizes[own] > 0
-    flat = (targets[kept] + 1) @ lattice.strides
-    order = np.lexsort([flat, own[kept]])
-    target_starts = np.append(np.searchsorted(own[kept][order], numbers), kept.sum())
+
+    def by_part(voxels: Ints) -> tuple[NDArray[np.int32], Ints]:
+        own = parts[tuple(voxels.T)].astype(np.int64)
+        kept = sizes[own] > 0
+        flat = (voxels[kept] + 1) @ lattice.strides
+        order = np.lexsort([flat, own[kept]])
+        return flat[order].astype(np.int32), np.append(np.searchsorted(own[kept][order], numbers), kept.sum())
+
     where = np.empty(starts[-1], np.int32)
     padded = int(np.prod([n + 2 for n in parts.shape]))
     depths, free = np.zeros(padded, np.float32), np.zeros(padded, np.uint8)
     clearance = float(np.sqrt((np.array(resolution_nm) ** 2).sum()))
     trace_loops.pack(parts, depth, ends, clearance, where, depths, free)
-    return Packed(numbers, where, starts, flat[order].astype(np.int32), target_starts, lattice, depths, free)
+    return Packed(numbers, where, starts, *by_part(asked.targets), *by_part(asked.shunned), lattice, depths, free)
 
 
 def _trace_packed(packed: Packed, options: SkeletonOptions) -> Trees:
@@ -209,6 +232,8 @@ def _trace_packed(packed: Packed, options: SkeletonOptions) -> Trees:
         packed.starts,
         packed.targets,
         packed.target_starts,
+        packed.shunned,
+        packed.shunned_starts,
         _rules(options),
         _volumes(packed.depth, packed.free, int(np.diff(packed.starts).max(initial=0))),
     )

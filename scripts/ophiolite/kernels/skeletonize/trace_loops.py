@@ -213,11 +213,11 @@ def _root(
 
 
 @njit(cache=True, nogil=True)
-def _weigh(grid: Lattice, voxels: Array, most: float, rules: Rules, room: Volumes) -> None:
-    """The penalty of each voxel as a whole number: little in the middle and near the root.
+def _weigh(grid: Lattice, voxels: Array, shunned: Array, most: float, rules: Rules, room: Volumes) -> None:
+    """The penalty of each voxel as a whole number: little in the middle and near the root, most where it is shunned.
 
     After Bitter et al. 2001, doi:10.1109/VISUAL.2001.964509. The cheapest way of all is no dearer than the shortest
-    one at the greatest weight, which fits 32 bits.
+    one at the greatest weight, which fits 32 bits. What is shunned asks for no way of its own.
     """
     farthest = max(1, room.far[_farthest(voxels, room.far)])
     scale = (min(BUCKETS - 1, (2**32 - 2) // (farthest // UNIT + 2)) - 1) / (rules.pdrf_scale + 1)
@@ -227,6 +227,9 @@ def _weigh(grid: Lattice, voxels: Array, most: float, rules: Rules, room: Volume
         for _ in range(rules.pdrf_exponent):
             penalty *= shallow
         room.weight[voxel] = 1 + int((penalty + room.far[voxel] / farthest) * scale)
+    for voxel in shunned:
+        room.weight[voxel] = 1 + int((rules.pdrf_scale + 1) * scale)
+        room.left[voxel] = 0
 
 
 @njit(cache=True, nogil=True)
@@ -298,14 +301,22 @@ def _clear_soma(grid: Lattice, voxels: Array, root: int, radius: float, room: Vo
 
 @njit(cache=True, nogil=True)
 def _trace_part(
-    grid: Lattice, voxels: Array, targets: Array, rules: Rules, room: Volumes, links: Array, rows: Array, first: int
+    grid: Lattice,
+    voxels: Array,
+    targets: Array,
+    shunned: Array,
+    rules: Rules,
+    room: Volumes,
+    links: Array,
+    rows: Array,
+    first: int,
 ) -> tuple[int, Array, Array]:
     """Append the tree of one part, its root first, as rows (voxel, row of the parent)."""
     most = 0.0
     for voxel in voxels:
         most = max(most, room.depth[voxel])
     root, links = _root(grid, voxels, most, targets, rules, room, links)
-    _weigh(grid, voxels, most, rules, room)
+    _weigh(grid, voxels, shunned, most, rules, room)
     soma = most > rules.soma_accept
     radius = rules.soma_scale * most + rules.soma_const if soma else -1.0
     if soma:
@@ -337,12 +348,21 @@ def _trace_part(
 
 @njit(cache=True, nogil=True)
 def trace(
-    grid: Lattice, where: Array, starts: Array, targets: Array, target_starts: Array, rules: Rules, room: Volumes
+    grid: Lattice,
+    where: Array,
+    starts: Array,
+    targets: Array,
+    target_starts: Array,
+    shunned: Array,
+    shunned_starts: Array,
+    rules: Rules,
+    room: Volumes,
 ) -> tuple[Array, Array]:
     """The trees of all parts: rows (voxel, row of the parent), and how many there are up to the end of each part.
 
     where int32 : voxels by part, starts (n + 1,) where each begins. targets int32 : voxels that must be reached, of
-    each part from `target_starts` (n + 1,) on. A part of one voxel has a tree of one row.
+    each part from `target_starts` (n + 1,) on; shunned likewise: others that ways keep out of where they can. A part of
+    one voxel has a tree of one row.
     """
     links = np.empty((1 << 12, 2), np.int32)
     rows = np.empty((1 << 10, 2), np.int32)
@@ -351,8 +371,9 @@ def trace(
     for part in range(len(ends)):
         voxels = where[starts[part] : starts[part + 1]]
         own = targets[target_starts[part] : target_starts[part + 1]]
+        left_alone = shunned[shunned_starts[part] : shunned_starts[part + 1]]
         _enter(voxels, room)
-        count, links, rows = _trace_part(grid, voxels, own, rules, room, links, rows, count)
+        count, links, rows = _trace_part(grid, voxels, own, left_alone, rules, room, links, rows, count)
         _leave(voxels, room)
         ends[part] = count
     return rows[:count], ends
