@@ -78,7 +78,10 @@ def test_a_second_run_writes_the_same_bytes_and_removes_what_is_no_more(tmp_path
     store.write("d/swc/v/5.1.swc", b"of a longer skeleton")
     store.write("d/swc/v/77.0.swc", b"of a label that has none now")
     store.write("d/branches/v/12.parquet", b"of a plan with more merge jobs")
+    store.write("d/swc/v/notes.txt", b"somebody's own")
     run(tmp_path, plan)
+    assert store.read("d/swc/v/notes.txt") == b"somebody's own"
+    store.delete("d/swc/v/notes.txt")
     assert {path: store.read(path) for f in ("branches", "swc") for path in store.list(f"d/{f}/v")} == first
 
 

@@ -117,6 +117,12 @@ class Skeleton(Section):
         "clears less at the same number: its 4 leaves about as much cable as 3.4 here",
     )
     const_nm: Annotated[float, Field(ge=0)] = Field(10.0, description="constant part of the invalidation radius")
+    pdrf_scale: Annotated[float, Field(ge=0)] = Field(
+        100_000.0, description="penalty of a path at the surface of an object, against 1 for its length"
+    )
+    pdrf_exponent: Annotated[int, Field(ge=0, le=16)] = Field(
+        4, description="how fast that penalty falls towards the middle: (1 - distance / largest distance)^pdrf_exponent"
+    )
     soma_detect_nm: Annotated[float, Field(ge=0)] = Field(1100.0, description="radius above which a soma is suspected")
     soma_accept_nm: Annotated[float, Field(ge=0)] = Field(3500.0, description="radius above which a soma is accepted")
     soma_scale: Annotated[float, Field(ge=0)] = Field(

@@ -13,7 +13,7 @@ SECONDS_PER_MVX = {
     "skeleton_fragments": 3.0,
     "skeleton_objects": 0.6,
 }
-SECONDS_PER_LABEL = {"mesh_shards": 0.05, "skeleton_shards": 0.005}
+SECONDS_PER_LABEL = {"mesh_shards": 0.05, "skeleton_shards": 0.005, "skeleton_graph": 0.002, "skeleton_swc": 0.004}
 START_SECONDS = 1.5
 
 BASE_MEMORY_MB = 300

@@ -33,6 +33,8 @@ COMPRESSION = {
 }
 MESH_MB_PER_MVX = 0.6
 SKELETON_MB_PER_MVX = 0.02
+# Bytes of what is made from finished skeletons, per byte of these.
+EXPORT_SIZE = {"skeleton_graph": 0.3, "skeleton_swc": 4.5}
 # Label statistics of a layer with few labels, and of a part that holds its full share of them.
 STATS_MB, FULL_PART_MB = 300, 1500
 
@@ -145,6 +147,25 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Job
             output_mb=round(size, 1),
             files=1 << int(product.sharding["shard_bits"]),
         ),
+        *_export_costs(product, size, speeds),
+    ]
+
+
+def _export_costs(product: FragmentPlan, size_mb: float, speeds: Speeds) -> list[Cost]:
+    """What the jobs take that read finished skeletons and write tables of branches, and files where they are wanted."""
+    if not product.export_jobs:
+        return []
+    labels = product.expected_labels / product.export_jobs
+    return [
+        Cost(
+            rule=rule,
+            jobs=product.export_jobs,
+            seconds=round(START_SECONDS + labels * speeds.of(rule, SECONDS_PER_LABEL[rule]), 1),
+            memory_mb=BASE_MEMORY_MB + 500,
+            output_mb=round(size_mb * EXPORT_SIZE[rule], 1),
+            files=product.export_jobs if rule == "skeleton_graph" else product.expected_labels,
+        )
+        for rule in ("skeleton_graph", *(f"skeleton_{name}" for name in product.options["exports"]))
     ]
 
 

@@ -36,8 +36,8 @@ SEED = 1863
 FRAGMENT_OPTIONS = {
     "mesh": ("simplify", "max_error_nm", "reduction", "fill_holes", "open_edges"),
     "skeleton": (
-        "engine", "scale", "const_nm", "soma_detect_nm", "soma_accept_nm", "soma_scale", "soma_const_nm", "max_paths",
-        "fix_branching", "fix_borders", "fix_avocados", "fill_holes",
+        "engine", "scale", "const_nm", "pdrf_scale", "pdrf_exponent", "soma_detect_nm", "soma_accept_nm", "soma_scale",
+        "soma_const_nm", "max_paths", "fix_branching", "fix_borders", "fix_avocados", "fill_holes",
     ),
 }  # fmt: skip
 SHARD_OPTIONS = {

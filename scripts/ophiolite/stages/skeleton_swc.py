@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +20,7 @@ from ophiolite.stages.job import Job
 from ophiolite.stages.shards import shards_of_export
 from ophiolite.stages.skeleton_graph import finished_skeletons
 
+SWC_NAME = re.compile(r"([0-9]{1,20})\.[0-9]+\.swc")
 TYPES = {skeleton_tree.FORK: swc.FORK, skeleton_tree.END: swc.END, skeleton_tree.CUT: swc.END}
 
 
@@ -71,8 +73,9 @@ def _remove_others(job: Job, kept: set[str]) -> None:
     plan = job.product("skeleton")
     shards = shards_of_export(plan, int(job.item))
     spec = ShardingSpec.from_json(plan.sharding, "plan")
-    others = [path for path in job.store.list(job.paths.swc_folder) if path not in kept]
-    labels = np.array([int(path.rsplit("/", 1)[1].split(".")[0]) for path in others], np.uint64)
+    named = {path: SWC_NAME.fullmatch(path.rsplit("/", 1)[1]) for path in job.store.list(job.paths.swc_folder)}
+    others = {path: int(name[1]) for path, name in named.items() if name and path not in kept}
+    labels = np.array(list(others.values()), np.uint64)
     for path, shard in zip(others, locate(spec, labels)[0].tolist(), strict=True):
         if shard in shards:
             job.store.delete(path)
