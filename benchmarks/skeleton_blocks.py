@@ -1,0 +1,134 @@
+"""How far the skeletons of one volume depend on how it is cut into tasks: `python -m benchmarks.skeleton_blocks`."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.datasets import RESULTS, volumes
+from benchmarks.report import machine
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
+from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, stitch_skeletons
+from ophiolite.kernels.skeletonize import HALO_HIGH_VX, HALO_LOW_VX, SkeletonOptions, skeletonize_labels
+
+TABLE = RESULTS / "skeleton_blocks.csv"
+TASKS_VX = (64, 128)
+STEP_NM = 5.0
+OPTIONS = SkeletonOptions()
+CLEAN = CleanOptions(min_cable_nm=1000.0, scale=OPTIONS.scale, const_nm=OPTIONS.const_nm)
+
+Floats = NDArray[np.float64]
+Lines = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two sets of skeletons of the same labels.
+
+    within_radius : share of the vertices of each that lie no farther from the other than their own radius.
+    gap_p50_nm, gap_p95_nm : how far they lie. cable_ratio, components : of the first to the second; of both.
+    """
+
+    within_radius: float
+    gap_p50_nm: float
+    gap_p95_nm: float
+    cable_ratio: float
+    components: tuple[int, int]
+
+
+def main() -> None:
+    """Write the table of FIB-25, traced in tasks of several sizes and in one piece."""
+    import h5py
+
+    dataset = next(d for d in volumes() if d.name == "fib25")
+    with h5py.File(dataset.file) as file:
+        labels = np.asarray(file[dataset.labels]).T
+    x, y, z = map(float, dataset.resolution_nm)
+    whole = skeletons(labels, max(labels.shape), (x, y, z))
+    facts = machine()
+    with open(TABLE, "w", newline="") as out:
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(
+            ["dataset", "task_vx", "within_radius", "gap_p50_nm", "gap_p95_nm", "cable_ratio", "components", "whole"]
+            + ["date", "commit"]
+        )
+        for task in TASKS_VX:
+            found = agreement(skeletons(labels, task, (x, y, z)), whole)
+            row = [found.within_radius, found.gap_p50_nm, found.gap_p95_nm, found.cable_ratio]
+            writer.writerow(
+                [dataset.name, task, *(f"{v:.4g}" for v in row), *found.components, facts["date"], facts["commit"]]
+            )
+
+
+def skeletons(labels: NDArray[Any], task_vx: int, voxel_nm: tuple[float, float, float]) -> dict[int, Lines]:
+    """Finished skeletons by label, traced in cubes of `task_vx` voxels; labels without any are left out."""
+    pieces: dict[int, list[tuple[Any, SkeletonPiece]]] = {}
+    for origin in product(*(range(0, n, task_vx) for n in labels.shape)):
+        low = [min(HALO_LOW_VX, o) for o in origin]
+        core = [min(task_vx, n - o) for o, n in zip(origin, labels.shape, strict=True)]
+        rest = [n - o - c for o, c, n in zip(origin, core, labels.shape, strict=True)]
+        high = [min(HALO_HIGH_VX, r) for r in rest]
+        box = tuple(slice(o - a, o + c + b) for o, c, a, b in zip(origin, core, low, high, strict=True))
+        above = [r > 0 for r in rest]
+        found = skeletonize_labels(
+            np.asfortranarray(labels[box]),
+            voxel_nm,
+            (core[0], core[1], core[2]),
+            (origin[0] > 0, origin[1] > 0, origin[2] > 0),
+            (above[0], above[1], above[2]),
+            None,
+            OPTIONS,
+            (low[0], low[1], low[2]),
+            (high[0] - above[0], high[1] - above[1], high[2] - above[2]),
+        )
+        for label, piece in found:
+            pieces.setdefault(label, []).append((origin, piece))
+    lines = {label: _finished(parts, voxel_nm) for label, parts in pieces.items()}
+    return {label: line for label, line in lines.items() if len(line[1])}
+
+
+def _finished(parts: list[tuple[Any, SkeletonPiece]], voxel_nm: tuple[float, float, float]) -> Lines:
+    whole = stitch_skeletons(parts)
+    vertices_nm = whole.vertices / STEPS_PER_VOXEL * np.array(voxel_nm)
+    return clean_skeleton(vertices_nm, whole.edges, whole.radius_nm, CLEAN, whole.seam)
+
+
+def agreement(first: dict[int, Lines], second: dict[int, Lines]) -> Agreement:
+    """How alike two sets of skeletons are, over the labels that both have."""
+    from scipy.spatial import cKDTree
+
+    gaps, radii = [], []
+    for label in sorted(set(first) & set(second)):
+        for one, other in ((first[label], second[label]), (second[label], first[label])):
+            gaps.append(cKDTree(_dense(other)).query(one[0])[0])
+            radii.append(one[2])
+    gap, radius = np.concatenate(gaps), np.concatenate(radii)
+    cable = [sum(float(_lengths(line).sum()) for line in lines.values()) for lines in (first, second)]
+    components = [sum(len(line[0]) - len(line[1]) for line in lines.values()) for lines in (first, second)]
+    return Agreement(
+        within_radius=float((gap <= radius).mean()),
+        gap_p50_nm=float(np.percentile(gap, 50)),
+        gap_p95_nm=float(np.percentile(gap, 95)),
+        cable_ratio=cable[0] / cable[1],
+        components=(components[0], components[1]),
+    )
+
+
+def _lengths(line: Lines) -> Floats:
+    return np.asarray(np.linalg.norm(line[0][line[1][:, 0]] - line[0][line[1][:, 1]], axis=1))
+
+
+def _dense(line: Lines) -> Floats:
+    """Points along all edges, no farther than STEP_NM from each other."""
+    a, b = line[0][line[1][:, 0]], line[0][line[1][:, 1]]
+    share = np.linspace(0, 1, 1 + int(np.ceil(_lengths(line).max() / STEP_NM)))[:, None, None]
+    return np.asarray((a + (b - a) * share).reshape(-1, 3))
+
+
+if __name__ == "__main__":
+    main()
