@@ -17,7 +17,7 @@ SECONDS_PER_LABEL = {"mesh_shards": 0.05, "skeleton_shards": 0.005, "skeleton_gr
 START_SECONDS = 1.5
 
 BASE_MEMORY_MB = 300
-MEMORY_BYTES_PER_VX = {"mesh_fragments": 60, "skeleton_fragments": 90}
+MEMORY_BYTES_PER_VX = {"mesh_fragments": 60, "skeleton_fragments": 60}
 # Of the box that a whole object is read in: its mask, distance field, parts, costs and ways.
 OBJECT_BYTES_PER_VX = 32
 

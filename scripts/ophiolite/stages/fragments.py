@@ -26,10 +26,11 @@ Flags = tuple[bool, bool, bool]
 class Task:
     """One task as a kernel sees it.
 
-    labels : (x, y, z) of `seen`, the core and the kernel's halo as far as there are neighbours.
+    read : labels (x, y, z) of `seen`, the core and the kernel's halo as far as there are neighbours. They are read when
+        they are asked for, so that a kernel alone holds them, and may let them go.
     """
 
-    labels: NDArray[Any]
+    read: Callable[[], NDArray[Any]]
     core: Box
     seen: Box
     resolution_nm: tuple[float, float, float]
@@ -59,7 +60,7 @@ def run_fragments(
         if done.exists(name):
             job.say(f"task {number} of {len(tasks)}: done by an earlier try")
             continue
-        task = _read_task(volume, core, dust, halo_vx)
+        task = _task(volume, core, dust, halo_vx)
         done.write(name, encode_pack([(0, label, data) for label, data in pieces_of(task)]))
         job.say(f"task {number} of {len(tasks)}")
     found = [
@@ -77,18 +78,23 @@ def _pack_name(index: Vec) -> str:
     return f"{'-'.join(map(str, index))}.pack"
 
 
-def _read_task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64], halo_vx: tuple[int, int]) -> Task:
+def _task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64], halo_vx: tuple[int, int]) -> Task:
     low = [core.start[d] > volume.box.start[d] for d in range(3)]
     high = [core.stop[d] < volume.box.stop[d] for d in range(3)]
     below, above = halo_vx
     seen = core.grow((below, below, below), (above, above, above)).intersect(volume.box)
-    labels = volume.read(seen)[..., 0]
-    if len(dust):
+
+    def read() -> NDArray[Any]:
+        labels = volume.read(seen)[..., 0]
+        if not len(dust):
+            return labels
         import fastremap
 
         here = fastremap.unique(labels)
-        labels = fastremap.mask(labels, here[np.isin(here, dust)].tolist(), in_place=True)
-    return Task(labels, core, seen, volume.scale.resolution_nm, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
+        masked: NDArray[Any] = fastremap.mask(labels, here[np.isin(here, dust)].tolist(), in_place=True)
+        return masked
+
+    return Task(read, core, seen, volume.scale.resolution_nm, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
 def _dust(job: Job, plan: FragmentPlan) -> NDArray[np.uint64]:

@@ -26,7 +26,7 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
         x, y, z = task.seams_low
         pieces = mesh_labels(
-            task.labels,
+            task.read(),
             task.resolution_nm,
             task.core.shape,
             (not x, not y, not z),

@@ -8,6 +8,7 @@ context come distances to the surface that do not end with the task.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,23 +63,28 @@ def skeletonize_labels(
             f"labels have shape {labels.shape}; core {core_shape_vx}, seams {seams_high} and context {low}, {high} "
             f"make {expected}"
         )
+    shape = tuple(n + int(s) for n, s in zip(core_shape_vx, seams_high, strict=True))
     seen, names = wanted(labels, skip, options)
+    del labels
     if options.fix_avocados and options.engine == "ophiolite":
         unite_nuclei(seen, resolution_nm, options.soma_detect_nm)
     inner = _inner(core_shape_vx, seams_high, low)
     targets, left = face_sections(seen, inner, seams_low, seams_high, resolution_nm)
-    numbers = seen[inner]
     found: dict[int, list[Lines]] = {}
-    while numbers.any():
-        within = fill_holes(numbers) if options.fill_holes else None
-        for number, skeleton in _engine(seen, inner, seams_high, left, targets, resolution_nm, options).items():
-            found.setdefault(int(number), []).append(skeleton)
+    more = bool(seen[inner].any())
+    while more:
+        within = fill_holes(seen[inner]) if options.fill_holes else None
+        ready = _ready(seen, inner, seams_high, left, targets, resolution_nm, options)
+        more = within is not None and bool(within.any())
         if within is None:
-            break
-        # What lay in a void is closed in: it has no part in the faces.
-        numbers[...], targets = within, NO_TARGETS
+            del seen  # what is traced last needs the room
+        else:
+            # What lay in a void is closed in: it has no part in the faces.
+            seen[inner], targets = within, NO_TARGETS
+        for number, skeleton in _traced(ready, resolution_nm, options).items():
+            found.setdefault(int(number), []).append(skeleton)
     for number in sorted(found):
-        yield int(names[number]), _piece(found[number], numbers.shape, seams_low, seams_high)
+        yield int(names[number]), _piece(found[number], shape, seams_low, seams_high)
 
 
 def _inner(core: tuple[int, int, int], seams_high: Flags, low: tuple[int, int, int]) -> tuple[slice, slice, slice]:
@@ -86,7 +92,7 @@ def _inner(core: tuple[int, int, int], seams_high: Flags, low: tuple[int, int, i
     return x, y, z
 
 
-def _engine(
+def _ready(
     seen: NDArray[np.uint32],
     inner: tuple[slice, slice, slice],
     seams_high: Flags,
@@ -94,25 +100,29 @@ def _engine(
     targets: NDArray[np.int64],
     resolution_nm: tuple[float, float, float],
     options: SkeletonOptions,
-) -> dict[int, Lines]:
-    """Trace what lies within, but for the voxels left to a neighbour.
+) -> list[NDArray[Any]]:
+    """What an engine takes: the numbers to trace, without voxels left to a neighbour; targets, what is shunned, depths.
 
     The planes shared above are the neighbours' cores: there ways are laid from this side to the targets alone, or both
     sides would trace what runs along a plane, each a little differently.
     """
-
-    def own() -> NDArray[np.uint32]:
-        numbers = np.array(seen[inner], order="F")
-        numbers[tuple(left.T)] = 0
-        return numbers
-
+    numbers = np.array(seen[inner], order="F")
+    numbers[tuple(left.T)] = 0
     if options.engine == "kimimaro":
-        return trace_with_kimimaro(own(), resolution_nm, options)
-    ends, others = (
-        (targets, _shared_above(seen[inner], seams_high)) if options.fix_borders else (NO_TARGETS, NO_TARGETS)
-    )
-    # No name holds either array, so that the engine can let them go.
-    return trace_labels(own(), resolution_nm, options, ends, distance_to_surface(seen, resolution_nm)[inner], others)
+        return [numbers]
+    depth = np.asfortranarray(distance_to_surface(seen, resolution_nm)[inner])
+    if options.fix_borders:
+        return [numbers, targets, depth, _shared_above(numbers, seams_high)]
+    return [numbers, NO_TARGETS, depth, NO_TARGETS]
+
+
+def _traced(
+    ready: list[NDArray[Any]], resolution_nm: tuple[float, float, float], options: SkeletonOptions
+) -> dict[int, Lines]:
+    """The centrelines of each number. `ready` is emptied, so that the engine can let go of what it needs no more."""
+    if options.engine == "kimimaro":
+        return trace_with_kimimaro(ready.pop(), resolution_nm, options)
+    return trace_labels(ready.pop(0), resolution_nm, options, ready.pop(0), ready.pop(0), ready.pop(0))
 
 
 def _shared_above(numbers: NDArray[np.uint32], seams_high: Flags) -> NDArray[np.int64]:
