@@ -54,7 +54,9 @@ def test_both_tasks_put_an_end_at_the_same_voxel_of_every_cross_section(seed: in
         for side, at in zip(pieces, (cut, 0), strict=True):
             piece = side.get(label)
             seam = voxels(piece)[piece.seam] if piece else np.zeros((0, 3), int)
-            assert (seam[:, axis] == at).all()
+            # The lower task keeps out of the plane but for its ends, so where it stops short of it is a seam too.
+            assert (np.isin(seam[:, axis], (at, at - 1)) if at else seam[:, axis] == 0).all()
+            seam = seam[seam[:, axis] == at]
             found.append({tuple(p) for p in np.delete(seam, axis, 1)} & section)
         if found[0] and found[1]:
             met += 1

@@ -103,7 +103,8 @@ def test_one_root_with_a_way_for_each_neurite(drawn: tuple[Bools, Skeleton]) -> 
     mask, before = drawn
     region = region_of(mask)
     new = grafted(before, region)
-    assert new.neurites == len(WAYS)
+    # Where two tasks draw one neurite side by side, each trace is led to the root, and the shorter is healed away.
+    assert len(WAYS) <= new.neurites <= 2 * len(WAYS)
     assert new.removed > 0
     found = cleaned(healed(new, STEP_NM, CLEAN))
     assert degrees_near(found, MIDDLE, RADIUS_VX) == [len(WAYS)]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.kernels.skeleton_graph_loops import component_roots
-from ophiolite.kernels.skeleton_merge import CleanOptions, Skeleton, clean_skeleton
+from ophiolite.kernels.skeleton_graph_loops import component_roots, contract
+from ophiolite.kernels.skeleton_merge import CleanOptions, Skeleton, clean_skeleton, without_branches
 from ophiolite.kernels.soma import SomaRegion, bridges, reached, way
 
 Ints = NDArray[np.int64]
@@ -41,7 +41,28 @@ def healed(grafted: Grafted, step_nm: NDArray[np.float64], options: CleanOptions
     these = replace(options, min_cable_nm=0, tick_nm=0, join_close=False)
     points, edges, radius = clean_skeleton(old.vertices * step_nm, old.edges, old.radius_nm, these, old.seam, ball)
     vertices = np.rint(points / step_nm).astype(np.int64)
-    return Skeleton(vertices, edges, radius.astype(np.float32), np.zeros(len(vertices), np.bool_))
+    whole = Skeleton(vertices, edges, radius.astype(np.float32), np.zeros(len(vertices), np.bool_))
+    return _without_lost_ways(whole, grafted)
+
+
+def _without_lost_ways(skeleton: Skeleton, before: Grafted) -> Skeleton:
+    """The skeleton without ways to neurites that are no more: scars alongside the trace of another task."""
+    degree = np.bincount(before.skeleton.edges.ravel().astype(np.int64), minlength=len(before.new))
+    inner = before.skeleton.vertices[before.new & (degree > 1)]
+    points, edges = skeleton.vertices.astype(np.float64), skeleton.edges.astype(np.int64)
+    _, _, ends = contract(len(points), edges)
+    known = {tuple(place) for place in inner.tolist()}
+    lost = np.array([tuple(place) in known for place in skeleton.vertices.tolist()], np.bool_)
+    lost &= np.bincount(edges.ravel(), minlength=len(points)) == 1
+    if not lost.any():
+        return skeleton
+    kept = without_branches(points, edges, np.full(len(points), np.inf), lost[ends].any(axis=1))
+    used = np.unique(kept)
+    number = np.zeros(len(points), np.int64)
+    number[used] = np.arange(len(used))
+    return Skeleton(
+        skeleton.vertices[used], number[kept].astype(np.uint32), skeleton.radius_nm[used], skeleton.seam[used]
+    )
 
 
 class _Ways:

@@ -150,6 +150,6 @@ def _piece(
         if seams_low[axis]:
             seam |= voxels[:, axis] == 0
         if seams_high[axis]:
-            seam |= voxels[:, axis] == shape[axis] - 1
+            seam |= voxels[:, axis] >= shape[axis] - 2  # ways keep out of the shared plane, so they end below it
     vertices = (voxels * STEPS_PER_VOXEL + STEPS_PER_VOXEL // 2).astype(np.int32)
     return SkeletonPiece(vertices, edges, np.concatenate([part[2] for part in parts]), seam)
