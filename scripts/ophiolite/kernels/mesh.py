@@ -32,7 +32,9 @@ HALO_HIGH_VX: Vec = (1, 1, 1)
 _HALF = STEPS_PER_VOXEL // 2
 _VOLUME_TOLERANCE = 0.03
 _RMS_SHARE = 0.25
-_ATTEMPTS = 8
+_ATTEMPTS = 12
+# Where the volume is lost. A larger step would land below what half the max_error_nm would have kept.
+_STEP_BACK = 1 / 2
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,10 @@ def _simplified(
     low = frame.nm(box[0])
     volume = volume_about(before, faces, low)
     allowed = _VOLUME_TOLERANCE * voxels * float(np.prod(frame.resolution_nm))
-    rms = options.max_error_nm * _RMS_SHARE
+    # No plane of a piece lies farther from it than the piece is long.
+    rms, longest = options.max_error_nm * _RMS_SHARE, float(frame.nm(box[1] - box[0]).max())
+    while rms > longest:
+        rms *= _STEP_BACK
     target = int(len(faces) / options.reduction)
     rim = frame.on(vertices, frame.rim)
     work = Simplifier(before, faces, rim, sound=True)
@@ -232,7 +237,7 @@ def _simplified(
         new = _snapped(moved, box, vertices[done.rows], done.still, frame)
         after = frame.nm(new)
         if abs(volume_about(after, done.faces, low) - volume) > allowed:
-            rms /= 4
+            rms *= _STEP_BACK
             done = work.run(target, rms)
             continue
         far, lost = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
