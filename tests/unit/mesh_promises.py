@@ -13,6 +13,8 @@ from scipy.spatial import cKDTree
 
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
+from ophiolite.kernels.marching import surfaces
+from ophiolite.kernels.mesh import Extractor
 from ophiolite.kernels.mesh_measure import signed_volume
 from ophiolite.kernels.stitch import stitch
 
@@ -21,7 +23,14 @@ Cuts = tuple[list[int], list[int], list[int]]
 _SLACK = 1 + 1e-9
 
 
-def broken_promises(labels: NDArray[Any], cuts: Cuts, resolution: Resolution, bound: float, made: Pieces) -> set[str]:
+def broken_promises(
+    labels: NDArray[Any],
+    cuts: Cuts,
+    resolution: Resolution,
+    bound: float,
+    made: Pieces,
+    extract: Extractor = surfaces,
+) -> set[str]:
     """The promises that pieces `made` of a volume in tasks do not keep; `bound` is their `max_error_nm`.
 
     lost : a label without a mesh. border : open edges of a piece are not, to the bit, where they were. open, crowded,
@@ -29,7 +38,7 @@ def broken_promises(labels: NDArray[Any], cuts: Cuts, resolution: Resolution, bo
     of the surface near to it. far : a vertex that was, or one that is, is farther from the other surface than the
     bound. volume : off by more than 3 % of the voxels.
     """
-    plain = in_tasks(labels, cuts, resolution, simplify=False)
+    plain = in_tasks(labels, cuts, resolution, extract, simplify=False)
     out = {"lost"} if set(plain) != set(made) else set()
     for label in sorted(set(plain) & set(made)):
         if _borders(plain[label]) != _borders(made[label]):

@@ -1,9 +1,8 @@
 """Triangle meshes of all labels of one task, on the 1/256-voxel lattice, with seams equal to the bit.
 
-Surfaces come from `kernels.marching`: marching cubes between voxel centres. Halo: none low, one voxel high
-(`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. What this replaces: zmesh's extraction costs
-twice as much and its simplifier several times, and that keeps marks of the label before, so that its result depends on
-the order of labels.
+Surfaces come from `kernels.marching`, or another extractor of the same kind: marching cubes between voxel centres. Halo:
+none low, one voxel high (`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. zmesh's simplifier
+costs several times as much, and keeps marks of the label before, so that its result depends on the order of labels.
 
 A piece is judged after it has been snapped to the lattice; what fails is simplified less and, in the end, not at all.
 Vertices on the task's faces never move, so neighbours meet to the bit, and nothing is lost.
@@ -11,7 +10,7 @@ Vertices on the task's faces never move, so neighbours meet to the bit, and noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +24,9 @@ from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_a
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
 from ophiolite.kernels.simplify import Simplifier
+
+# From numbers (x, y, z), and which of them to mesh, each one's number, vertices in half voxels, and faces; ascending.
+Extractor = Callable[[NDArray[Any], NDArray[np.bool_]], Iterator[tuple[int, NDArray[np.int32], NDArray[np.int32]]]]
 
 HALO_LOW_VX: Vec = (0, 0, 0)
 HALO_HIGH_VX: Vec = (1, 1, 1)
@@ -97,6 +99,7 @@ def mesh_labels(
     seams_low: tuple[bool, bool, bool],
     seams_high: tuple[bool, bool, bool],
     options: MeshOptions,
+    extract: Extractor = surfaces,
 ) -> Iterator[tuple[int, MeshPiece]]:
     """Mesh every label of a task, in ascending order of labels; labels without a surface are left out.
 
@@ -105,6 +108,7 @@ def mesh_labels(
     core_shape_vx : the core's shape; vertices are relative to the core's first voxel.
     pad_low : a layer of background below the core, to close surfaces at the dataset's low faces.
     seams_low, seams_high : the task shares the plane at 128, or at 256 core_shape + 128, with a neighbour.
+    extract : `marching.surfaces`, or `marching_zmesh.zmesh_surfaces`.
 
     Raises ValueError where shapes, types and flags do not fit together.
     """
@@ -114,7 +118,7 @@ def mesh_labels(
     rounds = _filled(volume) if options.fill_holes else [(volume, np.arange(1, len(ids)))]
     found: dict[int, MeshPiece] = {}
     for array, numbers in rounds:
-        for number, piece in _pieces(array, numbers, voxels, frame, options):
+        for number, piece in _pieces(array, numbers, voxels, frame, options, extract):
             if options.fill_holes:
                 found[number] = piece
             else:
@@ -200,11 +204,16 @@ def _size(box: tuple[slice, slice, slice]) -> int:
 
 
 def _pieces(
-    volume: NDArray[Any], numbers: NDArray[np.int64], voxels: NDArray[np.int64], frame: _Frame, options: MeshOptions
+    volume: NDArray[Any],
+    numbers: NDArray[np.int64],
+    voxels: NDArray[np.int64],
+    frame: _Frame,
+    options: MeshOptions,
+    extract: Extractor,
 ) -> Iterator[tuple[int, MeshPiece]]:
     wanted = np.zeros(len(voxels), np.bool_)
     wanted[numbers] = True
-    for number, halves, faces in surfaces(volume, wanted):
+    for number, halves, faces in extract(volume, wanted):
         vertices = halves * _HALF + frame.offset
         corners = faces.view(np.uint32)
         if options.simplify:

@@ -34,7 +34,7 @@ SAMPLE_VX = SAMPLE_SIDE_VX**3
 SEED = 1863
 
 FRAGMENT_OPTIONS = {
-    "mesh": ("simplify", "max_error_nm", "reduction", "fill_holes", "open_edges"),
+    "mesh": ("extractor", "simplify", "max_error_nm", "reduction", "fill_holes", "open_edges"),
     "skeleton": (
         "engine", "scale", "const_nm", "soma_detect_nm", "soma_accept_nm", "soma_scale", "soma_const_nm", "max_paths",
         "fix_branching", "fix_borders", "fix_avocados", "fill_holes",
