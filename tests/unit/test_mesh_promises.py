@@ -149,6 +149,10 @@ def broken_of_surface(kind: str, rms: float) -> set[str]:
     return broken_surface(before, (done.vertices, done.faces.astype(np.int64)), 10.0) - {"far"}
 
 
+def nothing_is_unsound(faces: Any, parts: Any) -> Any:
+    return np.zeros(len(parts[0]), np.bool_), np.arange(len(faces), dtype=np.int32)
+
+
 def always(*_: Any) -> bool:
     return True
 
@@ -165,6 +169,7 @@ def test_without_the_link_condition(slow: pytest.MonkeyPatch) -> None:
 
 def test_without_the_test_for_discs(slow: pytest.MonkeyPatch) -> None:
     slow.setattr(cluster_loops, "_is_disc", always)
+    slow.setattr(cluster_loops, "_no_discs", nothing_is_unsound)
     assert broken_of_surface("rough", 10.0) >= {"parts", "crowded"}
 
 

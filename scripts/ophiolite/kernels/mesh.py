@@ -1,8 +1,8 @@
 """Triangle meshes of all labels of one task, on the 1/256-voxel lattice, with seams equal to the bit.
 
 Surfaces come from `kernels.marching`, or another extractor of the same kind: marching cubes between voxel centres.
-Halo: none low, one voxel high (`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. The simplifier
-of zmesh costs several times as much, and keeps marks of the label before, so that its result depends on their order.
+Halo: none low, one voxel high (`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. zmesh's
+simplifier costs several times as much, and keeps marks of the label before, so that its result depends on their order.
 
 A piece is judged after it has been snapped to the lattice; what fails is simplified less and, in the end, not at all.
 Vertices on the task's faces never move, so neighbours meet to the bit, and nothing is lost.
