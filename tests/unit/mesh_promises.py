@@ -35,8 +35,8 @@ def broken_promises(
 
     lost : a label without a mesh. border : open edges of a piece are not, to the bit, where they were. open, crowded,
     torn, flat, doubled : of the joined mesh. parts : other components or handles. turned : a face looks away from all
-    of the surface near to it. far : a vertex that was, or one that is, is farther from the other surface than the
-    bound. volume : off by more than 3 % of the voxels.
+    of the surface near to it. inverted : a part, perhaps a cavity, encloses the other side. far : a vertex that was, or
+    one that is, is farther from the other surface than the bound. volume : off by more than 3 % of the voxels.
     """
     plain = in_tasks(labels, cuts, resolution, extract, simplify=False)
     out = {"lost"} if set(plain) != set(made) else set()
@@ -82,6 +82,7 @@ def broken_surface(before: Any, after: Any, bound: float) -> set[str]:
         "doubled": len(np.unique(np.sort(faces, axis=1), axis=0)) < len(faces),
         "parts": (old.euler_number, old.body_count) != (new.euler_number, new.body_count),
         "turned": _turned(old, new, bound),
+        "inverted": _sides(old) != _sides(new),
         "far": max(_farthest(before[0], new), _farthest(after[0], old)) > bound * _SLACK,
     }
     return {name for name, failed in checks.items() if failed}
@@ -95,6 +96,13 @@ def _farthest(points: NDArray[np.float64], mesh: Any) -> float:
         closest = trimesh.triangles.closest_point(mesh.triangles[column], points)
         best = np.minimum(best, np.linalg.norm(closest - points, axis=1))
     return float(best.max())
+
+
+def _sides(mesh: Any) -> list[float]:
+    """The signs of the volumes of connected parts, sorted."""
+    part = trimesh.graph.connected_component_labels(mesh.face_adjacency, node_count=len(mesh.faces))
+    a, b, c = np.moveaxis(mesh.triangles - mesh.triangles.mean(axis=(0, 1)), 1, 0)
+    return sorted(np.sign(np.bincount(part, np.einsum("ij,ij->i", a, np.cross(b, c)))).tolist())
 
 
 def _turned(old: Any, new: Any, bound: float) -> bool:

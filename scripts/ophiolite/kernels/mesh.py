@@ -23,7 +23,8 @@ from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
-from ophiolite.kernels.simplify import Simplifier
+from ophiolite.kernels.parts import part_volumes, parts_of
+from ophiolite.kernels.simplify import Simplified, Simplifier
 
 # From numbers (x, y, z), and which of them to mesh, each one's number, vertices in half voxels, and faces; ascending.
 Extractor = Callable[[NDArray[Any], NDArray[np.bool_]], Iterator[tuple[int, NDArray[np.int32], NDArray[np.int32]]]]
@@ -253,10 +254,34 @@ def _simplified(
         if lost.any():
             lost[lost] = ~Surface(before, faces).within(after[lost], options.max_error_nm)
             far |= lost[done.into]
+        far |= _turned(before, faces, new, done, rim)
         if not far.any():
             return new, done.faces
         done = work.again(done, far, target, rms)
     return vertices, faces
+
+
+def _turned(
+    before: NDArray[np.float64],
+    faces: NDArray[np.uint32],
+    after: NDArray[np.int64],
+    done: Simplified,
+    rim: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which vertices (n,) before belong to a part that is no longer closed around the same side: a cavity, or a speck.
+
+    Parts that end at the task's faces enclose nothing by themselves.
+    """
+    part = parts_of(done.faces, len(done.vertices))
+    count = int(part.max()) + 1
+    if count == 1:
+        return np.zeros(len(before), np.bool_)
+    own = part[done.into]
+    signs = np.sign(part_volumes(before, faces, own, count))
+    turned = np.sign(part_volumes(after.astype(np.float64), done.faces, part, count)) != signs
+    turned[own[rim]] = False
+    out: NDArray[np.bool_] = turned[own]
+    return out
 
 
 def _snapped(
