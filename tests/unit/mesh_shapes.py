@@ -12,7 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
-from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.marching import surfaces
+from ophiolite.kernels.mesh import Extractor, MeshOptions, mesh_labels
 
 Resolution = tuple[float, float, float]
 
@@ -48,7 +49,11 @@ def tasks(labels: NDArray[Any], cuts: tuple[list[int], list[int], list[int]]) ->
 
 
 def in_tasks(
-    labels: NDArray[Any], cuts: tuple[list[int], list[int], list[int]], resolution: Resolution, **options: Any
+    labels: NDArray[Any],
+    cuts: tuple[list[int], list[int], list[int]],
+    resolution: Resolution,
+    extract: Extractor = surfaces,
+    **options: Any,
 ) -> dict[int, list[tuple[Vec, MeshPiece]]]:
     """Pieces of every label, task by task, each with its task's start."""
     out: dict[int, list[tuple[Vec, MeshPiece]]] = {}
@@ -57,7 +62,7 @@ def in_tasks(
         low = tuple(box.start[d] > 0 for d in range(3))
         end = tuple(slice(box.start[d], box.stop[d] + high[d]) for d in range(3))
         pad = tuple(not s for s in low)
-        found = mesh_labels(labels[end], resolution, box.shape, pad, low, high, MeshOptions(**options))  # type: ignore[arg-type]
+        found = mesh_labels(labels[end], resolution, box.shape, pad, low, high, MeshOptions(**options), extract)  # type: ignore[arg-type]
         for label, piece in found:
             out.setdefault(label, []).append((box.start, piece))
     return out

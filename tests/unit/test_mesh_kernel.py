@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from mesh_shapes import ball, blobs, in_tasks, nm, triangle_set, whole
 
 from ophiolite.geometry.box import Vec
+from ophiolite.kernels import mesh as mesh_module
 from ophiolite.kernels.mesh import MeshOptions, mesh_labels
 from ophiolite.kernels.mesh_measure import is_watertight, signed_volume, surface_distance
 from ophiolite.kernels.stitch import stitch
@@ -161,6 +163,40 @@ def test_the_error_bound_is_kept_and_used(resolution: tuple[float, float, float]
         assert back.max() <= bound
         counts.append(len(piece.faces) / len(plain[label].faces))
     assert max(counts) < 0.6
+
+
+def small_objects() -> np.ndarray[Any, Any]:
+    """Rods, plates and lumps of 1 to 60 voxels, whose volume is soon lost."""
+    labels = np.zeros((8 * 15, 16, 16), np.uint16, order="F")
+    rng = np.random.default_rng(1)
+    for i in range(15):
+        size = rng.integers(1, 7, 3)
+        labels[8 * i + 1 : 8 * i + 1 + size[0], 1 : 1 + size[1], 1 : 1 + size[2]] = i + 1
+        labels[8 * i + size[0], 1 : 2 + size[1], 1:9] = i + 1
+    return labels
+
+
+def triangles_by_error(labels: np.ndarray[Any, Any]) -> list[dict[int, int]]:
+    return [
+        {label: len(piece.faces) for label, piece in whole(labels, (16.0, 16.0, 40.0), max_error_nm=bound).items()}
+        for bound in (*(20.0 * 2**n for n in range(6)), 20.0 * 2**30)
+    ]
+
+
+def assert_fewer_with_more_error(counts: list[dict[int, int]]) -> None:
+    for tight, loose in itertools.pairwise(counts):
+        assert all(loose[label] <= tight[label] for label in tight)
+
+
+def test_a_larger_error_leaves_no_more_triangles() -> None:
+    assert_fewer_with_more_error(triangles_by_error(small_objects()))
+
+
+def test_a_piece_that_gives_up_too_much_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What was wrong once: a volume that was lost cost three quarters of the error, not half.
+    monkeypatch.setattr(mesh_module, "_STEP_BACK", 1 / 4)
+    with pytest.raises(AssertionError):
+        assert_fewer_with_more_error(triangles_by_error(small_objects()))
 
 
 def test_a_piece_does_not_depend_on_the_other_labels() -> None:

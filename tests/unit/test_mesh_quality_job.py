@@ -24,8 +24,11 @@ from ophiolite.layers.label_masks import LabelMasks
 from ophiolite.layers.objects import MeshReader
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
+from ophiolite.precomputed.fragment_file import Fragment
 from ophiolite.precomputed.sharding import ShardingSpec, ShardReader, build_shard, locate, shard_name
 from ophiolite.stages import mesh_quality
+from ophiolite.stages.fragments import _largest
+from ophiolite.stages.mesh_pieces import MERGE_BYTES_PER_FACE
 
 BALL, LARGE, TWIN, SINGLE, DUST, LEFT_OUT = 7, 2**64 - 1, 2**53 + 1, 12, 13, 14
 
@@ -93,6 +96,28 @@ def measured(root: Path) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def table(project: Path) -> pd.DataFrame:
     return measured(project)
+
+
+def test_the_index_knows_the_memory_of_each_merge_job(project: Path) -> None:
+    receipts, plan = project / "d" / "receipts" / "v", plan_of(project)["mesh"]
+    facts = json.loads((receipts / "mesh_index.json").read_bytes())["facts"]
+    index = np.load(project / "d" / "work" / "v" / "mesh_index.npy")
+    assert len(facts["memory_mb"]) == plan["merge_jobs"]
+    wanted = np.bincount(index["merge_job"], weights=index["size"], minlength=plan["merge_jobs"])
+    for block in names(plan):
+        of_block = json.loads((receipts / "mesh_fragments" / f"{block}.json").read_bytes())["facts"]
+        jobs = [job for job, _ in of_block["largest_object_bytes"]]
+        assert jobs == [job for job, *_ in of_block["ranges"]]
+        for job, size in of_block["largest_object_bytes"]:
+            assert size % MERGE_BYTES_PER_FACE == 0
+            wanted[job] += size
+    assert facts["memory_mb"] == [300 + int(size) // 10**6 for size in wanted]
+
+
+def test_the_largest_object_of_a_merge_job_counts_whole() -> None:
+    pieces = [(0, 7, 10), (0, 8, 25), (1, 9, 4), (0, 7, 20)]
+    fragments = [Fragment(job, job, label, (n, 0, 0), bytes(size)) for n, (job, label, size) in enumerate(pieces)]
+    assert _largest(fragments, len) == [[0, 30], [1, 4]]
 
 
 def test_every_label_is_accounted_for(table: pd.DataFrame) -> None:

@@ -125,6 +125,20 @@ def with_snakemake(memory_mb):
     return lambda wildcards, attempt: memory_mb(wildcards, attempt) + SNAKEMAKE_MB * workflow.non_local_exec
 
 
+def memory_of_merge(product):
+    """Resources function: what the index says that a merge job takes; the plan's model where it says nothing."""
+
+    def of_job(wildcards, input, attempt):
+        known = None
+        if not STORED:  # receipts in a bucket come to the job, not to whoever submits it
+            with open(input.index) as file:
+                known = json.load(file)["facts"].get("memory_mb")
+        planned = known[int(wildcards.job)] if known else cost(f"{product}_shards", wildcards)["memory_mb"]
+        return planned * attempt + SNAKEMAKE_MB * workflow.non_local_exec
+
+    return of_job
+
+
 def runtime(name):
     """Resources function: minutes, three times the estimate, growing with each attempt."""
     return lambda wildcards, attempt: max(10, int(cost(name, wildcards)["seconds"] / 20)) * attempt

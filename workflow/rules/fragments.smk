@@ -56,8 +56,8 @@ for product in PRODUCTS:
             f"{product}_shards"
         input:
             WARM,
-            receipt(f"{product}_index"),
-            object_jobs_of_product(product),
+            index=receipt(f"{product}_index"),
+            objects=object_jobs_of_product(product),
         output:
             receipt(f"{product}_shards", "{job}"),
         log:
@@ -68,7 +68,7 @@ for product in PRODUCTS:
             f"../../envs/{product}.yaml"
         threads: threads_of_jobs()
         resources:
-            mem_mb=memory(f"{product}_shards"),
+            mem_mb=memory_of_merge(product),
             runtime=runtime(f"{product}_shards"),
             disk_mb=disk(f"{product}_shards"),
         params:

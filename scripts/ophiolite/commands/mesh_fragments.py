@@ -6,7 +6,7 @@ import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
 from ophiolite.stages.fragments import run_fragments
-from ophiolite.stages.mesh_pieces import pieces_of
+from ophiolite.stages.mesh_pieces import merge_bytes, pieces_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,5 +17,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "mesh_fragments")
-    written, facts, mvx = run_fragments(job, "mesh", args.item, pieces_of(job))
+    written, facts, mvx = run_fragments(job, "mesh", args.item, pieces_of(job), merge_bytes=merge_bytes)
     job.finish(written, facts, work=mvx)

@@ -6,7 +6,7 @@ import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
 from ophiolite.stages.fragment_index import write_index
-from ophiolite.stages.mesh import write_info
+from ophiolite.stages.mesh_info import write_info
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

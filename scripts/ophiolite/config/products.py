@@ -81,6 +81,9 @@ class Mesh(Section):
         "auto", description="mip to mesh; `auto` is the finest whose voxels are at most twice as long as wide"
     )
     task_vx: VecModel = Field((256, 256, 256), description="voxels of the mesh mip that one meshing task covers")
+    extractor: Literal["ophiolite", "zmesh"] = Field(
+        "ophiolite", description="what extracts surfaces, by marching cubes either; `zmesh` takes longer"
+    )
     simplify: bool = Field(True, description="simplify the fragments")
     max_error_nm: Annotated[float, Field(gt=0)] = Field(40.0, description="simplification error allowed")
     reduction: Annotated[float, Field(gt=1)] = Field(100.0, description="simplify at most by this ratio of triangles")

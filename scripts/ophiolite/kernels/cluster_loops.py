@@ -36,7 +36,8 @@ def cluster(v: Any, f: Any, q: Any, normals: Any, still: Any, most: float) -> An
     parts = (np.arange(n).astype(np.int32), np.arange(n).astype(np.int32), np.ones(n, np.int32))
     _join(f, still, parts, start, around)
     place, sums = v.copy(), normals.copy()
-    _settle(mesh, parts, q, normals, still, most, place, sums, np.zeros(n, np.bool_))
+    unsound, outer = _no_discs(f, parts)
+    _settle(mesh, parts, q, normals, still, most, place, sums, unsound, outer)
     return _compact(f, q, still, parts, place, sums)
 
 
@@ -66,18 +67,27 @@ def split(v: Any, f: Any, q: Any, normals: Any, still: Any, into: Any, moved: An
         for d in range(3):
             sums[here, d] += normals[row, d]
     parts = (root, following, size)
-    _settle(mesh, parts, q, normals, still, -1.0, place, sums, turned)
+    _settle(mesh, parts, q, normals, still, -1.0, place, sums, turned, np.empty(0, np.int32))
     return _compact(f, q, still, parts, place, sums)
 
 
 @njit(cache=True, nogil=True)
 def _settle(
-    mesh: Any, parts: Any, q: Any, normals: Any, still: Any, most: float, place: Any, sums: Any, turned: Any
+    mesh: Any,
+    parts: Any,
+    q: Any,
+    normals: Any,
+    still: Any,
+    most: float,
+    place: Any,
+    sums: Any,
+    unsound: Any,
+    outer: Any,
 ) -> None:
-    """Take apart the clusters that are `turned`, and all that are not sound, until the others are.
+    """Take apart the clusters (n,) that are `unsound`, and all that then are not sound, until the others are.
 
-    most : as `cluster`; negative where clusters have their places and are known to be sound, but for those around what
-    is taken apart.
+    most : as `cluster`; negative where clusters have their places and are known to be sound. outer : the faces that the
+    other clusters may have turned over.
     """
     f, start, around = mesh[1:]
     root, _, size = parts
@@ -91,15 +101,18 @@ def _settle(
         np.zeros(2, np.int64),
     )
     work = (normals, place, sums, waiting, todo, apart, count)
-    placed = np.full(n, most < 0)
-    stamp, looked, first = 0, 0, most >= 0
     for row in range(n):
-        if turned[row] and size[row] > 1:
+        if size[row] > 1 and root[row] == row:
+            sound = not unsound[row]
+            if sound and most >= 0:
+                sound = _placed(mesh[0], q, normals, parts, row, most, s, place, sums)
+            if not sound:
+                _take_apart(mesh, parts, row, work)
+    for i in outer:
+        row = _turned(f, parts, place, sums, i)
+        if row >= 0:
             _take_apart(mesh, parts, row, work)
-        elif first and size[row] > 1:
-            todo[count[0]] = row
-            waiting[row] = True
-            count[0] += 1
+    stamp, looked = 0, 0
     while True:
         while count[0] > 0:
             count[0] -= 1
@@ -108,26 +121,73 @@ def _settle(
             if root[row] != row or size[row] == 1:
                 continue
             stamp += 1
-            sound = _is_disc(mesh, parts, still, row, seen, hits, stamp)
-            if sound and not placed[row]:
-                placed[row] = sound = _placed(mesh[0], q, normals, parts, row, most, s, place, sums)
-            if not sound:
+            if not _is_disc(mesh, parts, still, row, seen, hits, stamp):
                 _take_apart(mesh, parts, row, work)
-        if first:
-            first, looked = False, count[1]
-            for i in range(len(f)):
-                row = _turned(f, parts, place, sums, i)
-                if row >= 0:
-                    _take_apart(mesh, parts, row, work)
-        elif looked < count[1]:
-            u = apart[looked]
-            looked += 1
-            for k in range(start[u], start[u + 1]):
-                row = _turned(f, parts, place, sums, around[k])
-                if row >= 0:
-                    _take_apart(mesh, parts, row, work)
-        else:
+        if looked == count[1]:
             break
+        u = apart[looked]
+        looked += 1
+        for k in range(start[u], start[u + 1]):
+            row = _turned(f, parts, place, sums, around[k])
+            if row >= 0:
+                _take_apart(mesh, parts, row, work)
+
+
+@njit(cache=True, nogil=True)
+def _no_discs(f: Any, parts: Any) -> Any:
+    """Which clusters (n,) without open edges `_is_disc` is false of, found from all faces at once; and the outer faces.
+
+    Outer faces have corners in three clusters.
+    """
+    root, _, size = parts
+    n, count = len(root), 0
+    half_edges, inner, start = np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n + 2, np.int32)
+    outer = np.empty(len(f), np.int32)
+    for i in range(len(f)):
+        a, b, c = root[f[i, 0]], root[f[i, 1]], root[f[i, 2]]
+        if a == b and b == c:
+            inner[a] += 1
+            half_edges[a] += 3
+        elif a == b or c == a:
+            half_edges[a] += 1
+        elif b == c:
+            half_edges[b] += 1
+        else:
+            outer[count] = i
+            count += 1
+            start[a + 2] += 1
+            start[b + 2] += 1
+            start[c + 2] += 1
+    for row in range(n):
+        start[row + 2] += start[row + 1]
+    around = np.empty(3 * count, np.int32)
+    for k in range(count):
+        for j in range(3):
+            row = root[f[outer[k], j]] + 1
+            around[start[row]] = outer[k]
+            start[row] += 1
+    unsound, seen, hits = np.zeros(n, np.bool_), np.full(n, -1, np.int32), np.zeros(n, np.int32)
+    for row in range(n):
+        if size[row] == 1:
+            continue
+        if start[row + 1] - start[row] < 3 or 2 * (size[row] + inner[row] - 1) != half_edges[row]:
+            unsound[row] = True
+            continue
+        open_arcs = 0
+        for k in range(start[row], start[row + 1]):
+            for j in range(3):
+                other = root[f[around[k], j]]
+                if other == row:
+                    continue
+                if seen[other] != row:
+                    seen[other] = row
+                    hits[other] = 0
+                hits[other] += 1
+                if hits[other] > 2:
+                    unsound[row] = True
+                open_arcs += 1 if hits[other] == 1 else -1
+        unsound[row] = unsound[row] or open_arcs != 0
+    return unsound, outer[:count]
 
 
 @njit(cache=True, nogil=True)

@@ -1,9 +1,8 @@
 """Triangle meshes of all labels of one task, on the 1/256-voxel lattice, with seams equal to the bit.
 
-Surfaces come from `kernels.marching`: marching cubes between voxel centres. Halo: none low, one voxel high
-(`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. What this replaces: zmesh's extraction costs
-twice as much and its simplifier several times, and that keeps marks of the label before, so that its result depends on
-the order of labels.
+Surfaces come from `kernels.marching`, or another extractor of the same kind: marching cubes between voxel centres.
+Halo: none low, one voxel high (`HALO_LOW_VX`, `HALO_HIGH_VX`). They are simplified by `kernels.simplify`. zmesh's
+simplifier costs several times as much, and keeps marks of the label before, so that its result depends on their order.
 
 A piece is judged after it has been snapped to the lattice; what fails is simplified less and, in the end, not at all.
 Vertices on the task's faces never move, so neighbours meet to the bit, and nothing is lost.
@@ -11,7 +10,7 @@ Vertices on the task's faces never move, so neighbours meet to the bit, and noth
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,11 @@ from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
-from ophiolite.kernels.simplify import Simplifier
+from ophiolite.kernels.parts import part_volumes, parts_of
+from ophiolite.kernels.simplify import Simplified, Simplifier
+
+# From numbers (x, y, z), and which of them to mesh, each one's number, vertices in half voxels, and faces; ascending.
+Extractor = Callable[[NDArray[Any], NDArray[np.bool_]], Iterator[tuple[int, NDArray[np.int32], NDArray[np.int32]]]]
 
 HALO_LOW_VX: Vec = (0, 0, 0)
 HALO_HIGH_VX: Vec = (1, 1, 1)
@@ -32,7 +35,9 @@ HALO_HIGH_VX: Vec = (1, 1, 1)
 _HALF = STEPS_PER_VOXEL // 2
 _VOLUME_TOLERANCE = 0.03
 _RMS_SHARE = 0.25
-_ATTEMPTS = 8
+_ATTEMPTS = 12
+# Where the volume is lost. A larger step would land below what half the max_error_nm would have kept.
+_STEP_BACK = 1 / 2
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ def mesh_labels(
     seams_low: tuple[bool, bool, bool],
     seams_high: tuple[bool, bool, bool],
     options: MeshOptions,
+    extract: Extractor = surfaces,
 ) -> Iterator[tuple[int, MeshPiece]]:
     """Mesh every label of a task, in ascending order of labels; labels without a surface are left out.
 
@@ -103,6 +109,7 @@ def mesh_labels(
     core_shape_vx : the core's shape; vertices are relative to the core's first voxel.
     pad_low : a layer of background below the core, to close surfaces at the dataset's low faces.
     seams_low, seams_high : the task shares the plane at 128, or at 256 core_shape + 128, with a neighbour.
+    extract : `marching.surfaces`, or `marching_zmesh.zmesh_surfaces`.
 
     Raises ValueError where shapes, types and flags do not fit together.
     """
@@ -112,7 +119,7 @@ def mesh_labels(
     rounds = _filled(volume) if options.fill_holes else [(volume, np.arange(1, len(ids)))]
     found: dict[int, MeshPiece] = {}
     for array, numbers in rounds:
-        for number, piece in _pieces(array, numbers, voxels, frame, options):
+        for number, piece in _pieces(array, numbers, voxels, frame, options, extract):
             if options.fill_holes:
                 found[number] = piece
             else:
@@ -198,11 +205,16 @@ def _size(box: tuple[slice, slice, slice]) -> int:
 
 
 def _pieces(
-    volume: NDArray[Any], numbers: NDArray[np.int64], voxels: NDArray[np.int64], frame: _Frame, options: MeshOptions
+    volume: NDArray[Any],
+    numbers: NDArray[np.int64],
+    voxels: NDArray[np.int64],
+    frame: _Frame,
+    options: MeshOptions,
+    extract: Extractor,
 ) -> Iterator[tuple[int, MeshPiece]]:
     wanted = np.zeros(len(voxels), np.bool_)
     wanted[numbers] = True
-    for number, halves, faces in surfaces(volume, wanted):
+    for number, halves, faces in extract(volume, wanted):
         vertices = halves * _HALF + frame.offset
         corners = faces.view(np.uint32)
         if options.simplify:
@@ -221,7 +233,10 @@ def _simplified(
     low = frame.nm(box[0])
     volume = volume_about(before, faces, low)
     allowed = _VOLUME_TOLERANCE * voxels * float(np.prod(frame.resolution_nm))
-    rms = options.max_error_nm * _RMS_SHARE
+    # No plane of a piece lies farther from it than the piece is long.
+    rms, longest = options.max_error_nm * _RMS_SHARE, float(frame.nm(box[1] - box[0]).max())
+    while rms > longest:
+        rms *= _STEP_BACK
     target = int(len(faces) / options.reduction)
     rim = frame.on(vertices, frame.rim)
     work = Simplifier(before, faces, rim, sound=True)
@@ -232,17 +247,41 @@ def _simplified(
         new = _snapped(moved, box, vertices[done.rows], done.still, frame)
         after = frame.nm(new)
         if abs(volume_about(after, done.faces, low) - volume) > allowed:
-            rms /= 4
+            rms *= _STEP_BACK
             done = work.run(target, rms)
             continue
         far, lost = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
         if lost.any():
             lost[lost] = ~Surface(before, faces).within(after[lost], options.max_error_nm)
             far |= lost[done.into]
+        far |= _turned(before, faces, new, done, rim)
         if not far.any():
             return new, done.faces
         done = work.again(done, far, target, rms)
     return vertices, faces
+
+
+def _turned(
+    before: NDArray[np.float64],
+    faces: NDArray[np.uint32],
+    after: NDArray[np.int64],
+    done: Simplified,
+    rim: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which vertices (n,) before belong to a part that is no longer closed around the same side: a cavity, or a speck.
+
+    Parts that end at the task's faces enclose nothing by themselves.
+    """
+    part = parts_of(done.faces, len(done.vertices))
+    count = int(part.max()) + 1
+    if count == 1:
+        return np.zeros(len(before), np.bool_)
+    own = part[done.into]
+    signs = np.sign(part_volumes(before, faces, own, count))
+    turned = np.sign(part_volumes(after.astype(np.float64), done.faces, part, count)) != signs
+    turned[own[rim]] = False
+    out: NDArray[np.bool_] = turned[own]
+    return out
 
 
 def _snapped(

@@ -25,25 +25,27 @@ def quadrics(v: Any, f: Any) -> Any:
         x, y, z = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
         size = np.sqrt(x * x + y * y + z * z)
         if size > 0:
-            x, y, z = x / size, y / size, z / size
-            d = -(x * a[0] + y * a[1] + z * a[2])
-            w = size / 2
+            # The plane's quadric, of unit normals, times the area: of normals as long as twice the area, over that.
+            d, w = -(x * a[0] + y * a[1] + z * a[2]), 0.5 / size
+            wx, wy, wz = w * x, w * y, w * z
+            xx, xy, xz, yy, yz, zz = wx * x, wx * y, wx * z, wy * y, wy * z, wz * z
+            xd, yd, zd, dd = wx * d, wy * d, wz * d, w * d * d
             for j in range(3):
-                r = q[f[i, j]]
-                r[0] += w * x * x
-                r[1] += w * x * y
-                r[2] += w * x * z
-                r[3] += w * y * y
-                r[4] += w * y * z
-                r[5] += w * z * z
-                r[6] += w * x * d
-                r[7] += w * y * d
-                r[8] += w * z * d
-                r[9] += w * d * d
-                r[10] += w
-                normals[f[i, j], 0] += w * x
-                normals[f[i, j], 1] += w * y
-                normals[f[i, j], 2] += w * z
+                r, n = q[f[i, j]], normals[f[i, j]]
+                r[0] += xx
+                r[1] += xy
+                r[2] += xz
+                r[3] += yy
+                r[4] += yz
+                r[5] += zz
+                r[6] += xd
+                r[7] += yd
+                r[8] += zd
+                r[9] += dd
+                r[10] += size / 2
+                n[0] += x / 2
+                n[1] += y / 2
+                n[2] += z / 2
     return q, normals
 
 

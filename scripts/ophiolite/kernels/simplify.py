@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.kernels.cluster_loops import cluster, split
+from ophiolite.kernels.mesh_measure import box_of
 from ophiolite.kernels.quadrics import adjacency, lock_odd_edges, quadrics
 from ophiolite.kernels.simplify_loops import collapse
 
@@ -82,10 +83,11 @@ class Simplifier:
     def __init__(
         self, vertices: ArrayLike, faces: ArrayLike, locked: NDArray[np.bool_] | None = None, sound: bool = False
     ) -> None:
-        v = np.array(vertices, np.float64).reshape(-1, 3)
-        f = np.array(faces, np.int32).reshape(-1, 3)
-        self._centre = (v.min(axis=0) + v.max(axis=0)) / 2 if len(v) else np.zeros(3)
-        v -= self._centre
+        given = np.asarray(vertices, np.float64).reshape(-1, 3)
+        f = np.ascontiguousarray(faces, np.int32).reshape(-1, 3)
+        low, high = box_of(given) if len(given) else (np.zeros(3), np.zeros(3))
+        self._centre = (low + high) / 2
+        v = given - self._centre
         still = np.zeros(len(v), np.bool_) if locked is None else locked.copy()
         if not sound:
             start, around = adjacency(f, len(v))

@@ -20,7 +20,8 @@ from ophiolite.plan.pyramid import block_shape
 from ophiolite.precomputed.sharding import ShardingSpec, hashed_sharding
 
 LABELS_PER_JOB = 2000
-LABELS_WORTH_A_JOB = {"mesh": 100, "skeleton": 500}
+# Fewer take less time to merge than a job takes to start.
+LABELS_WORTH_A_JOB = 500
 LABELS_PER_SHARD = 1000
 EXPORT_JOBS = 256
 LEAST_OBJECT_JOBS = 4
@@ -34,7 +35,7 @@ SAMPLE_VX = SAMPLE_SIDE_VX**3
 SEED = 1863
 
 FRAGMENT_OPTIONS = {
-    "mesh": ("simplify", "max_error_nm", "reduction", "fill_holes", "open_edges"),
+    "mesh": ("extractor", "simplify", "max_error_nm", "reduction", "fill_holes", "open_edges"),
     "skeleton": (
         "engine", "scale", "const_nm", "pdrf_scale", "pdrf_exponent", "soma_detect_nm", "soma_accept_nm", "soma_scale",
         "soma_const_nm", "max_paths", "fix_branching", "fix_borders", "fix_avocados", "fill_holes",
@@ -62,7 +63,7 @@ def plan_fragments(
     tasks = ceildiv(scale.size_vx, task)
     seconds = prod(task) / 1e6 * SECONDS_PER_MVX[f"{product}_fragments"]
     expected = labels() if config.expected_labels == "auto" else config.expected_labels
-    merge_jobs = _merge_jobs(product, expected, jobs)
+    merge_jobs = _merge_jobs(expected, jobs)
     objects = _object_jobs(config, scales[0], merge_jobs) if isinstance(config, Skeleton) else 0
     spec = _sharding(product, expected, merge_jobs)
     return FragmentPlan(
@@ -100,8 +101,8 @@ def product_mip(mip: int | str, scales: Sequence[ScalePlan], where: str) -> int:
     return len(scales) - 1
 
 
-def _merge_jobs(product: str, labels: int, jobs: Jobs) -> int:
-    wanted = max(labels // LABELS_PER_JOB, min(jobs.min_blocks, labels // LABELS_WORTH_A_JOB[product]), 1)
+def _merge_jobs(labels: int, jobs: Jobs) -> int:
+    wanted = max(labels // LABELS_PER_JOB, min(jobs.min_blocks, labels // LABELS_WORTH_A_JOB), 1)
     return 1 << min((wanted - 1).bit_length(), jobs.max_jobs.bit_length() - 1)
 
 

@@ -75,6 +75,11 @@ def decode_mesh_piece(data: bytes) -> MeshPiece:
     return MeshPiece(np.ascontiguousarray(vertices).view(np.int32), faces, seam)
 
 
+def face_count(data: bytes) -> int:
+    """The faces of the piece in `data`, from its header."""
+    return int(_HEADER.unpack_from(data)[2])
+
+
 def _steps(column: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Differences along the list, modulo 2**32."""
     return np.diff(column, prepend=np.uint32(0))

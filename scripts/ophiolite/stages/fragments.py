@@ -44,10 +44,12 @@ def run_fragments(
     block: str,
     pieces_of: Callable[[Task], Iterator[tuple[int, bytes]]],
     halo_vx: tuple[int, int] = (0, 1),
+    merge_bytes: Callable[[bytes], int] | None = None,
 ) -> tuple[list[Written], dict[str, Any], float]:
     """Make the fragment file of a block; returns files, facts for the receipt, and the million voxels it covers.
 
     halo_vx : voxels that a task sees below and above its core, within the volume.
+    merge_bytes : the memory that merging an object takes for one of its pieces, where that is known.
     """
     plan = job.product(product)
     volume = VolumeReader(job.store, job.paths.layer_folder, plan.mip, volume_info(job.volume))
@@ -68,9 +70,12 @@ def run_fragments(
         for index, core in zip(tasks, cores, strict=True)
         for label, data in Pack(done.read(_pack_name(index)), _pack_name(index)).entries(0)
     ]
-    content, ranges = encode_fragment_file(product, _addressed(plan, found))
+    fragments = _addressed(plan, found)
+    content, ranges = encode_fragment_file(product, fragments)
     written = job.store.write(job.paths.fragments(product, block), content)
-    facts = {"ranges": [[j, *ranges[j]] for j in sorted(ranges)], "pieces": len(found)}
+    facts: dict[str, Any] = {"ranges": [[j, *ranges[j]] for j in sorted(ranges)], "pieces": len(found)}
+    if merge_bytes:
+        facts["largest_object_bytes"] = _largest(fragments, merge_bytes)
     return [written], facts, sum(c.volume for c in cores) / 1e6
 
 
@@ -115,6 +120,18 @@ def _addressed(plan: FragmentPlan, found: list[tuple[int, Vec, bytes]]) -> list[
         Fragment(job, shard, label, origin, data)
         for (label, origin, data), shard, job in zip(found, shards.tolist(), jobs.tolist(), strict=True)
     ]
+
+
+def _largest(fragments: list[Fragment], merge_bytes: Callable[[bytes], int]) -> list[list[int]]:
+    """[merge job, the most that merging the pieces of one of its objects takes], of those that have any."""
+    objects: dict[tuple[int, int], int] = {}
+    for fragment in fragments:
+        key = fragment.merge_job, fragment.label
+        objects[key] = objects.get(key, 0) + merge_bytes(fragment.data)
+    out: dict[int, int] = {}
+    for (job, _), size in objects.items():
+        out[job] = max(out.get(job, 0), size)
+    return [[job, out[job]] for job in sorted(out)]
 
 
 def merge_job_of(plan: FragmentPlan, labels: NDArray[np.uint64]) -> NDArray[np.uint64]:

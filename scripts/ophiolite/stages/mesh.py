@@ -1,4 +1,4 @@
-"""What a merge job of meshes and the folder's info need, from the plan."""
+"""What a merge job of meshes needs, from the plan."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from ophiolite.kernels.mesh_measure import measure
 from ophiolite.kernels.octree import mesh_entry
 from ophiolite.kernels.seams import FRAGMENT_SHARE, dissolve_seams
 from ophiolite.kernels.stitch import join
-from ophiolite.layers.store import Written
 from ophiolite.precomputed.mesh_fragment import decode_mesh_piece
-from ophiolite.precomputed.multilod import MeshInfo
 from ophiolite.stages.job import Job
 from ophiolite.stages.shards import Entry, Pieces
 
-PRODUCT = "mesh"
 FRAGMENT_VX = 512
 MEASURES = {
     "mesh_vertices": "int64",
@@ -35,7 +32,7 @@ MEASURES = {
 
 def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any]]]:
     """The function that merges one label: its shard entry (none where no face is left) and its measures."""
-    plan = job.product(PRODUCT)
+    plan = job.product("mesh")
     resolution = np.array(job.volume.scales[plan.mip].resolution_nm)
     settings = plan.options["shards"]
     lods = LodOptions(
@@ -69,14 +66,3 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
         return entry.stored, measures
 
     return of_label
-
-
-def write_info(job: Job) -> list[Written]:
-    """Write the `info` of the mesh folder: stored models are nanometres."""
-    plan = job.product(PRODUCT)
-    info = MeshInfo(
-        vertex_quantization_bits=plan.options["shards"]["quantization_bits"],
-        sharding=plan.sharding,
-        extra={"mip": plan.mip},
-    )
-    return [job.store.write(f"{job.paths.layer_folder}/{plan.folder}/info", info.to_json())]

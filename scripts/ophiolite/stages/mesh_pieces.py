@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.marching import surfaces
+from ophiolite.kernels.marching_zmesh import zmesh_surfaces
+from ophiolite.kernels.mesh import Extractor, MeshOptions, mesh_labels
 from ophiolite.kernels.seams import FRAGMENT_SHARE
-from ophiolite.precomputed.mesh_fragment import encode_mesh_piece
+from ophiolite.precomputed.mesh_fragment import encode_mesh_piece, face_count
 from ophiolite.stages.fragments import Task
 from ophiolite.stages.job import Job
+
+# What merging an object takes at its peak, per triangle of its pieces; measured, see docs/mesh.md.
+MERGE_BYTES_PER_FACE = 320
+EXTRACTORS: dict[str, Extractor] = {"ophiolite": surfaces, "zmesh": zmesh_surfaces}
 
 
 def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
@@ -16,6 +22,7 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     plan = job.product("mesh")
     settings = dict(plan.options["fragments"])
     # The rest is for the faces around seams, after the merge.
+    extract = EXTRACTORS[settings.pop("extractor")]
     settings["max_error_nm"] *= FRAGMENT_SHARE
     options = MeshOptions(
         **settings,
@@ -33,8 +40,14 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
             task.seams_low,
             task.seams_high,
             options,
+            extract,
         )
         for label, piece in pieces:
             yield label, encode_mesh_piece(piece)
 
     return of_task
+
+
+def merge_bytes(piece: bytes) -> int:
+    """The memory that merging an object takes for one of its encoded pieces."""
+    return MERGE_BYTES_PER_FACE * face_count(piece)
