@@ -57,7 +57,7 @@ def scene(seed: int, side: int = 256) -> NDArray[np.uint8]:
 
     noise = gaussian_filter(np.random.default_rng(seed).normal(size=(side, side, 3)), (side / 16, side / 16, 0))
     noise = (noise - noise.min()) / np.ptp(noise)
-    return (noise * 255).astype(np.uint8)
+    return np.asarray(noise * 255, dtype=np.uint8)
 
 
 def hash_of(picture: NDArray[np.uint8]) -> int:

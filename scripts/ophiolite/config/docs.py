@@ -25,7 +25,7 @@ from ophiolite.config.model import (
     SegmentationLayer,
 )
 from ophiolite.config.products import Encoding, Mesh, Pyramid, Skeleton
-from ophiolite.config.slides import Patches, Scores, SlideMask, SlidePyramid, Slides, Splits
+from ophiolite.config.slides import Card, Patches, Scores, SlideMask, SlidePyramid, Slides, Splits
 
 HEAD = """# The config file
 
@@ -54,6 +54,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`slides.patches`", Patches),
     ("`slides.splits`", Splits),
     ("`slides.scores`", Scores),
+    ("`slides.card`", Card),
     ("`jobs`", Jobs),
     ("`report`", Report),
     ("`quality`", Quality),

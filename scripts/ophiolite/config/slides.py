@@ -109,6 +109,19 @@ class Scores(Section):
     seed: int = Field(0, description="seed of the resampling")
 
 
+class Card(Section):
+    """What the dataset's card says that cannot be measured; everything else on it is counted in the files."""
+
+    title: str | None = Field(None, description="name of the dataset; else that of the project")
+    description: str | None = Field(None, description="what the dataset holds, in a few sentences")
+    modality: str | None = Field(None, description="e.g. `brightfield microscopy, PAS`")
+    task: str | None = Field(None, description="e.g. `segmentation`")
+    anatomy: str | None = Field(None, description="organ or area, e.g. `mouse kidney`")
+    licence: str | None = Field(None, description="name or address of the licence")
+    url: str | None = Field(None, description="where the dataset is published")
+    citation: str | None = Field(None, description="how to cite it")
+
+
 class Slides(Section):
     """Whole-slide images: each row of a sheet becomes a dataset with the layers `slide`, `mask` and `objects`."""
 
@@ -145,6 +158,7 @@ class Slides(Section):
     patches: Patches | None = Field(None, description="cut patches; leave out for none")
     splits: Splits | None = Field(None, description="split the cases; leave out for none")
     scores: Scores | None = Field(None, description="score predictions; leave out for none")
+    card: Card = Field(default_factory=Card)
     panels: Annotated[int, Field(ge=0, le=100)] = Field(
         3, description="slides per group shown on the dataset page, drawn by a seed"
     )

@@ -31,7 +31,8 @@ def grey_square(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     sums = _area_sums(_area_sums(levels, side).T, side).T
     # each axis counts in parts of 1 / side of a pixel, of which a cell holds as many as the axis has pixels
     whole = scale * width * height
-    return ((2 * sums + whole) // (2 * whole)).astype(np.uint8)
+    square: NDArray[np.uint8] = ((2 * sums + whole) // (2 * whole)).astype(np.uint8)
+    return square
 
 
 def _area_sums(levels: NDArray[np.int64], side: int) -> NDArray[np.int64]:
