@@ -28,7 +28,7 @@ from ophiolite.precomputed.sharding import ShardingSpec, build_shard, locate, sh
 from ophiolite.precomputed.volume_info import chunk_name
 from ophiolite.stages.cascade import cascade
 from ophiolite.stages.job import Job, finished_tasks
-from ophiolite.stages.volume_input import CarryInput, SourceInput
+from ophiolite.stages.volume_input import CarryInput, SourceInput, table_of_objects
 
 CARRY_GROUP, STATS_GROUP = 1 << 32, 1 << 33
 
@@ -96,11 +96,12 @@ def _open_input(job: Job, geometry: RoundGeometry, spool: Store) -> SourceInput 
     """What the tasks of a block read; decoded parts of the source that several of them share are kept on disk."""
     if geometry.round.number > 0:
         return CarryInput(job, geometry.round.number)
+    table = table_of_objects(job, spool.local("decoded"))
     if shared_tasks(geometry.volume.source.alignment_vx, geometry.round.task_vx) == (1, 1, 1):
-        return SourceInput(geometry.volume)
+        return SourceInput(geometry.volume, table=table)
     shutil.rmtree(spool.local("decoded"), ignore_errors=True)  # of a killed try: nobody knows how far it came
     spool.make_folder("decoded")
-    return SourceInput(geometry.volume, spool.local("decoded"))
+    return SourceInput(geometry.volume, spool.local("decoded"), table)
 
 
 def _open_pack(path: Path) -> Pack:

@@ -1,0 +1,232 @@
+"""From the sheet to the plan: every slide becomes a dataset of ordinary layers; a row at fault spoils no other."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ophiolite.config.model import Config
+from ophiolite.config.slides import Slides
+from ophiolite.errors import OphioliteError, PlanError, explain
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.plan.estimate import Speeds
+from ophiolite.plan.model import DatasetPlan, LayerPlan, Refused, VolumePlan
+from ophiolite.plan.slide_digests import batch_digests, cohort_digests, rules_of_layers, slide_layer_digests
+from ophiolite.plan.slide_layers import plan_slide
+from ophiolite.plan.slide_model import SlideBatch, SlideRowPlan, SlidesPlan
+from ophiolite.sources.imagehead import image_head
+from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet, refuse_duplicates
+
+PATCHES_PER_BATCH = 200
+# Folders of a project that are no datasets.
+TAKEN = ("slides", "tables", "figures", "logs", "benchmarks", "receipts", "quality", "healing")
+
+
+@dataclass(frozen=True)
+class Expanded:
+    """The slides of a project: their datasets by name, and what the plan keeps of them."""
+
+    datasets: dict[str, DatasetPlan]
+    slides: SlidesPlan | None
+
+
+def slide_rows(options: Slides, base: Path) -> list[SheetRow | BadRow]:
+    """The rows of the sheet, or of the folder of the KPIs challenge, that the config names."""
+    if options.sheet is not None:
+        return read_sheet(base / options.sheet)
+    from ophiolite.sources.kpis import read_kpis_folder
+
+    folder = base / str(options.folder)
+    return refuse_duplicates(list(read_kpis_folder(folder)), str(folder))
+
+
+def dataset_names(rows: list[SheetRow | BadRow], others: Mapping[str, object]) -> list[str]:
+    """The name of every row's dataset: its id in [a-z0-9_].
+
+    Rows whose ids make the same name share it, to be refused; rows without an id, or whose name is another's or a
+    folder of the project, are named `row_<line>`.
+    """
+    names = [re.sub(r"[^a-z0-9_]", "_", row.slide_id.lower()) for row in rows]
+    taken = {*names, *others, *TAKEN}
+    return [
+        _free(f"row_{row.line}", taken) if name in ("", *others, *TAKEN) else name
+        for row, name in zip(rows, names, strict=True)
+    ]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"{name}_"
+    return name
+
+
+def slide_datasets(config: Config, base: Path) -> list[str]:
+    """The names of the datasets of all rows that are slides."""
+    rows = slide_rows(config.slides, base) if config.slides else []
+    names = dataset_names(rows, config.datasets)
+    return sorted({name for row, name in zip(rows, names, strict=True) if _is_slide(row)})
+
+
+def expand_slides(config: Config, base: Path, speeds: Speeds, claim: Callable[[LayerPaths], None]) -> Expanded:
+    """Plan every row of the sheet, if the config names one.
+
+    base : the folder that the paths of the config start from. claim : raises where a layer's folder is not ours.
+    """
+    options = config.slides
+    if options is None:
+        return Expanded({}, None)
+    found = slide_rows(options, base)
+    names = dataset_names(found, config.datasets)
+    share = Counter(name for row, name in zip(found, names, strict=True) if _is_slide(row))
+    dumped = options.model_dump(mode="json")
+    rows: list[SlideRowPlan] = []
+    layers: dict[str, dict[str, LayerPlan]] = {}
+    for row, name in zip(found, names, strict=True):
+        try:
+            if isinstance(row, BadRow):
+                raise PlanError(row.message)
+            if row.kind == "patch":
+                rows.append(_patch(row, options))
+                continue
+            _check_name(row, name, share[name], config)
+            planned, of_row = plan_slide(config, options, row, name, speeds)
+            for layer in of_row:
+                claim(LayerPaths(name, layer))
+        except OphioliteError as error:
+            rows.append(_refused(row, str(error)))
+            layers[name] = {"slide": Refused(kind="refused", error=_joined(layers.get(name), str(error)))}
+            continue
+        rows.append(planned)
+        digests = slide_layer_digests(dumped, planned, {key: layer.digests for key, layer in of_row.items()})
+        layers[name] = {key: layer.model_copy(update={"digests": digests[key]}) for key, layer in of_row.items()}
+    made = {
+        name: {key: layer.digests for key, layer in of_row.items() if isinstance(layer, VolumePlan)}
+        for name, of_row in layers.items()
+    }
+    made = {row.dataset: made[row.dataset] for row in rows if row.dataset}
+    batches = tuple(
+        SlideBatch(first=first, stop=stop, digests=batch_digests(dumped, _good(rows[first:stop]), made))
+        for first, stop in deal(rows)
+    )
+    slides = SlidesPlan(
+        options=dumped,
+        rows=tuple(rows),
+        batches=batches,
+        rules=rules_of_layers(),
+        digests=cohort_digests(dumped, _good(rows), made, batches),
+    )
+    return Expanded({name: DatasetPlan(layers=of_row) for name, of_row in sorted(layers.items())}, slides)
+
+
+def deal(rows: list[SlideRowPlan]) -> Iterator[tuple[int, int]]:
+    """The batches [first, stop) of rows: one slide, or neighbouring patches, at most PATCHES_PER_BATCH."""
+    first = 0
+    while first < len(rows):
+        stop = first + 1
+        if rows[first].kind == "patch":
+            most = min(len(rows), first + PATCHES_PER_BATCH)
+            while stop < most and rows[stop].kind == "patch":
+                stop += 1
+        yield first, stop
+        first = stop
+
+
+def _good(rows: list[SlideRowPlan]) -> list[SlideRowPlan]:
+    return [row for row in rows if row.error is None]
+
+
+def _is_slide(row: SheetRow | BadRow) -> bool:
+    return isinstance(row, SheetRow) and row.kind == "slide"
+
+
+def _check_name(row: SheetRow, name: str, share: int, config: Config) -> None:
+    """Raise PlanError where the name of a slide's dataset is not its own."""
+    wanted = re.sub(r"[^a-z0-9_]", "_", row.slide_id.lower())
+    if name != wanted:
+        got = "a dataset of the config" if wanted in config.datasets else "a folder that every project has"
+        raise PlanError(
+            explain(f"row {row.line}, {row.slide_id!r}", f"its dataset would be {wanted!r}", got=got, do="Rename it")
+        )
+    if share > 1:
+        raise PlanError(
+            explain(
+                f"row {row.line}, {row.slide_id!r}",
+                f"its dataset would be {name!r}, as that of another row",
+                expected="ids that differ in letters and digits, whatever their case",
+                do="Rename one of them",
+            )
+        )
+
+
+def _joined(before: Mapping[str, LayerPlan] | None, error: str) -> str:
+    """The errors of all rows of one dataset's name."""
+    slide = (before or {}).get("slide")
+    return f"{slide.error}\n{error}" if isinstance(slide, Refused) else error
+
+
+def _refused(row: SheetRow | BadRow, error: str) -> SlideRowPlan:
+    sound = row if isinstance(row, SheetRow) else None
+    return SlideRowPlan(
+        line=row.line,
+        slide_id=row.slide_id,
+        case_id=sound.case_id if sound else "",
+        group=sound.group if sound else "",
+        kind=sound.kind if sound else "slide",
+        split=sound.split if sound else None,
+        image=sound.image.as_posix() if sound else "",
+        mask=sound.mask.as_posix() if sound and sound.mask else None,
+        mpp=None,
+        mpp_origin="",
+        size_px=None,
+        mask_ratio=None,
+        dataset=None,
+        fingerprint="",
+        error=error,
+    )
+
+
+def _patch(row: SheetRow, options: Slides) -> SlideRowPlan:
+    """The plan of a patch, from the headers of its files; raises PlanError where its mask is of another size."""
+    head = image_head(row.image)
+    size = (head.width, head.height)
+    if row.mask:
+        mask = image_head(row.mask)
+        if (mask.width, mask.height) != size:
+            raise PlanError(
+                explain(
+                    f"E142 {row.mask}",
+                    "the mask of a patch is as large as its image",
+                    expected="{} x {} pixels".format(*size),
+                    got=f"{mask.width} x {mask.height}",
+                    do="Pair the right files",
+                )
+            )
+    mpp = row.mpp or options.mpp
+    return SlideRowPlan(
+        line=row.line,
+        slide_id=row.slide_id,
+        case_id=row.case_id,
+        group=row.group,
+        kind="patch",
+        split=row.split,
+        image=row.image.as_posix(),
+        mask=row.mask.as_posix() if row.mask else None,
+        mpp=(mpp, mpp) if mpp else None,
+        mpp_origin=("sheet" if row.mpp else "config") if mpp else "",
+        size_px=size,
+        mask_ratio=1 if row.mask else None,
+        dataset=None,
+        fingerprint=_stamp(row),
+        error=None,
+    )
+
+
+def _stamp(row: SheetRow) -> str:
+    """Sixteen hex digits of name, size and time of a patch's files."""
+    stats = [(path.name, path.stat()) for path in (row.image, row.mask) if path]
+    facts = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

@@ -1,0 +1,24 @@
+wildcard_constraints:
+    batch=r"[0-9]+",
+
+
+rule slide_images:
+    input:
+        lambda wildcards: planned() and [],
+    output:
+        receipt("slide_images"),
+    log:
+        log_of("slide_images"),
+    benchmark:
+        benchmark_of("slide_images")
+    conda:
+        "../../envs/volume.yaml"
+    resources:
+        mem_mb=memory("slide_images"),
+        runtime=runtime("slide_images"),
+        disk_mb=disk("slide_images"),
+    params:
+        job=job_arguments,
+        digest=digest("slide_images"),
+    shell:
+        "python -m ophiolite slide_images {params.job} 2> {log:q}"
