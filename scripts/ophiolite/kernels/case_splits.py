@@ -18,7 +18,7 @@ def split_cases(
     """The split of every case, by case.
 
     groups : case -> group. fractions : split -> wanted fraction, adding up to 1. given : cases whose split is settled;
-    they keep it, and count.
+    they keep it, and count unless theirs is none of these.
 
     Without `stratify` a case falls where its number falls, so more cases never move those that were there. With it
     every group gets each split's share of its cases, rounded up or down so that the whole comes out right (where
@@ -31,10 +31,14 @@ def split_cases(
     out = dict(settled)
     owed = {name: Fraction(0) for name in exact}
     for group in sorted(set(groups.values())):
-        cases = sorted((c for c, g in groups.items() if g == group), key=lambda c: (case_number(seed, c), c))
+        # what is settled elsewhere takes no part
+        cases = sorted(
+            (c for c, g in groups.items() if g == group and settled.get(c, "") in {*exact, ""}),
+            key=lambda c: (case_number(seed, c), c),
+        )
         seats = _seats(len(cases), exact, owed)
         for case in cases:
-            if case in settled and settled[case] in seats:
+            if case in settled:
                 seats[settled[case]] -= 1
         for case in cases:
             if case not in settled:
