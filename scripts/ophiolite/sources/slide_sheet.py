@@ -185,6 +185,5 @@ def _file(sheet: Path, text: str) -> Path:
     if not path.parent.is_dir():
         raise _FaultyCellError(f"{text!r} does not exist, nor does the folder {path.parent}; correct the path")
     near = difflib.get_close_matches(path.name, sorted(item.name for item in path.parent.iterdir()), n=1)
-    raise _FaultyCellError(
-        f"{text!r} does not exist; " + (f"did you mean {near[0]!r}?" if near else "correct the path")
-    )
+    do = f"did you mean {near[0]!r}" if near else "correct the path"
+    raise _FaultyCellError(f"{text!r} does not exist; {do}")
