@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.kernels.area_means import area_means
+
 HASH_SIDE = 32
 KEPT = 8
 HASH_BITS = KEPT * KEPT
@@ -19,29 +21,8 @@ ROWS_TOGETHER = 2048
 
 
 def grey_square(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """A picture `(x, y)` or `(x, y, 3)` as `(side, side)` grey levels: exact means over equal areas, rounded half up.
-
-    Only integers are added, so the same pixels give the same levels on every machine.
-    """
-    levels = picture.astype(np.int64)
-    scale = 1
-    if levels.ndim == 3:
-        levels, scale = levels @ np.array(LUMA, dtype=np.int64), sum(LUMA)
-    width, height = levels.shape
-    sums = _area_sums(_area_sums(levels, side).T, side).T
-    # each axis counts in parts of 1 / side of a pixel, of which a cell holds as many as the axis has pixels
-    whole = scale * width * height
-    square: NDArray[np.uint8] = ((2 * sums + whole) // (2 * whole)).astype(np.uint8)
-    return square
-
-
-def _area_sums(levels: NDArray[np.int64], side: int) -> NDArray[np.int64]:
-    """Sums over `side` equal parts of axis 0, each pixel counting `side` times."""
-    length = len(levels)
-    total = np.concatenate([np.zeros((1, *levels.shape[1:]), np.int64), np.cumsum(levels, axis=0)])
-    pixel, part = np.divmod(np.arange(side + 1, dtype=np.int64) * length, side)
-    rest = levels[np.minimum(pixel, length - 1)] * part[:, None]
-    return np.diff(side * total[pixel] + rest, axis=0)
+    """A picture `(x, y)` or `(x, y, 3)` as `(side, side)` grey levels: exact means over equal areas."""
+    return area_means(picture, (side, side), LUMA if picture.ndim == 3 else None)
 
 
 def dct_hash(grey: NDArray[np.uint8]) -> int | None:
