@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ophiolite.config.model import Config, ImageLayer, SegmentationLayer
 from ophiolite.config.products import Pyramid
@@ -14,8 +14,10 @@ from ophiolite.plan.volume import Opened, plan_volume
 from ophiolite.sources.padded import PaddedSource
 from ophiolite.sources.slide_layers import open_slide_layer
 from ophiolite.sources.slide_sheet import SheetRow
+from ophiolite.sources.source import Source
 
 if TYPE_CHECKING:
+    from ophiolite.sources.mask import MaskSource
     from ophiolite.sources.slide import SlideSource
 
 # A glomerulus or a gland covers about so many pixels of a mask, for estimates.
@@ -29,10 +31,11 @@ def plan_slide(
     # A slide is little work and there are many: a job takes as much of one as it may.
     config = config.model_copy(update={"jobs": config.jobs.model_copy(update={"min_blocks": 1})})
     reading = slide_reading(options, row)
-    slide: SlideSource = open_slide_layer(row.image, "slide", reading)
+    slide = cast("SlideSource", open_slide_layer(row.image, "slide", reading))
+    slide.verify()
     place = f"slides.{row.slide_id}"
     layer = ImageLayer(type="image", source=row.image.as_posix(), pyramid=slide_pyramid(options, slide))
-    opened = Opened(PaddedSource(slide, (0, 0, 0)), row.image.as_posix(), "slide", reading=reading)
+    opened = Opened(_whole(slide), row.image.as_posix(), "slide", reading=reading)
     image = plan_volume(config, layer, opened, f"{place}.slide", speeds)
     layers = {"slide": image.model_copy(update={"warnings": (*slide.warnings, *image.warnings)})}
     ratio, fingerprint = None, slide.fingerprint()
@@ -67,18 +70,23 @@ def _plan_masks(
     assert row.mask is not None
     assert slide.resolution_nm is not None
     reading = mask_reading(options, slide)
-    mask = open_slide_layer(row.mask, "mask", reading)
-    padded, text = PaddedSource(mask, (0, 0, 0)), row.mask.as_posix()
+    mask = cast("MaskSource", open_slide_layer(row.mask, "mask", reading))
+    found = open_slide_layer(row.mask, "mask_objects", reading)
+    text = row.mask.as_posix()
     layer = SegmentationLayer(type="segmentation", source=text, pyramid=mask_pyramid(options))
     structures = len(options.mask.structures)
     objects = structures + mask.shape_vx[0] * mask.shape_vx[1] // PX_PER_OBJECT
     more = {**reading, "min_object_px": options.mask.min_object_px}
     sources = {
-        "mask": Opened(padded, text, "mask", reading=reading, expected_labels=structures),
-        "objects": Opened(padded, text, "mask_objects", reading=more, expected_labels=objects),
+        "mask": Opened(_whole(mask), text, "mask", reading=reading, expected_labels=structures),
+        "objects": Opened(_whole(found), text, "mask_objects", reading=more, expected_labels=objects),
     }
     layers = {name: plan_volume(config, layer, opened, f"{place}.{name}", speeds) for name, opened in sources.items()}
-    return layers, max(1, round(slide.shape_vx[0] / mask.shape_vx[0])), mask.fingerprint()
+    return layers, mask.ratio, mask.fingerprint()
+
+
+def _whole(source: Source) -> PaddedSource:
+    return PaddedSource(source, (0, 0, 0))
 
 
 def slide_reading(options: Slides, row: SheetRow) -> dict[str, Any]:

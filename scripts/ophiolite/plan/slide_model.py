@@ -44,7 +44,7 @@ class SlidesPlan(Part):
     """All rows, refused ones too.
 
     options : the section `slides` of the config. rules : per kind of layer, the rules that may run once for a slide;
-    one runs where the layer's digests name it. batches : contiguous rows; a slide is a batch of its own. digests : of the
+    one runs where the digests of the layer name it. batches : contiguous rows, a slide alone. digests : of the
     rules that serve all slides.
     """
 

@@ -16,8 +16,8 @@ def open_slide_layer(path: Path, format: str, reading: dict[str, Any], table: Pa
     """Open the source of one layer of a slide.
 
     format : `slide` (RGB), `mask` (values of structures) or `mask_objects` (labels of connected objects, looked up in
-    `table`, which rule mask_objects made of the mask). reading : the fields of `SlideReading` or `MaskReading`, as JSON
-    keeps them. SourceError where the file is missing, damaged or does not fit its slide.
+    `table`, which rule mask_objects made of the mask; without it only the header is there). reading : the fields of
+    `SlideReading` or `MaskReading`, as JSON keeps them. SourceError where the file is missing, damaged or does not fit its slide.
     """
     try:
         with decoding(str(path)):
@@ -45,5 +45,4 @@ def _open(path: Path, format: str, reading: dict[str, Any], table: Path | None) 
         return open_mask(path, facts)
     from ophiolite.sources.mask_objects import open_mask_objects
 
-    assert table is not None
     return open_mask_objects(path, facts, table)
