@@ -101,13 +101,14 @@ def test_measures_are_those_of_scikit_image(mask: NDArray[Any]) -> None:
     measures = measure_runs(runs, len(values))
     painted = paint_labels(runs, (0, 0), (mask.shape[0], mask.shape[1])).astype(np.int64)
     perimeters, round_ = perimeters_um(measures, (1.0, 1.0)), eccentricities(measures, (1.0, 1.0))
-    regions = regionprops(painted)
+    regions = regionprops(painted)  # type: ignore[no-untyped-call]
     assert len(regions) == len(values)
     for i, region in enumerate(regions):
         assert measures.area[i] == region.area
         assert (*measures.start[i], *measures.stop[i]) == region.bbox
         np.testing.assert_allclose(measures.centre[i], region.centroid)
-        np.testing.assert_allclose(perimeters[i], perimeter_crofton(np.pad(region.image, 1), directions=4))
+        crofton = perimeter_crofton(np.pad(region.image, 1), directions=4)  # type: ignore[no-untyped-call]
+        np.testing.assert_allclose(perimeters[i], crofton)
         np.testing.assert_allclose(round_[i], region.eccentricity, atol=1e-7)
 
 

@@ -23,7 +23,7 @@ def test_a_pixel_is_inside_where_its_centre_is(rings: list[list[tuple[int, int]]
     centres = np.stack([x.ravel() + left + 0.5, y.ravel() + top + 0.5], axis=1)
     odd = np.zeros(len(centres), bool)
     for ring in arrays:
-        odd ^= points_in_poly(centres, ring)
+        odd ^= points_in_poly(centres, ring)  # type: ignore[no-untyped-call]
     np.testing.assert_array_equal(found, odd.reshape(11, 8))
 
 

@@ -22,3 +22,25 @@ rule slide_images:
         digest=digest("slide_images"),
     shell:
         "python -m ophiolite slide_images {params.job} 2> {log:q}"
+
+
+rule mask_objects:
+    input:
+        lambda wildcards: planned() and [],
+    output:
+        receipt("mask_objects"),
+    log:
+        log_of("mask_objects"),
+    benchmark:
+        benchmark_of("mask_objects")
+    conda:
+        "../../envs/volume.yaml"
+    resources:
+        mem_mb=memory("mask_objects"),
+        runtime=runtime("mask_objects"),
+        disk_mb=disk("mask_objects"),
+    params:
+        job=job_arguments,
+        digest=digest("mask_objects"),
+    shell:
+        "python -m ophiolite mask_objects {params.job} 2> {log:q}"

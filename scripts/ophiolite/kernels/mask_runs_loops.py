@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 _jit: Any = njit(cache=True, nogil=True)
 
@@ -15,7 +14,7 @@ ROW, START, STOP, LABEL = range(4)
 
 
 @_jit
-def count_runs(strip: NDArray[Any]) -> int:
+def count_runs(strip):  # type: ignore[no-untyped-def]
     """Runs of equal values other than 0 along x in a strip (x, y)."""
     count = 0
     for y in range(strip.shape[1]):
@@ -29,7 +28,7 @@ def count_runs(strip: NDArray[Any]) -> int:
 
 
 @_jit
-def find_runs(strip: NDArray[Any], top: int, runs: NDArray[np.uint32], values: NDArray[np.uint16]) -> None:
+def find_runs(strip, top, runs, values):  # type: ignore[no-untyped-def]
     """Fill row, start, stop and value of the runs that `count_runs` counted, row by row; `top` is the first row."""
     n = 0
     for y in range(strip.shape[1]):
@@ -51,7 +50,7 @@ def find_runs(strip: NDArray[Any], top: int, runs: NDArray[np.uint32], values: N
 
 
 @_jit
-def root_of(parents: NDArray[np.int64], i: int) -> Any:
+def root_of(parents, i):  # type: ignore[no-untyped-def]
     """The first of the joined numbers that i belongs to; shortens the way on it."""
     while parents[i] != i:
         parents[i] = parents[parents[i]]
@@ -60,9 +59,7 @@ def root_of(parents: NDArray[np.int64], i: int) -> Any:
 
 
 @_jit
-def join_runs(
-    runs: NDArray[np.uint32], values: NDArray[np.uint16], known: int, parents: NDArray[np.int64], count: int
-) -> int:
+def join_runs(runs, values, known, parents, count):  # type: ignore[no-untyped-def]
     """Number the runs from `known` on; those before it are numbered and lie in the row above the first of them.
 
     A run takes the number of one of equal value above that it touches, corners included, and joins the numbers of all
@@ -99,7 +96,7 @@ def join_runs(
 
 
 @_jit
-def roots_of(parents: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+def roots_of(parents, count):  # type: ignore[no-untyped-def]
     """The first of the joined numbers of each of the numbers below `count`."""
     out = np.empty(count, np.int64)
     for i in range(count):
@@ -108,7 +105,7 @@ def roots_of(parents: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 @_jit
-def measure(runs: NDArray[np.uint32], whole: NDArray[np.int64]) -> None:
+def measure(runs, whole):  # type: ignore[no-untyped-def]
     """Add up areas, boxes, coordinate sums and neighbours of the runs of every label.
 
     runs : in raster order. whole (labels, 11) : area, start x, start y, stop x, stop y, sum of x, sum of y, runs, and
@@ -140,7 +137,7 @@ def measure(runs: NDArray[np.uint32], whole: NDArray[np.int64]) -> None:
 
 
 @_jit
-def central_moments(runs: NDArray[np.uint32], centre: NDArray[np.float64], moments: NDArray[np.float64]) -> None:
+def central_moments(runs, centre, moments):  # type: ignore[no-untyped-def]
     """Add up, in raster order, (x - cx)^2, (x - cx) (y - cy) and (y - cy)^2 over the pixels of every label.
 
     centre (labels, 2) : of pixels whose coordinate is their low corner. moments (labels, 3).
@@ -156,7 +153,7 @@ def central_moments(runs: NDArray[np.uint32], centre: NDArray[np.float64], momen
 
 
 @_jit
-def paint(runs: NDArray[np.uint32], left: int, top: int, out: NDArray[np.uint32]) -> None:
+def paint(runs, left, top, out):  # type: ignore[no-untyped-def]
     """Paint the labels of runs into a window (x, y) whose first pixel is (left, top); the rows lie inside."""
     for i in range(len(runs)):
         y = runs[i, ROW] - top
@@ -165,7 +162,7 @@ def paint(runs: NDArray[np.uint32], left: int, top: int, out: NDArray[np.uint32]
 
 
 @_jit
-def add_colours(labels: NDArray[np.uint32], colours: NDArray[np.uint8], ratio: int, sums: NDArray[np.int64]) -> None:
+def add_colours(labels, colours, ratio, sums):  # type: ignore[no-untyped-def]
     """Add the colours (x, y, c) under the labels (x, y) of a window, `ratio` pixels of colour along each side of one.
 
     sums (labels, c + 1) : of every channel, and the number of pixels; pixels beyond the colours are left out.

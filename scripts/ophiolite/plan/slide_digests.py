@@ -33,6 +33,7 @@ class SlideRule:
 # In the order in which they read each other.
 RULES: dict[str, SlideRule] = {
     "slide_images": SlideRule("slide", ("icc", "label_image")),
+    "mask_objects": SlideRule("objects", ("mask.binarise", "mask.structures", "mask.min_object_px")),
 }
 
 

@@ -35,12 +35,12 @@ class MaskObjectsSource(HeaderSource):
                 files=mask.files,
             )
         )
-        self._mask, self._table = mask, table
+        self.mask, self._table = mask, table
         self._runs: NDArray[np.uint32] | None = None
 
     def fingerprint(self) -> str:
         """That of the mask, which the table is made of."""
-        return self._mask.fingerprint()
+        return self.mask.fingerprint()
 
     def _decode(self, box: Box) -> NDArray[Any]:
         if self._runs is None:
