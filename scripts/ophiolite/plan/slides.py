@@ -47,15 +47,22 @@ def slide_rows(options: Slides, base: Path) -> list[SheetRow | BadRow]:
 def dataset_names(rows: list[SheetRow | BadRow], others: Mapping[str, object]) -> list[str]:
     """The name of every row's dataset: its id in [a-z0-9_].
 
-    Rows whose ids make the same name share it, to be refused; rows without an id, or whose name is another's or a
-    folder of the project, are named `row_<line>`.
+    Slides whose ids make the same name share it, to be refused. `row_<line>` is the name of rows without an id, of
+    those whose name is another dataset's or a folder of the project, and of patches named like a slide.
     """
-    names = [re.sub(r"[^a-z0-9_]", "_", row.slide_id.lower()) for row in rows]
+    names = [_plain(row.slide_id) for row in rows]
+    slides = {name for row, name in zip(rows, names, strict=True) if not _is_patch(row)}
     taken = {*names, *others, *TAKEN}
     return [
-        _free(f"row_{row.line}", taken) if name in ("", *others, *TAKEN) else name
+        _free(f"row_{row.line}", taken)
+        if name in ("", *others, *TAKEN) or (_is_patch(row) and name in slides)
+        else name
         for row, name in zip(rows, names, strict=True)
     ]
+
+
+def _plain(slide_id: str) -> str:
+    return re.sub(r"[^a-z0-9_]", "_", slide_id.lower())
 
 
 def _free(name: str, taken: set[str]) -> str:
@@ -68,7 +75,7 @@ def slide_datasets(config: Config, base: Path) -> list[str]:
     """The names of the datasets of all rows that are slides."""
     rows = slide_rows(config.slides, base) if config.slides else []
     names = dataset_names(rows, config.datasets)
-    return sorted({name for row, name in zip(rows, names, strict=True) if _is_slide(row)})
+    return sorted({name for row, name in zip(rows, names, strict=True) if not _is_patch(row)})
 
 
 def expand_slides(config: Config, base: Path, speeds: Speeds, claim: Callable[[LayerPaths], None]) -> Expanded:
@@ -79,10 +86,33 @@ def expand_slides(config: Config, base: Path, speeds: Speeds, claim: Callable[[L
     options = config.slides
     if options is None:
         return Expanded({}, None)
-    found = slide_rows(options, base)
-    names = dataset_names(found, config.datasets)
-    share = Counter(name for row, name in zip(found, names, strict=True) if _is_slide(row))
     dumped = options.model_dump(mode="json")
+    rows, layers = _plan_rows(config, options, slide_rows(options, base), speeds, claim)
+    made = {row.dataset: _digests(layers[row.dataset]) for row in rows if row.dataset}
+    batches = tuple(
+        SlideBatch(first=first, stop=stop, digests=batch_digests(dumped, _good(rows[first:stop]), made))
+        for first, stop in deal(rows)
+    )
+    slides = SlidesPlan(
+        options=dumped,
+        rows=tuple(rows),
+        batches=batches,
+        rules=rules_of_layers(),
+        digests=cohort_digests(dumped, _good(rows), made, batches),
+    )
+    return Expanded({name: DatasetPlan(layers=layers[name]) for name in sorted(layers)}, slides)
+
+
+def _plan_rows(
+    config: Config,
+    options: Slides,
+    found: list[SheetRow | BadRow],
+    speeds: Speeds,
+    claim: Callable[[LayerPaths], None],
+) -> tuple[list[SlideRowPlan], dict[str, dict[str, LayerPlan]]]:
+    """The plan of every row, and the layers of the datasets of slides and of refused rows."""
+    names = dataset_names(found, config.datasets)
+    share = Counter(name for row, name in zip(found, names, strict=True) if not _is_patch(row))
     rows: list[SlideRowPlan] = []
     layers: dict[str, dict[str, LayerPlan]] = {}
     for row, name in zip(found, names, strict=True):
@@ -97,29 +127,27 @@ def expand_slides(config: Config, base: Path, speeds: Speeds, claim: Callable[[L
             for layer in of_row:
                 claim(LayerPaths(name, layer))
         except OphioliteError as error:
-            rows.append(_refused(row, str(error)))
-            layers[name] = {"slide": Refused(kind="refused", error=_joined(layers.get(name), str(error)))}
+            where = f"{options.sheet or options.folder}: row {row.line}, {row.slide_id}"
+            text = str(error) if isinstance(row, BadRow) else f"{where}: {error}"
+            rows.append(_refused(row, text))
+            layers[name] = {"slide": Refused(kind="refused", error=_joined(layers.get(name), text))}
             continue
         rows.append(planned)
-        digests = slide_layer_digests(dumped, planned, {key: layer.digests for key, layer in of_row.items()})
-        layers[name] = {key: layer.model_copy(update={"digests": digests[key]}) for key, layer in of_row.items()}
-    made = {
-        name: {key: layer.digests for key, layer in of_row.items() if isinstance(layer, VolumePlan)}
-        for name, of_row in layers.items()
-    }
-    made = {row.dataset: made[row.dataset] for row in rows if row.dataset}
-    batches = tuple(
-        SlideBatch(first=first, stop=stop, digests=batch_digests(dumped, _good(rows[first:stop]), made))
-        for first, stop in deal(rows)
-    )
-    slides = SlidesPlan(
-        options=dumped,
-        rows=tuple(rows),
-        batches=batches,
-        rules=rules_of_layers(),
-        digests=cohort_digests(dumped, _good(rows), made, batches),
-    )
-    return Expanded({name: DatasetPlan(layers=of_row) for name, of_row in sorted(layers.items())}, slides)
+        layers[name] = dict(_with_digests(options, planned, of_row))
+    return rows, layers
+
+
+def _with_digests(
+    options: Slides, row: SlideRowPlan, layers: dict[str, VolumePlan]
+) -> Iterator[tuple[str, VolumePlan]]:
+    """The layers of a slide, with the digests of the rules of slides."""
+    digests = slide_layer_digests(options.model_dump(mode="json"), row, {key: v.digests for key, v in layers.items()})
+    for key, layer in layers.items():
+        yield key, layer.model_copy(update={"digests": digests[key]})
+
+
+def _digests(layers: Mapping[str, LayerPlan]) -> dict[str, dict[str, str]]:
+    return {key: layer.digests for key, layer in layers.items() if isinstance(layer, VolumePlan)}
 
 
 def deal(rows: list[SlideRowPlan]) -> Iterator[tuple[int, int]]:
@@ -139,22 +167,20 @@ def _good(rows: list[SlideRowPlan]) -> list[SlideRowPlan]:
     return [row for row in rows if row.error is None]
 
 
-def _is_slide(row: SheetRow | BadRow) -> bool:
-    return isinstance(row, SheetRow) and row.kind == "slide"
+def _is_patch(row: SheetRow | BadRow) -> bool:
+    return isinstance(row, SheetRow) and row.kind == "patch"
 
 
 def _check_name(row: SheetRow, name: str, share: int, config: Config) -> None:
     """Raise PlanError where the name of a slide's dataset is not its own."""
-    wanted = re.sub(r"[^a-z0-9_]", "_", row.slide_id.lower())
+    wanted = _plain(row.slide_id)
     if name != wanted:
         got = "a dataset of the config" if wanted in config.datasets else "a folder that every project has"
-        raise PlanError(
-            explain(f"row {row.line}, {row.slide_id!r}", f"its dataset would be {wanted!r}", got=got, do="Rename it")
-        )
+        raise PlanError(explain("slide_id", f"its dataset would be {wanted!r}", got=got, do="Rename it"))
     if share > 1:
         raise PlanError(
             explain(
-                f"row {row.line}, {row.slide_id!r}",
+                "slide_id",
                 f"its dataset would be {name!r}, as that of another row",
                 expected="ids that differ in letters and digits, whatever their case",
                 do="Rename one of them",
