@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,16 +13,9 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Box
 from ophiolite.sources.slide_colour import to_srgb
 from ophiolite.sources.slide_mpp import find_mpp, resolution_nm
-from ophiolite.sources.slide_reader import (
-    BUFFER_BYTES,
-    BadTileError,
-    Rgb,
-    Size,
-    SlideReader,
-    block_mean,
-    over_background,
-)
-from ophiolite.sources.slide_tiles import ONE_GRID, TileCopy, tile_copy
+from ophiolite.sources.slide_pixels import SlidePixels, block_sums, means, over_background, pieces
+from ophiolite.sources.slide_reader import BadTileError, Rgb, Size, SlideReader
+from ophiolite.sources.slide_tiles import ONE_GRID, WRONG_COLOURS, JpegTiles, jpeg_tiles
 from ophiolite.sources.source import Header, HeaderSource, decoding
 
 TIFF_MAGIC = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
@@ -92,10 +83,12 @@ class Overview:
 
 
 class SlideSource(HeaderSource):
-    """Level 0 of a slide, over its background; what it cost to make it so stands in `filled` and `warnings`.
+    """Level 0 of a slide over its background, or its scanned region.
 
-    mpp, mpp_origin : microns per pixel (x, y) and where they come from. filled : tiles that could not be decoded,
-    filled with background so far, as (level, x, y).
+    mpp, mpp_origin : microns per pixel (x, y) and where they come from. levels : width and height of every level that
+    the file holds. filled : (level, x, y) of the tiles that could not be decoded, filled with background so far.
+    tiles : the JPEG tiles of level 0 that can be copied as they are; None where there are none, or where copies would
+    show other colours than `read` gives.
     """
 
     def __init__(self, path: str, reader: SlideReader, reading: SlideReading) -> None:
@@ -103,12 +96,18 @@ class SlideSource(HeaderSource):
         found = find_mpp(path, reading.mpp, facts.mpp, facts.objective, force=reading.force_mpp)
         self._reader, self._reading = reader, reading
         self._start, size = _cropped(path, facts.levels[0], facts.bounds if reading.crop_to_bounds else None)
-        self.mpp, self.mpp_origin = found.mpp, found.origin
-        self.warnings = (*facts.warnings, *found.warnings)
+        tiles = jpeg_tiles(Path(facts.files[0]), facts.levels[0]) if facts.vendor in ONE_GRID else None
+        convert = to_srgb(path, facts.icc) if reading.icc == "srgb" and facts.icc else None
+        self._pixels = SlidePixels(path, reader, tiles, reading.background, convert, fill=reading.bad_tiles == "fill")
+        self.tiles = None
+        copied = ""
+        if tiles is not None and convert is None:
+            copied = self._not_copied(tiles)
+            self.tiles = None if copied else tiles
+        self.mpp, self.mpp_origin, self.levels = found.mpp, found.origin, facts.levels
+        self.warnings = (*facts.warnings, *found.warnings, *([copied] if copied else []))
         self.reader, self.vendor, self.icc = facts.reader, facts.vendor, facts.icc
-        self.associated = facts.associated
-        self.filled: set[tuple[int, int, int]] = set()
-        self._to_srgb = to_srgb(path, facts.icc) if reading.icc == "srgb" and facts.icc else None
+        self.associated, self.filled = facts.associated, self._pixels.filled
         super().__init__(
             Header(
                 path=path,
@@ -123,79 +122,48 @@ class SlideSource(HeaderSource):
             )
         )
 
-    @property
-    def levels(self) -> tuple[Size, ...]:
-        """Width and height of every level that the file holds, the largest first."""
-        return self._reader.facts.levels
-
     def verify(self) -> None:
         """Judge the tiles by the header; SourceError E143 names the first that lies behind the end of the file."""
         lost = self._reader.first_lost() if self._reading.bad_tiles == "refuse" else None
         if lost is not None:
             level, x, y, offset = lost
-            raise self._unreadable(level, x, y, BadTileError("it lies behind the end of the file", offset))
+            raise self._pixels.unreadable(level, x, y, BadTileError("it lies behind the end of the file", offset))
 
     def read_level(self, level: int, x: int, y: int, size: Size) -> NDArray[np.uint8]:
-        """A region of a level over the background, (h, w, 3) in rows; `x`, `y` are pixels of the level.
+        """A region that lies inside a level, over the background: (h, w, 3) in rows; `x`, `y` are pixels of the level.
 
         SourceError E143 where a tile cannot be decoded, unless bad tiles are filled.
         """
-        width, height = size
-        out = np.empty((height, width, 3), np.uint8)
-        rows = max(1, BUFFER_BYTES // (4 * width))
-        tile = self._reader.facts.tile_px[1]
-        rows = rows // tile * tile or rows
-        top = 0
-        while top < height:
-            # Strips end where tiles do, so that none is decoded for two of them.
-            stop = min(height, (y + top) // rows * rows + rows - y)
-            out[top:stop] = self._strip(level, x, y + top, (width, stop - top))
-            top = stop
-        return out
-
-    @cached_property
-    def tiles(self) -> TileCopy | None:
-        """The JPEG tiles that can be copied as they are; None where there are none, or where copies would differ.
-
-        They would where colours are converted, where the scanned region does not begin with a tile, and in formats
-        whose tiles overlap.
-        """
-        if self._to_srgb is not None or self.vendor not in ONE_GRID:
-            return None
-        found = tile_copy(Path(self.files[0]), self.levels[0])
-        if found is None or any(start % found.tile_px for start in self._start):
-            return None
-        return found
+        with decoding(self.path):
+            return self._pixels.read(level, x, y, size)
 
     def overview(self, max_px: int) -> Overview:
         """The whole slide, or its scanned region, so small that no side is over `max_px`: means of square blocks.
 
-        The blocks are of the coarsest level of the file that is large enough; read in strips of bounded memory.
+        The blocks are of the coarsest level of the file that is large enough, which is read in parts.
         """
-        level = self._coarsest(max_px)
-        across = [n / m for n, m in zip(self.levels[0], self.levels[level], strict=True)]
-        x, y = (int(start // ratio) for start, ratio in zip(self._start, across, strict=True))
+        enough = [n for n, size in enumerate(self.levels) if max(size) >= max_px]
+        level = enough[-1] if enough else 0
+        ratio = [n / m for n, m in zip(self.levels[0], self.levels[level], strict=True)]
+        x, y = (int(start // r) for start, r in zip(self._start, ratio, strict=True))
         width, height = (
-            min(size - at, max(1, round(n / ratio)))
-            for size, at, n, ratio in zip(self.levels[level], (x, y), self.shape_vx[:2], across, strict=True)
+            min(most - at, max(1, round(n / r)))
+            for most, at, n, r in zip(self.levels[level], (x, y), self.shape_vx[:2], ratio, strict=True)
         )
         factor = -(-max(width, height) // max_px)
-        rows = max(1, BUFFER_BYTES // (4 * width * factor)) * factor
-        strips = [
-            block_mean(self.read_level(level, x, y + top, (width, min(rows, height - top))), factor)
-            for top in range(0, height, rows)
-        ]
-        pixels = np.concatenate(strips).transpose(1, 0, 2)
-        return Overview(pixels, (across[0] * factor, across[1] * factor))
+        sums = np.zeros((-(-height // factor), -(-width // factor), 3), np.uint32)
+        step = self._pixels.part_px(level)
+        for top, bottom in pieces(y, height, step[1]):
+            for left, right in pieces(x, width, step[0]):
+                part = self.read_level(level, left, top, (right - left, bottom - top))
+                more = block_sums(part, (top - y, left - x), factor)
+                row, column = (top - y) // factor, (left - x) // factor
+                sums[row : row + more.shape[0], column : column + more.shape[1]] += more
+        return Overview(means(sums, (width, height), factor).transpose(1, 0, 2), (ratio[0] * factor, ratio[1] * factor))
 
     def thumbnail(self, max_px: int) -> NDArray[np.uint8]:
         """The slide so small that no side is over `max_px`, (w, h, 3); see `overview`."""
         return self.overview(max_px).pixels
-
-    def _coarsest(self, max_px: int) -> int:
-        """The smallest level of the file that still has `max_px` along the longer side; 0 where none has."""
-        enough = [n for n, size in enumerate(self.levels) if max(size) >= max_px]
-        return enough[-1] if enough else 0
 
     def associated_image(self, name: str) -> NDArray[np.uint8]:
         """Another image of the slide (macro, label, ...), (w, h, 3); SourceError for an unknown name."""
@@ -208,52 +176,17 @@ class SlideSource(HeaderSource):
 
     def _decode(self, box: Box) -> NDArray[Any]:
         x, y = box.start[0] + self._start[0], box.start[1] + self._start[1]
-        rows = self.read_level(0, x, y, (box.shape[0], box.shape[1]))
+        rows = self._pixels.read(0, x, y, (box.shape[0], box.shape[1]))
         return rows.transpose(1, 0, 2)[:, :, None, :]
 
-    def _strip(self, level: int, x: int, y: int, size: Size) -> NDArray[np.uint8]:
-        try:
-            pixels = self._reader.read(level, x, y, size)
-        except BadTileError as error:
-            return self._around_bad_tiles(level, x, y, size, error)
-        if self._to_srgb is not None:
-            pixels = self._to_srgb(pixels)
-        return over_background(pixels, self._reading.background)
-
-    def _around_bad_tiles(self, level: int, x: int, y: int, size: Size, error: BadTileError) -> NDArray[np.uint8]:
-        """A region read tile by tile, those that cannot be decoded filled; SourceError names the first otherwise."""
-        width, height = self._reader.facts.tile_px
-        if x // width == (x + size[0] - 1) // width and y // height == (y + size[1] - 1) // height:
-            corner = (level, x // width * width, y // height * height)
-            if self._reading.bad_tiles == "refuse":
-                raise self._unreadable(*corner, error) from error
-            self.filled.add(corner)
-            return np.broadcast_to(np.array(self._reading.background, np.uint8), (size[1], size[0], 3))
-        out = np.empty((size[1], size[0], 3), np.uint8)
-        for top, bottom in _pieces(y, size[1], height):
-            for left, right in _pieces(x, size[0], width):
-                part = self._strip(level, left, top, (right - left, bottom - top))
-                out[top - y : bottom - y, left - x : right - x] = part
-        return out
-
-    def _unreadable(self, level: int, x: int, y: int, error: BadTileError) -> SourceError:
-        offset = "of unknown place in the file" if error.offset is None else f"at byte {error.offset} of the file"
-        return SourceError(
-            explain(
-                f"E143 {self.path}",
-                f"the tile of level {level} at x {x}, y {y}, {offset}, cannot be read ({error})",
-                do="Copy the file again; or set slides.bad_tiles: fill, which fills and counts such tiles",
-            )
-        )
+    def _not_copied(self, tiles: JpegTiles) -> str:
+        """Why the JPEG tiles are not copied; empty where they are."""
+        if any(start % tiles.tile_px for start in self._start):
+            return "JPEG tiles are not copied: the scanned region does not start at a tile's corner"
+        return f"JPEG tiles are not copied: {WRONG_COLOURS}" if tiles.rgb else ""
 
     def _more_facts(self) -> tuple[object, ...]:
         return (self.reader, sorted(asdict(self._reading).items()))
-
-
-def _pieces(start: int, length: int, step: int) -> list[tuple[int, int]]:
-    """[start, start + length) cut at the multiples of `step`."""
-    cuts = [start, *range((start // step + 1) * step, start + length, step), start + length]
-    return list(pairwise(cuts))
 
 
 def _cropped(path: str, size: Size, bounds: tuple[int, int, int, int] | None) -> tuple[Size, Size]:

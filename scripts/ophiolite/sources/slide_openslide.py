@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openslide
+import tifffile
 from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
 from ophiolite.sources.slide_mpp import TIFF_TAGS, Mpp
-from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts
+from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts, lost_tile, segment_size
+from ophiolite.sources.slide_tiles import ONE_GRID
 
 # Decoded tiles that OpenSlide keeps; a row of 512 px tiles of a slide 40,000 px wide.
 CACHE_BYTES = 96 * 2**20
@@ -66,15 +69,32 @@ class OpenSlideReader:
             # After an error OpenSlide refuses whatever is asked of the same handle.
             self._slide.close()
             self._slide = self._open()
-            raise BadTileError(str(error)) from error
+            raise BadTileError(str(error), self._offset(level, x, y)) from error
 
     def associated_image(self, name: str) -> NDArray[np.uint8]:
         """See `SlideReader.associated_image`."""
         return np.asarray(self._slide.associated_images[name])
 
     def first_lost(self) -> tuple[int, int, int, int] | None:
-        """See `SlideReader.first_lost`; what OpenSlide keeps of the header does not tell."""
-        return None
+        """See `SlideReader.first_lost`; judged where level 0 is the first page of a TIFF."""
+        page = self._first_page()
+        return lost_tile(page, self._file.stat().st_size) if page is not None else None
+
+    def _first_page(self) -> Any:
+        """The page of level 0; None for formats where it is none."""
+        if self.facts.vendor not in ONE_GRID:
+            return None
+        with tifffile.TiffFile(self._file) as tiff:
+            page = tiff.pages.first
+            return page if (page.imagewidth, page.imagelength) == self.facts.levels[0] else None
+
+    def _offset(self, level: int, x: int, y: int) -> int | None:
+        """Where the bytes of a tile of level 0 lie in the file."""
+        page = self._first_page() if level == 0 else None
+        if page is None:
+            return None
+        width, height = segment_size(page)
+        return int(page.dataoffsets[y // height * -(-page.imagewidth // width) + x // width])
 
     def _open(self) -> openslide.OpenSlide:
         slide = openslide.OpenSlide(self._file)

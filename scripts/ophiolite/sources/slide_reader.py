@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Rgb = tuple[int, int, int]
 Size = tuple[int, int]
-
-# Everything a reader holds at once, besides what it returns, stays below this.
-BUFFER_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -68,32 +65,20 @@ class SlideReader(Protocol):
         """Level, x, y and file offset of the first tile that lies behind the end of the file, judged by the header."""
 
 
-def over_background(pixels: NDArray[np.uint8], background: Rgb) -> NDArray[np.uint8]:
-    """Pixels (h, w, 4) with straight alpha laid over a colour, rounded half up: (h, w, 3). Opaque ones stay."""
-    if pixels.shape[2] == 3:
-        return pixels
-    alpha = pixels[..., 3]
-    out = np.ascontiguousarray(pixels[..., :3])
-    lowest = int(alpha.min(initial=255))
-    if lowest == 255:
-        return out
-    clear = alpha == 0
-    out[clear] = background
-    partly = (alpha < 255) & ~clear
-    if partly.any():
-        weight = alpha[partly].astype(np.uint32)[:, None]
-        mixed = out[partly] * weight + np.array(background, np.uint32) * (255 - weight)
-        out[partly] = ((mixed + 127) // 255).astype(np.uint8)
-    return out
+def segment_size(page: Any) -> Size:
+    """Width and height of the tiles or strips of a TIFF page of tifffile."""
+    if page.is_tiled:
+        return (page.tilewidth, page.tilelength)
+    return (page.imagewidth, min(page.rowsperstrip, page.imagelength))
 
 
-def block_mean(pixels: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Means of blocks of factor x factor pixels of (h, w, 3), rounded half up; those at the border of what exists."""
-    if factor == 1:
-        return pixels
-    height, width = pixels.shape[:2]
-    rows, columns = (np.arange(0, n, factor) for n in (height, width))
-    sums = np.add.reduceat(np.add.reduceat(pixels, rows, axis=0, dtype=np.uint32), columns, axis=1)
-    counts = np.outer(np.minimum(factor, height - rows), np.minimum(factor, width - columns))[..., None]
-    means: NDArray[np.uint8] = ((sums + counts // 2) // counts).astype(np.uint8)
-    return means
+def lost_tile(page: Any, size: int) -> tuple[int, int, int, int] | None:
+    """Level 0, x, y and offset of the first tile (or strip) of a page that ends behind byte `size`."""
+    ends = np.array(page.dataoffsets, np.uint64) + np.array(page.databytecounts, np.uint64)
+    lost = np.flatnonzero(ends > size)
+    if not lost.size:
+        return None
+    width, height = segment_size(page)
+    columns, rows = -(-page.imagewidth // width), -(-page.imagelength // height)
+    index = int(lost[0]) % (columns * rows)
+    return 0, index % columns * width, index // columns * height, int(page.dataoffsets[int(lost[0])])

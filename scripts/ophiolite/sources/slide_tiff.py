@@ -15,7 +15,7 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.sources.axes import unit_in_nm
 from ophiolite.sources.cache import ArrayCache
 from ophiolite.sources.slide_mpp import TIFF_TAGS, Mpp
-from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts
+from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts, lost_tile, segment_size
 
 CACHE_BYTES = 96 * 2**20
 LARGEST_SEGMENT_BYTES = 150 * 10**6
@@ -57,7 +57,7 @@ class TiffSlideReader:
             _check_page(path, page)
         self._others = _other_images(series, main)
         first = self._pages[0]
-        tile = _segment_size(first)
+        tile = segment_size(first)
         self._maps = [_mapped(file, page) for page in self._pages]
         for page, mapped in zip(self._pages, self._maps, strict=True):
             _check_segment(path, page, mapped)
@@ -82,7 +82,7 @@ class TiffSlideReader:
         if mapped is not None:
             return _colours(self._pages[level], mapped[y : y + size[1], x : x + size[0]])
         page = self._pages[level]
-        width, height = _segment_size(page)
+        width, height = segment_size(page)
         columns = -(-page.imagewidth // width)
         parts = []
         for row in range(y // height, -(-(y + size[1]) // height)):
@@ -118,7 +118,7 @@ class TiffSlideReader:
         found = [self._decode_plane(page, index + plane * per_plane) for plane in range(planes)]
         parts = [part for part in found if part is not None]
         if len(parts) < planes:
-            width, height = _segment_size(page)
+            width, height = segment_size(page)
             return np.zeros((height, width, 4), np.uint8)
         return np.ascontiguousarray(_colours(page, np.concatenate(parts, axis=2) if planes > 1 else parts[0]))
 
@@ -139,18 +139,6 @@ class TiffSlideReader:
             return np.asarray(decoded[0])
         except (OSError, ValueError, RuntimeError, IndexError, TypeError) as error:
             raise BadTileError(str(error) or type(error).__name__, offset) from error
-
-
-def lost_tile(page: Any, size: int) -> tuple[int, int, int, int] | None:
-    """Level 0, x, y and offset of the first tile (or strip) of a page that ends behind byte `size`."""
-    ends = np.array(page.dataoffsets, np.uint64) + np.array(page.databytecounts, np.uint64)
-    lost = np.flatnonzero(ends > size)
-    if not lost.size:
-        return None
-    width, height = _segment_size(page)
-    columns, rows = -(-page.imagewidth // width), -(-page.imagelength // height)
-    index = int(lost[0]) % (columns * rows)
-    return 0, index % columns * width, index // columns * height, int(page.dataoffsets[int(lost[0])])
 
 
 def _levels(path: str, main: Any, series: list[Any]) -> list[Any]:
@@ -202,7 +190,7 @@ def _check_page(path: str, page: Any) -> None:
 
 
 def _check_segment(path: str, page: Any, mapped: NDArray[np.uint8] | None) -> None:
-    width, height = _segment_size(page)
+    width, height = segment_size(page)
     if mapped is None and width * height * 4 > LARGEST_SEGMENT_BYTES:
         raise SourceError(
             explain(
@@ -213,12 +201,6 @@ def _check_segment(path: str, page: Any, mapped: NDArray[np.uint8] | None) -> No
                 do="Convert it to a tiled TIFF, e.g. `vips tiffsave in.tif out.tif --tile --compression jpeg`",
             )
         )
-
-
-def _segment_size(page: Any) -> Size:
-    if page.is_tiled:
-        return (page.tilewidth, page.tilelength)
-    return (page.imagewidth, min(page.rowsperstrip, page.imagelength))
 
 
 def _mapped(file: Path, page: Any) -> NDArray[np.uint8] | None:
