@@ -36,7 +36,7 @@ def stamp_of_slide(path):
 
 def slides_plan():
     """What the plan keeps of slides; empty without a sheet."""
-    return planned()["slides"] or {"rows": [], "batches": [], "rules": {}, "digests": {}}
+    return planned()["slides"] or {"rows": [], "batches": [], "rules": {}, "shown": [], "digests": {}}
 
 
 def slides_digest(name):

@@ -44,14 +44,15 @@ class SlidesPlan(Part):
     """All rows, refused ones too.
 
     options : the section `slides` of the config. rules : per kind of layer, the rules that may run once for a slide;
-    one runs where the digests of the layer name it. batches : contiguous rows, a slide alone. digests : of the
-    rules that serve all slides.
+    one runs where the digests of the layer name it. batches : contiguous rows, a slide alone. shown : the datasets
+    in the project's report, which has no room for thousands. digests : of the rules that serve all slides.
     """
 
     options: dict[str, Any]
     rows: tuple[SlideRowPlan, ...]
     batches: tuple[SlideBatch, ...]
     rules: dict[str, tuple[str, ...]]
+    shown: tuple[str, ...]
     digests: dict[str, str]
 
     def planned(self) -> list[SlideRowPlan]:

@@ -41,7 +41,7 @@ def grouped(notes: Iterable[tuple[str, str]]) -> Iterator[str]:
         layers.setdefault(warning, []).append(layer)
     for warning, named in layers.items():
         first = named[0] if len(named) == 1 else f"{named[0]} and {len(named) - 1} more"
-        yield f"note: {first}: {warning}"
+        yield f"{first}: {warning}"
 
 
 def _joined(rule: str, costs: list[Cost]) -> Cost:

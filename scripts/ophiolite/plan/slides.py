@@ -22,6 +22,7 @@ from ophiolite.sources.imagehead import image_head
 from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet, refuse_duplicates
 
 PATCHES_PER_BATCH = 200
+IN_REPORT = 12
 # Folders of a project that are no datasets.
 TAKEN = ("slides", "tables", "figures", "logs", "benchmarks", "receipts", "quality", "healing")
 
@@ -98,6 +99,7 @@ def expand_slides(config: Config, base: Path, speeds: Speeds, claim: Callable[[L
         rows=tuple(rows),
         batches=batches,
         rules=rules_of_layers(),
+        shown=tuple(row.dataset for row in rows if row.dataset)[:IN_REPORT] if options.viewer else (),
         digests=cohort_digests(dumped, _good(rows), made, batches),
     )
     return Expanded({name: DatasetPlan(layers=layers[name]) for name in sorted(layers)}, slides)

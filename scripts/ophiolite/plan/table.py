@@ -38,7 +38,8 @@ def render_plan(plan: ProjectPlan) -> str:
         )
     lines += [f"REFUSED {layer.error}" for _, layer in layers if isinstance(layer, Refused)]
     planned = [(name, layer) for name, layer in layers if not isinstance(layer, Refused)]
-    lines += grouped((name, warning) for name, layer in planned for warning in layer.warnings)
+    notes = grouped((name, warning) for name, layer in planned for warning in layer.warnings)
+    lines += [f"note: {note}" for note in notes]
     return "\n".join(lines) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,23 +18,30 @@ def open_slide_layer(path: Path, format: str, reading: dict[str, Any], table: Pa
 
     format : `slide` (RGB), `mask` (values of structures) or `mask_objects` (labels of connected objects, looked up in
     `table`, which rule mask_objects made of the mask; without it only the header is there). reading : the fields of
-    `SlideReading` or `MaskReading`, as JSON keeps them. SourceError where the file is missing, damaged or does not fit its slide.
+    `SlideReading` or `MaskReading`, as JSON keeps them. Raises SourceError where the file is missing, damaged or does
+    not fit its slide.
     """
+    opened = _slide(path, reading) if format == "slide" else _mask(path, format, reading, table)
     try:
         with decoding(str(path)):
-            return _open(path, format, reading, table)
+            return opened()
     except OSError as error:
         raise SourceError(
             explain(str(path), f"cannot be read ({error})", do="Check its permissions and that its disk is mounted")
         ) from error
 
 
-def _open(path: Path, format: str, reading: dict[str, Any], table: Path | None) -> Source:
-    if format == "slide":
-        from ophiolite.sources.slide import SlideReading, open_slide
+# Each format brings heavy packages of its own; only those of the one at hand are imported.
+def _slide(path: Path, reading: dict[str, Any]) -> Callable[[], Source]:
+    from ophiolite.sources.slide import SlideReading, open_slide
 
-        return open_slide(path, SlideReading(**{**reading, "background": tuple(reading["background"])}))
+    facts = SlideReading(**{**reading, "background": tuple(reading["background"])})
+    return lambda: open_slide(path, facts)
+
+
+def _mask(path: Path, format: str, reading: dict[str, Any], table: Path | None) -> Callable[[], Source]:
     from ophiolite.sources.mask import MaskReading, open_mask
+    from ophiolite.sources.mask_objects import open_mask_objects
 
     facts = MaskReading(
         slide_size_px=tuple(reading["slide_size_px"]),
@@ -42,7 +50,5 @@ def _open(path: Path, format: str, reading: dict[str, Any], table: Path | None) 
         structures={int(value): name for value, name in reading["structures"].items()},
     )
     if format == "mask":
-        return open_mask(path, facts)
-    from ophiolite.sources.mask_objects import open_mask_objects
-
-    return open_mask_objects(path, facts, table)
+        return lambda: open_mask(path, facts)
+    return lambda: open_mask_objects(path, facts, table)
