@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ophiolite.kernels.area_means import area_means, fit_px
+from ophiolite.kernels.area_means import StripReducer, area_means, fit_px
 
 
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(1, 14), st.integers(1, 14), st.integers(0, 2**32 - 1))
@@ -28,3 +29,27 @@ def test_pictures_fit_and_keep_their_shape(w: int, h: int, most: int) -> None:
     scale = max(width, height) / max(w, h)
     assert abs(width - w * scale) <= 0.5 or width == 1
     assert abs(height - h * scale) <= 0.5 or height == 1
+
+
+@given(
+    st.integers(1, 12), st.integers(1, 20), st.integers(1, 14), st.integers(1, 25), st.integers(0, 2**32 - 1), st.data()
+)
+@settings(max_examples=120, deadline=None)
+def test_strips_give_the_same_whatever_their_height(
+    w: int, h: int, to_w: int, to_h: int, seed: int, data: st.DataObject
+) -> None:
+    picture = np.random.default_rng(seed).integers(0, 256, (w, h, 2), dtype=np.uint8)
+    reducer = StripReducer((w, h), (to_w, to_h), 2)
+    top = 0
+    while top < h:
+        rows = data.draw(st.integers(1, h - top))
+        reducer.add(picture[:, top : top + rows])
+        top += rows
+    assert np.array_equal(reducer.picture(), area_means(picture, (to_w, to_h)))
+
+
+def test_a_picture_that_lacks_rows_is_no_picture() -> None:
+    reducer = StripReducer((4, 4), (2, 2), 1)
+    reducer.add(np.zeros((4, 3, 1), np.uint8))
+    with pytest.raises(ValueError, match="3 of 4 rows"):
+        reducer.picture()

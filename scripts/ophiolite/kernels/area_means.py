@@ -47,3 +47,40 @@ def _sums(levels: NDArray[np.integer[Any]], parts: int) -> NDArray[np.int64]:
     at = levels[np.minimum(pixel, length - 1)].astype(np.int64) * fraction.reshape(-1, *[1] * (levels.ndim - 1))
     out: NDArray[np.int64] = parts * inside + at[1:] - at[:-1]
     return out
+
+
+class StripReducer:
+    """Makes a picture another size as `area_means` does, given strip by strip from the top; never holds it whole."""
+
+    def __init__(self, size_px: tuple[int, int], to_px: tuple[int, int], channels: int) -> None:
+        self._size_px, self._to_px = size_px, to_px
+        self._out = np.zeros((*to_px, channels), np.uint8)
+        # of the row of areas that the next strip goes on with
+        self._open = np.zeros((to_px[0], channels))
+        self._rows = 0
+
+    def add(self, strip: NDArray[np.integer[Any]]) -> None:
+        """The next rows of the picture, `(x, rows, c)`."""
+        (width, height), parts, rows = self._size_px, self._to_px[1], strip.shape[1]
+        top, bottom = self._rows, self._rows + rows
+        across = _sums(strip, self._to_px[0]).transpose(0, 2, 1)
+        first, last = top * parts // height, min(bottom * parts // height, parts - 1)
+        # how much of each row lies in each area, in parts of a row
+        low = np.maximum(np.arange(top, bottom)[:, None] * parts, np.arange(first, last + 1) * height)
+        high = np.minimum(np.arange(top + 1, bottom + 1)[:, None] * parts, np.arange(first + 1, last + 2) * height)
+        shares = np.maximum(high - low, 0)
+        # all are integers below 2^53, so that float64 adds them exactly, in any order
+        sums = across.astype(np.float64) @ shares.astype(np.float64)
+        sums[..., 0] += self._open
+        whole = width * height
+        done = last + 1 if bottom == height else last
+        means = (2 * sums.astype(np.int64) + whole) // (2 * whole)
+        self._out[:, first:done] = means[..., : done - first].transpose(0, 2, 1)
+        self._open = sums[..., -1]
+        self._rows = bottom
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The reduced picture `(x, y, c)`, once all rows are in."""
+        if self._rows != self._size_px[1]:
+            raise ValueError(f"{self._rows} of {self._size_px[1]} rows were added")
+        return self._out

@@ -30,10 +30,28 @@ class SlideRule:
     when: Callable[[Options], bool] = lambda options: True
 
 
+# What says how pixels are read.
+READ = ("background", "icc", "crop_to_bounds", "bad_tiles", "force_mpp", "mpp")
+MASK = ("mask.binarise", "mask.structures")
+
 # In the order in which they read each other.
 RULES: dict[str, SlideRule] = {
     "slide_images": SlideRule("slide", ("icc", "label_image")),
     "mask_objects": SlideRule("objects", ("mask.binarise", "mask.structures", "mask.min_object_px")),
+    "slide_objects": SlideRule("objects", ("mask.structures",), ("objects/mask_objects", "slide/layer_done")),
+    "slide_contours": SlideRule(
+        "objects",
+        ("mask.structures", "mask.max_error_px"),
+        ("objects/mask_objects",),
+        when=lambda options: bool(options["mask"]["contours"]),
+    ),
+    "slide_facts": SlideRule("batch", (*READ, *MASK, "mask.min_object_px")),
+    "slide_statistics": SlideRule("cohort", (), ("slide_facts",)),
+    "slide_splits": SlideRule("cohort", ("splits",)),
+    "slide_leakage": SlideRule("cohort", (), ("slide_facts", "slide_splits")),
+    "slide_panels": SlideRule("cohort", (*READ, *MASK, "panels"), when=lambda options: bool(options["panels"])),
+    "slide_card": SlideRule("cohort", ("card", "mask.structures"), ("slide_statistics", "slide_leakage")),
+    "slides_page": SlideRule("cohort", ("viewer",), ("slide_card", "slide_panels")),
 }
 
 
@@ -46,6 +64,9 @@ def slide_layer_digests(
         if rule.of in out and rule.when(options):
             above = {path: _of_layers(out, path) for path in rule.upstream}
             out[rule.of][name] = _digest(name, rule, options, [_facts(row)], above)
+    if "objects" in out:
+        shown = out["objects"]["segment_properties"], out["objects"]["slide_objects"]
+        out["objects"]["segment_properties"] = settings_digest(*shown)
     return out
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ophiolite.kernels.rectangles import overlapping_pairs
 from ophiolite.layers.store import Store
 from ophiolite.plan.slide_model import SlidesPlan
 from ophiolite.stages.slide_tables import (
+    FOLDER,
     ITEMS,
     Row,
     read_parts,
@@ -30,8 +32,6 @@ LEAKAGE = {
     "case_b": "string", "slide_a": "string", "slide_b": "string", "image_a": "string", "image_b": "string",
     "bits": "int64", "correlation": "float64", "shared_px": "int64",
 }  # fmt: skip
-# A row per check: how many items it could compare, and how many pairs it found, of which the table holds the first.
-CHECKS = {"check": "string", "compared": "int64", "leaks": "int64", "within_split": "int64"}
 MEANING = {
     "case": "one case in two splits",
     "case name": "case ids that differ by spelling alone, in two splits",
@@ -69,7 +69,7 @@ class Found:
 
 
 def write_leakage(slides: SlidesPlan, store: Store) -> None:
-    """Write slides/tables/leakage and leakage_checks; SourceError (E160) afterwards where anything leaks."""
+    """Write the table slides/tables/leakage; SourceError (E160) afterwards where anything leaks, else leakage.json."""
     items = read_parts(store, slides, "items", [*ITEMS, "thumbnail"])
     splits = splits_of(items, read_slide_table(store, "splits"))
     found = find_leaks(items, splits, boxes_of(items))
@@ -79,9 +79,9 @@ def write_leakage(slides: SlidesPlan, store: Store) -> None:
         for check, f in found.items()
     ]
     write_slide_table(store, "leakage", rows, LEAKAGE)
-    write_slide_table(store, "leakage_checks", counts, CHECKS)
     if any(f.leaks for f in found.values()):
         raise SourceError(leak_message(store.place(table_path("leakage", "csv")), rows, found))
+    store.write(f"{FOLDER}/leakage.json", (json.dumps({"checks": counts}, indent=1) + "\n").encode())
 
 
 def splits_of(items: Sequence[Row], cases: Sequence[Row]) -> list[str | None]:

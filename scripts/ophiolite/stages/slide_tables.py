@@ -14,7 +14,7 @@ Row = dict[str, Any]
 FOLDER = "slides"
 # Arrow types. A row per slide or patch that could be read, or that could not: then `error` says why.
 ITEMS = {
-    "line": "int64", "slide_id": "string", "case_id": "string", "group": "string", "kind": "string",
+    "slide_id": "string", "case_id": "string", "group": "string", "kind": "string",
     "split": "string", "image": "string", "mask": "string", "format": "string", "reader": "string",
     "file_bytes": "int64", "file_sha256": "string", "pixel_hash": "string", "perceptual_hash": "string",
     "width_px": "int64", "height_px": "int64", "mpp_x_um": "float64", "mpp_y_um": "float64", "mpp_origin": "string",
