@@ -150,12 +150,15 @@ def test_a_smooth_outline_needs_few_points() -> None:
 
 
 def test_rings_that_would_meet_are_kept_whole() -> None:
-    """A comb of thin teeth: simplified by two pixels its sides would cross."""
-    mask = np.ones((41, 12), np.uint8)
-    mask[1:40:2, 1:11] = 0
-    contours = trace_contours(runs_of(mask)[0], 2.0)
-    assert contours.unsimplified == 1
-    assert contours.points.shape == trace_contours(runs_of(mask)[0], 0).points.shape
+    """A hole close to a bulge of the outline: straightened by three pixels, the outline would cut through it."""
+    mask = np.zeros((40, 12), np.uint8)
+    mask[:, 4:] = 1
+    mask[17:24, 2:4] = 1
+    mask[18:23, 3:5] = 0
+    runs = runs_of(mask)[0]
+    assert trace_contours(runs, 3.0).unsimplified == 1
+    assert len(trace_contours(runs, 3.0).points) == len(trace_contours(runs, 0).points)
+    assert trace_contours(runs, 0.5).unsimplified == 0
 
 
 @pytest.mark.parametrize(

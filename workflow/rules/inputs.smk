@@ -137,10 +137,19 @@ def parts_of_objects(wildcards):
     )
 
 
+def tables_of_objects(wildcards):
+    """Receipts of all that the properties of a layer's objects are made of."""
+    measured = layer_plan(wildcards)["source"]["format"] == "mask_objects"
+    of_slide = expand_layer(receipt("slide_objects"), wildcards) if measured else []
+    return parts_of_objects(wildcards) + of_slide
+
+
 def segmentation_of_annotations(wildcards):
-    """The receipt of the segmentation layer in which partners are looked up, where there is one."""
+    """The receipt of what a layer of annotations reads: the layer in which partners are looked up, or outlines."""
     planned()
-    layer = layer_plan(wildcards)["segmentation"]
+    outlined, layer = layer_plan(wildcards)["outlines_of"], layer_plan(wildcards)["segmentation"]
+    if outlined:
+        return expand(receipt("slide_contours"), dataset=wildcards.dataset, layer=outlined)
     return expand(receipt("layer_done"), dataset=wildcards.dataset, layer=layer) if layer else []
 
 

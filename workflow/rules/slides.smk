@@ -44,3 +44,48 @@ rule mask_objects:
         digest=digest("mask_objects"),
     shell:
         "python -m ophiolite mask_objects {params.job} 2> {log:q}"
+
+
+rule slide_objects:
+    input:
+        receipt("mask_objects"),
+        layers_of_slide("slide"),
+    output:
+        receipt("slide_objects"),
+    log:
+        log_of("slide_objects"),
+    benchmark:
+        benchmark_of("slide_objects")
+    conda:
+        "../../envs/volume.yaml"
+    resources:
+        mem_mb=memory("slide_objects"),
+        runtime=runtime("slide_objects"),
+        disk_mb=disk("slide_objects"),
+    params:
+        job=job_arguments,
+        digest=digest("slide_objects"),
+    shell:
+        "python -m ophiolite slide_objects {params.job} 2> {log:q}"
+
+
+rule slide_contours:
+    input:
+        receipt("mask_objects"),
+    output:
+        receipt("slide_contours"),
+    log:
+        log_of("slide_contours"),
+    benchmark:
+        benchmark_of("slide_contours")
+    conda:
+        "../../envs/volume.yaml"
+    resources:
+        mem_mb=memory("slide_contours"),
+        runtime=runtime("slide_contours"),
+        disk_mb=disk("slide_contours"),
+    params:
+        job=job_arguments,
+        digest=digest("slide_contours"),
+    shell:
+        "python -m ophiolite slide_contours {params.job} 2> {log:q}"

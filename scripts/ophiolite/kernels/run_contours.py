@@ -41,8 +41,8 @@ class Contours:
 def trace_contours(runs: NDArray[np.uint32], max_error_px: float) -> Contours:
     """The contours of every label of `runs` (n, 4): row, start, stop, label (never 0), in raster order.
 
-    They are simplified so that no point left out is farther than `max_error_px` from what is left. An object whose
-    rings would touch or vanish is not simplified beyond points on straight lines.
+    They are simplified so that no point left out is farther than `max_error_px` from what is left; a ring that would
+    vanish, and an object whose rings would touch, lose points on straight lines alone.
     """
     from ophiolite.kernels.run_contours_loops import follow_sides, link_sides
 
@@ -53,7 +53,7 @@ def trace_contours(runs: NDArray[np.uint32], max_error_px: float) -> Contours:
     stops, labels = np.empty(2 * len(runs), np.int64), np.empty(2 * len(runs), np.uint32)
     count = follow_sides(runs, links, points, stops, labels)
     stops, labels = stops[:count], labels[:count]
-    return _simplified(points[: stops[-1]] if count else points[:0], stops, labels, 2 * max_error_px)
+    return _simplified(points[: stops[-1]] if count else points[:0], stops, labels, 2.0 * max_error_px)
 
 
 def _simplified(
@@ -68,7 +68,7 @@ def _simplified(
         found = _simplify(rings, limit)
         if found is None:
             whole += 1
-            found = _simplify(rings, 0)
+            found = _simplify(rings, 0.0)
         parts += found or rings
     ends = np.cumsum([len(part) for part in parts]).astype(np.int64)
     joined = np.concatenate(parts) if parts else points
@@ -76,7 +76,7 @@ def _simplified(
 
 
 def _simplify(rings: list[NDArray[np.int64]], limit: float) -> list[NDArray[np.int64]] | None:
-    """The rings of one object, simplified; None where one would vanish, turn over or meet another."""
+    """The rings of one object, simplified; None where they would meet."""
     from ophiolite.kernels.run_contours_loops import kept_points, rings_meet, twice_area
 
     out = []
@@ -85,7 +85,8 @@ def _simplify(rings: list[NDArray[np.int64]], limit: float) -> list[NDArray[np.i
         kept_points(ring, limit, keep)
         kept = ring[keep]
         if np.sign(twice_area(kept)) != np.sign(twice_area(ring)):
-            return None
+            kept_points(ring, 0.0, keep)
+            kept = ring[keep]
         out.append(kept)
     if limit > 0 and rings_meet(np.concatenate(out), np.cumsum([len(ring) for ring in out])):
         return None

@@ -151,6 +151,7 @@ def _plan_annotations(layer: AnnotationLayer, dataset: Dataset, base: Path, plac
         source=text,
         geometry=layer.kind,
         segmentation=layer.segmentation,
+        outlines_of=None,
         label_columns=tuple(layer.label_columns),
         limit=layer.limit,
         costs=annotation_costs(),

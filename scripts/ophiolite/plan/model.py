@@ -209,12 +209,13 @@ class VolumePlan(Part):
 
 
 class AnnotationPlan(Part):
-    """A layer of annotations."""
+    """A layer of annotations; `outlines_of` is the layer of a slide's objects that it outlines."""
 
     kind: Literal["annotations"]
     source: str
     geometry: str | None
     segmentation: str | None
+    outlines_of: str | None
     label_columns: tuple[str, ...]
     limit: int
     costs: tuple[Cost, ...]

@@ -45,6 +45,15 @@ RULES: dict[str, SlideRule] = {
         ("objects/mask_objects",),
         when=lambda options: bool(options["mask"]["contours"]),
     ),
+    "slide_patches": SlideRule(
+        "slide",
+        ("patches", "background", "mask.structures"),
+        ("slide/layer_done", "mask/layer_done"),
+        when=lambda options: options["patches"] is not None,
+    ),
+    "patches_table": SlideRule(
+        "cohort", ("mask.structures",), ("slide/slide_patches",), when=lambda options: options["patches"] is not None
+    ),
     "slide_facts": SlideRule("batch", (*READ, *MASK, "mask.min_object_px")),
     "slide_statistics": SlideRule("cohort", (), ("slide_facts",)),
     "slide_splits": SlideRule("cohort", ("splits",)),

@@ -18,6 +18,7 @@ from ophiolite.plan.model import DatasetPlan, LayerPlan, Refused, VolumePlan
 from ophiolite.plan.slide_digests import batch_digests, cohort_digests, rules_of_layers, slide_layer_digests
 from ophiolite.plan.slide_layers import plan_slide
 from ophiolite.plan.slide_model import SlideBatch, SlideRowPlan, SlidesPlan
+from ophiolite.plan.slide_outlines import OUTLINES, outline_layers
 from ophiolite.sources.imagehead import image_head
 from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet, refuse_duplicates
 
@@ -126,7 +127,7 @@ def _plan_rows(
                 continue
             _check_name(row, name, share[name], config)
             planned, of_row = plan_slide(config, options, row, name, speeds)
-            for layer in of_row:
+            for layer in (*of_row, *OUTLINES):
                 claim(LayerPaths(name, layer))
         except OphioliteError as error:
             where = f"{options.sheet or options.folder}: row {row.line}, {row.slide_id}"
@@ -135,7 +136,8 @@ def _plan_rows(
             layers[name] = {"slide": Refused(kind="refused", error=_joined(layers.get(name), text))}
             continue
         rows.append(planned)
-        layers[name] = dict(_with_digests(options, planned, of_row))
+        with_digests = dict(_with_digests(options, planned, of_row))
+        layers[name] = {**with_digests, **outline_layers(with_digests)}
     return rows, layers
 
 
