@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A glomerulus or a gland covers about so many pixels of a mask, for estimates.
 PX_PER_OBJECT = 20_000
+# A job of a slide's image takes less, whatever the size of the slide.
+MEMORY_MB = 700
 
 
 def plan_slide(
@@ -36,7 +38,8 @@ def plan_slide(
     place = f"slides.{row.slide_id}"
     layer = ImageLayer(type="image", source=row.image.as_posix(), pyramid=slide_pyramid(options, slide))
     opened = Opened(_whole(slide), row.image.as_posix(), "slide", reading=reading)
-    image = plan_volume(config, layer, opened, f"{place}.slide", speeds)
+    small = config.jobs.model_copy(update={"memory_mb": min(config.jobs.memory_mb, MEMORY_MB)})
+    image = plan_volume(config.model_copy(update={"jobs": small}), layer, opened, f"{place}.slide", speeds)
     layers = {"slide": image.model_copy(update={"warnings": (*slide.warnings, *image.warnings)})}
     ratio, fingerprint = None, slide.fingerprint()
     if row.mask is not None:
@@ -99,6 +102,7 @@ def slide_reading(options: Slides, row: SheetRow) -> dict[str, Any]:
         "icc": options.icc,
         "crop_to_bounds": options.crop_to_bounds,
         "bad_tiles": options.bad_tiles,
+        "copy_tiles": options.pyramid.copy_tiles,
     }
 
 

@@ -23,6 +23,8 @@ from ophiolite.sources.source import Source
 LABEL_TYPE = "uint64"
 LABELS_PER_PART = 4_000_000
 DECODED_TOO_OFTEN = 2
+# Sums of uint8 over up to 2^24 pixels, see kernels.downsample.sum_dtype.
+SLIDE_SUM_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ def plan_volume(
         is_label=label,
         cache_bytes=source.cache_bytes,
         alignment_vx=source.alignment_vx,
+        carry_bytes=SLIDE_SUM_BYTES if opened.format == "slide" else 8,
     )
     scales, rounds = plan_pyramid(volume, layer.pyramid, config.jobs, SECONDS_PER_MVX[f"pyramid_blocks.{layer.type}"])
     warnings = _check_encodings(scales, data_type, source.channels, place) + _decoding(source, rounds[0])

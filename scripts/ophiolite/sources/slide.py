@@ -25,7 +25,8 @@ TIFF_MAGIC = (b"II*\0", b"II+\0", b"MM\0*", b"MM\0+")
 class SlideReading:
     """How a slide is read; see the section `slides` of the config.
 
-    mpp : microns per pixel, instead of what the file says. background : red, green, blue.
+    mpp : microns per pixel, instead of what the file says. background : red, green, blue. copy_tiles : read the JPEG
+    tiles of level 0 past the slide's library, and offer them for copying.
     """
 
     mpp: float | None = None
@@ -35,6 +36,7 @@ class SlideReading:
     icc: Literal["keep", "srgb"] = "keep"
     crop_to_bounds: bool = False
     bad_tiles: Literal["refuse", "fill"] = "refuse"
+    copy_tiles: bool = True
 
 
 def open_slide(path: Path, reading: SlideReading = SlideReading()) -> SlideSource:
@@ -96,7 +98,8 @@ class SlideSource(HeaderSource):
         found = find_mpp(path, reading.mpp, facts.mpp, facts.objective, force=reading.force_mpp)
         self._reader, self._reading = reader, reading
         self._start, size = _cropped(path, facts.levels[0], facts.bounds if reading.crop_to_bounds else None)
-        tiles = jpeg_tiles(Path(facts.files[0]), facts.levels[0]) if facts.vendor in ONE_GRID else None
+        one_grid = reading.copy_tiles and facts.vendor in ONE_GRID
+        tiles = jpeg_tiles(Path(facts.files[0]), facts.levels[0]) if one_grid else None
         convert = to_srgb(path, facts.icc) if reading.icc == "srgb" and facts.icc else None
         self._pixels = SlidePixels(path, reader, tiles, reading.background, convert, fill=reading.bad_tiles == "fill")
         self.tiles = None
@@ -136,6 +139,12 @@ class SlideSource(HeaderSource):
         """
         with decoding(self.path):
             return self._pixels.read(level, x, y, size)
+
+    def read_slowly(self, box: Box) -> NDArray[np.uint8]:
+        """What `read` gives, (x, y, 1, 3), by the slide's library alone: for comparisons."""
+        (x, y), (width, height, _) = box.start[:2], box.shape
+        with decoding(self.path):
+            return self._pixels.by_reader(0, x, y, (width, height)).transpose(1, 0, 2)[:, :, None, :]
 
     def overview(self, max_px: int) -> Overview:
         """The whole slide, or its scanned region, so small that no side is over `max_px`: means of square blocks.

@@ -55,7 +55,7 @@ class SlidePixels:
                 if level == 0 and self._tiles is not None:
                     self._from_tiles(self._tiles, left, top, part)
                 else:
-                    part[:] = self._from_reader(level, left, top, (right - left, bottom - top))
+                    part[:] = self.by_reader(level, left, top, (right - left, bottom - top))
         return out
 
     def unreadable(self, level: int, x: int, y: int, error: BadTileError) -> SourceError:
@@ -76,13 +76,14 @@ class SlidePixels:
                 part = out[top - y : bottom - y, left - x : right - x]
                 tile = tiles.decoded(left // side, top // side)
                 if tile is None:
-                    part[:] = self._from_reader(0, left, top, (right - left, bottom - top))
+                    part[:] = self.by_reader(0, left, top, (right - left, bottom - top))
                     continue
                 rows, columns = top // side * side, left // side * side
                 inside = tile[top - rows : bottom - rows, left - columns : right - columns]
                 part[:] = inside if self._convert is None else self._convert(inside)
 
-    def _from_reader(self, level: int, x: int, y: int, size: Size) -> NDArray[np.uint8]:
+    def by_reader(self, level: int, x: int, y: int, size: Size) -> NDArray[np.uint8]:
+        """The same by the reader alone; small regions, since it is done at once."""
         try:
             pixels = self._reader.read(level, x, y, size)
         except BadTileError as error:
@@ -101,7 +102,7 @@ class SlidePixels:
         out = np.empty((size[1], size[0], 3), np.uint8)
         for top, bottom in pieces(y, size[1], height):
             for left, right in pieces(x, size[0], width):
-                part = self._from_reader(level, left, top, (right - left, bottom - top))
+                part = self.by_reader(level, left, top, (right - left, bottom - top))
                 out[top - y : bottom - y, left - x : right - x] = part
         return out
 

@@ -79,6 +79,11 @@ class SourceInput:
         if scratch is not None:
             self._source.source.overflow_to(scratch)
 
+    @property
+    def source(self) -> Source:
+        """The source itself, without padding."""
+        return self._source.source
+
     def read(self, box: Box) -> Level:
         """The voxels of a box of mip 0."""
         return Level(box, self._source.read(box))
