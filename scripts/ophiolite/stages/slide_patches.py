@@ -18,6 +18,7 @@ from ophiolite.plan.model import VolumePlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.precomputed.image_codecs import encode_jpeg, encode_png
 from ophiolite.stages.job import Job, finished_tasks
+from ophiolite.stages.layer import volume_info
 from ophiolite.stages.patch_filter import (
     Fractions,
     refuse_none,
@@ -145,12 +146,9 @@ def _check_own(slides: SlidesPlan, row: SlideRowPlan, options: Patches) -> None:
         )
 
 
-def _layer(job: Job, layer: str) -> Job:
-    return replace(job, layer=layer, scratch=job.scratch)
-
-
 def _reader(job: Job, layer: str, mip: int) -> CachedReader:
-    return CachedReader(job.store, _layer(job, layer).paths.layer_folder, mip, CACHE_BYTES)
+    of_layer = replace(job, layer=layer)
+    return CachedReader(job.store, of_layer.paths.layer_folder, mip, CACHE_BYTES, volume_info(of_layer.volume))
 
 
 def _has_mask(job: Job) -> bool:
