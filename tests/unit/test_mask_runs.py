@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from ophiolite.kernels.mask_runs import (
     RunLabeller,
-    eccentricities,
     mean_colours,
     measure_runs,
     paint_labels,
-    perimeters_um,
 )
 from ophiolite.kernels.mask_runs_loops import add_colours
+from ophiolite.kernels.object_measures import eccentricities, perimeters_um
 
 MASKS = hnp.arrays(
     np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=14), elements=st.sampled_from([0, 0, 1, 2])

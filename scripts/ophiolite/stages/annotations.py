@@ -20,7 +20,7 @@ from ophiolite.sources.annotation_tables import read_annotation_table
 from ophiolite.sources.cremi_annotations import read_cremi_partners
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
-from ophiolite.stages.slide_contours import outline_table
+from ophiolite.stages.slide_outlines import outline_table
 
 KINDS = {
     "polyline": AnnotationType.POLYLINE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.errors import PlanError
-from ophiolite.kernels.mask_runs import ObjectMeasures, RunLabeller, measure_runs
+from ophiolite.kernels.mask_runs import RunLabeller, measure_runs
 from ophiolite.layers.store import Written
 from ophiolite.sources.mask import MaskSource
-from ophiolite.sources.mask_objects import MaskObjectsSource, open_runs
+from ophiolite.sources.mask_objects import MaskObjectsSource
 from ophiolite.stages.job import Job
+from ophiolite.stages.slide_measures import measures_bytes, measures_path, runs_of
 from ophiolite.stages.volume_input import open_planned
 
 RUNS_AT_ONCE = 1 << 20
@@ -26,11 +26,10 @@ def write_mask_objects(job: Job) -> tuple[list[Written], dict[str, Any]]:
 
     Raises SourceError where binarising leaves nothing of the mask, or a value stands for no structure.
     """
-    mask = mask_of(job)
+    mask = _mask_of(job)
     mask.check_binarised()
     folder = job.store.scratch(f"{job.paths.work}/mask_objects")
     folder.mkdir(parents=True, exist_ok=True)
-    job.scratch.append(folder)
     labeller, nonbinary, raw = RunLabeller(), 0, folder / "runs"
     with raw.open("wb") as stream:
         for box in mask.strips():
@@ -38,44 +37,19 @@ def write_mask_objects(job: Job) -> tuple[list[Written], dict[str, Any]]:
             nonbinary += mask.nonbinary(box)
     labels, values = labeller.objects(job.volume.source.reading["min_object_px"])
     written = _write_runs(job, raw, labels)
-    runs = open_runs(job.store.local_copy(job.paths.mask_objects, folder), mask.path)
+    runs = runs_of(job)
     measures = measure_runs(runs, len(values))
     job.say(f"{len(values)} objects, {len(runs)} runs")
     facts = {"objects": len(values), "nonbinary_px": nonbinary}
-    return [written, job.store.write(measures_path(job), _measures_bytes(measures, values))], facts
+    return [written, job.store.write(measures_path(job), measures_bytes(measures, values))], facts
 
 
-def mask_of(job: Job) -> MaskSource:
+def _mask_of(job: Job) -> MaskSource:
     """The mask that the layer `objects` of a slide is made from."""
     source = open_planned(job.volume).source
     if not isinstance(source, MaskObjectsSource):
         raise PlanError(f"{job.dataset}/{job.layer}: is not made of the objects of a mask.")
     return source.mask
-
-
-def measures_path(job: Job) -> str:
-    """Where the measures of a mask's objects lie."""
-    return f"{job.paths.work}/mask_objects_measures.npz"
-
-
-def read_measures(job: Job) -> tuple[ObjectMeasures, NDArray[np.uint16]]:
-    """The measures of the objects of a mask, in pixels, and the values of their structures; labels count from 1."""
-    with np.load(io.BytesIO(job.read_work(measures_path(job), "mask_objects"))) as data:
-        arrays = dict(data)
-    return ObjectMeasures(**{name: array for name, array in arrays.items() if name != "structure"}), arrays["structure"]
-
-
-def runs_of(job: Job) -> NDArray[np.uint32]:
-    """The table of runs of a mask's objects, mapped."""
-    folder = job.store.scratch(f"{job.paths.work}/{job.rule}")
-    job.require(job.paths.mask_objects, "mask_objects")
-    return open_runs(job.store.local_copy(job.paths.mask_objects, folder), job.volume.source.text)
-
-
-def _measures_bytes(measures: ObjectMeasures, values: NDArray[np.uint16]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, structure=values, **vars(measures))
-    return buffer.getvalue()
 
 
 def _write_runs(job: Job, raw: Path, labels: NDArray[np.uint32]) -> Written:

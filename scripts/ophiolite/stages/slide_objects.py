@@ -11,25 +11,27 @@ from numpy.typing import NDArray
 
 from ophiolite.geometry import Box
 from ophiolite.kernels.mask_runs import (
-    eccentricities,
     mean_colours,
     paint_labels,
-    perimeters_um,
     runs_in_rows,
 )
+from ophiolite.kernels.object_measures import eccentricities, perimeters_um
 from ophiolite.layers.store import Written
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ScalePlan
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
-from ophiolite.stages.mask_objects import mask_of, read_measures, runs_of
+from ophiolite.stages.slide_measures import (
+    pixel_um,
+    read_measures,
+    runs_of,
+    slide_px,
+    slide_ratio,
+    slide_table_path,
+    structure_names,
+)
 
 CHANNELS = ("red", "green", "blue")
-
-
-def slide_table_path(job: Job) -> str:
-    """Where the object table of a slide lies."""
-    return f"{job.paths.objects}/slide.parquet"
 
 
 def write_slide_objects(job: Job) -> tuple[list[Written], int]:
@@ -46,38 +48,22 @@ def write_slide_objects(job: Job) -> tuple[list[Written], int]:
     return [job.store.write(slide_table_path(job), buffer.getvalue())], len(columns["label"])
 
 
-def read_slide_table(job: Job) -> dict[str, NDArray[Any]]:
-    """The object table of a slide as columns, ascending by label."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(job.store.read(slide_table_path(job))))
-    return {name: table.column(name).to_numpy() for name in table.column_names}
-
-
-def structure_names(job: Job) -> dict[int, str]:
-    """Value -> name of the structures of a mask."""
-    return {int(value): name for value, name in job.volume.source.reading["structures"].items()}
-
-
 def _shapes(job: Job) -> dict[str, Any]:
     """Sizes and shapes; places in pixels of the slide, whole numbers at their corners."""
     measures, structures = read_measures(job)
-    names, ratio = structure_names(job), mask_of(job).ratio
-    x_nm, y_nm, _ = job.volume.scales[0].resolution_nm
-    pixel_um = (x_nm / 1000, y_nm / 1000)
+    names, sides = structure_names(job), pixel_um(job.volume)
     columns: dict[str, Any] = {
         "label": np.arange(1, len(structures) + 1, dtype=np.uint64),
         "structure": [names[value] for value in structures.tolist()],
         "area_px": measures.area,
-        "area_um2": measures.area * (pixel_um[0] * pixel_um[1]),
-        "perimeter_um": perimeters_um(measures, pixel_um),
-        "eccentricity": eccentricities(measures, pixel_um),
+        "area_um2": measures.area * (sides[0] * sides[1]),
+        "perimeter_um": perimeters_um(measures, sides),
+        "eccentricity": eccentricities(measures, sides),
     }
-    low = job.volume.scales[0].voxel_offset_vx
-    for d, axis in enumerate("xy"):
-        columns[f"start_{axis}_px"] = (measures.start[:, d] + low[d]) * ratio
-        columns[f"stop_{axis}_px"] = (measures.stop[:, d] + low[d]) * ratio
-        columns[f"centroid_{axis}_px"] = (measures.centre[:, d] + low[d] + 0.5) * ratio
+    places = {"start": measures.start, "stop": measures.stop, "centroid": measures.centre + 0.5}
+    for name, points in places.items():
+        for d, axis in enumerate("xy"):
+            columns[f"{name}_{axis}_px"] = slide_px(job, points)[:, d]
     return columns
 
 
@@ -89,7 +75,7 @@ def _colours(job: Job, count: int) -> NDArray[np.float64]:
     from ophiolite.kernels.mask_runs_loops import add_colours
 
     slide = replace(job, layer="slide")
-    ratio, runs = mask_of(job).ratio, runs_of(job)
+    ratio, runs = slide_ratio(job), runs_of(job)
     scale = max((s for s in slide.volume.scales if _divides(s, ratio)), key=lambda s: s.mip)
     reader = VolumeReader(job.store, slide.paths.layer_folder, scale.mip, volume_info(slide.volume))
     step = ratio // scale.factor[0]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ophiolite.precomputed.segment_properties import NumberProperty, SegmentProperty, TagsProperty, TextProperty
 from ophiolite.stages.job import Job
-from ophiolite.stages.slide_objects import read_slide_table, structure_names
+from ophiolite.stages.slide_measures import read_slide_table, structure_names
 
 SHOWN = {
     "area_um2": "area in µm²",
