@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -105,10 +104,28 @@ def _open_input(job: Job, geometry: RoundGeometry, spool: Store) -> SourceInput 
     return SourceInput(geometry.volume, spool.local("decoded"), table)
 
 
+@dataclass(frozen=True)
+class _PackFile:
+    """The bytes of a file, read when asked for: a block holds more than fits memory, in more files than may be open.
+
+    Mapped pages would count as this job's memory.
+    """
+
+    path: Path
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(len(self))
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
+
+
 def _open_pack(path: Path) -> Pack:
-    """The pack of a finished task, mapped, not read: a block may hold more than fits memory."""
-    with open(path, "rb") as file:
-        return Pack(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
+    """The pack of a finished task."""
+    return Pack(_PackFile(path), str(path))
 
 
 def _task_entries(
