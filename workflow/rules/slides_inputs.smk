@@ -100,12 +100,13 @@ def receipts_of_slides(*rules):
 
 
 def layers_of_slide(*names):
-    """Input function: the receipts that layers of the slide at hand are done, of `names` those that it has."""
+    """Input function: the receipts that layers of the slide at hand can be read, of `names` those that it has."""
 
     def of_dataset(wildcards):
         layers = planned()["datasets"][wildcards.dataset]["layers"]
         asked = [layer for layer in names if layer in layers]
-        return expand(receipt("layer_done"), dataset=wildcards.dataset, layer=asked)
+        rules = [receipt(rule) for rule in ("layer_info", "layer_done")]
+        return expand(rules, dataset=wildcards.dataset, layer=asked)
 
     return of_dataset
 
