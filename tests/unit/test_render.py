@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ophiolite.report.figures import SlicePanel, _log_bins, round_length, draw_slices
+from ophiolite.report.figures import SlicePanel, _log_bins, draw_slices, round_length
 from ophiolite.report.raster_loops import fill_segments, fill_triangles
 from ophiolite.report.render import (
     BACKGROUND,

@@ -22,9 +22,9 @@ def split_cases(
 
     Without `stratify` a case falls where its number falls, so more cases never move those that were there. With it
     every group gets each split's share of its cases, rounded up or down so that the whole comes out right (where
-    settled cases permit); the numbers say which cases.
+    settled cases permit); the numbers say which cases. The order in which cases and splits are given does not matter.
     """
-    exact = {name: Fraction(fraction).limit_denominator(10**9) for name, fraction in fractions.items()}
+    exact = {name: Fraction(fraction).limit_denominator(10**9) for name, fraction in sorted(fractions.items())}
     settled = {case: split for case, split in given.items() if case in groups}
     if not stratify:
         return settled | {case: _by_number(case, exact, seed) for case in sorted(groups) if case not in settled}

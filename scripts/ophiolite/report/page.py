@@ -131,7 +131,7 @@ def render_sections(project: str, kicker: str, facts: Sequence[tuple[str, str]],
 
 def _section(section: Section) -> str:
     text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in section.text)
-    links = " ".join(f'<a href="{escape(address)}">{escape(shown)}</a>' for shown, address in section.links)
+    links = " &nbsp; ".join(f'<a href="{escape(address)}">{escape(shown)}</a>' for shown, address in section.links)
     below = f'<p class="note">{links}</p>' if links else ""
     return text + "".join(map(_titled_table, section.tables)) + "".join(map(_figure, section.figures)) + below
 

@@ -9,6 +9,8 @@ from typing import Any
 from ophiolite.report.page import Table, human_bytes
 
 Rows = Sequence[Mapping[str, Any]]
+# The order in which splits are told; others follow by name.
+SPLITS = ("train", "training", "validation", "val", "test")
 KINDS = {"slide": "slides", "patch": "patches"}
 UNKNOWN = "not stated"
 NONE = "–"
@@ -18,9 +20,9 @@ NONE = "–"
 class Card:
     """What is known of a dataset of slides.
 
-    given : the section `card` of the config. structures : names by mask value. items, sizes, occurrences, objects : rows
-    of the tables of these names. cases : rows of the table of splits. checks : what slide_leakage counted. refused :
-    (slide id, why) of rows that were left out.
+    given : the section `card` of the config. structures : names by mask value. items, sizes, occurrences, objects :
+    rows of the tables of these names. cases : rows of the table of splits. checks : what slide_leakage counted.
+    refused : (slide id, why) of rows that were left out.
     """
 
     project: str
@@ -71,7 +73,6 @@ def card_tables(card: Card) -> dict[str, Table]:
         "objects": _objects(card),
         "splits": _splits(card),
         "checks": _checks(card),
-        "left_out": _left_out(card),
     }
     return {key: table for key, table in tables.items() if table.rows}
 
@@ -100,7 +101,7 @@ def _sizes(card: Card) -> Table:
             f"{row['cases']:,}",
             f"{row['labelled']:,}",
             *(f"{row[f'{n}_width_px']:,} × {row[f'{n}_height_px']:,}" for n in ("min", "median", "max")),
-            *(_number(row[f"{n}_mpp_um"], "{:.4g}") for n in ("min", "median", "max")),
+            _several([row[f"{n}_mpp_um"] for n in ("min", "median", "max")], "{:.4g}"),
             _number(row["pixels"] / 1e6, "{:,.4g}"),
             _percent(row["tissue_median"]),
             human_bytes(row["image_bytes"]),
@@ -108,13 +109,14 @@ def _sizes(card: Card) -> Table:
         for row in card.sizes
     ]
     headers = (
-        "group", "", "items", "cases", "with mask", "least (px)", "median (px)", "largest (px)", "least µm/px",
-        "median", "largest", "Mpx", "tissue", "images",
+        "group", "", "items", "cases", "with mask", "least (px)", "median (px)", "largest (px)", "µm/px", "Mpx",
+        "tissue", "images",
     )  # fmt: skip
     unknown = sum(row["without_mpp"] for row in card.sizes if row["group"] != "all groups")
     note = (
-        "Sizes are those of items that exist: ordered by pixels, the median is the lower of two middle ones. Tissue:"
-        " its share of an item, the median." + (f" {unknown:,} items do not say their scale." if unknown else "")
+        "Sizes are those of items that exist: ordered by pixels, the median is the lower of two middle ones. The"
+        " scales are least / median / largest. Tissue: its share of an item, the median."
+        + (f" Items without a scale: {unknown:,}." if unknown else "")
     )
     return Table(headers, rows, (0, 1), "Sizes", note)
 
@@ -152,30 +154,39 @@ def _objects(card: Card) -> Table:
             KINDS[row["kind"]],
             f"{row['objects']:,}",
             f"{row['edge_objects']:,}",
-            *(f"{row[f'per_item_{n}']:,}" for n in ("min", "median", "max")),
-            *(_area(row, n) for n in ("min", "p25", "median", "p75", "max")),
+            _several([row[f"per_item_{n}"] for n in ("min", "median", "max")], "{:,}"),
+            _areas(row),
             _number(row["objects_per_mm2"], "{:,.3g}"),
         )
         for row in sorted(card.objects, key=lambda row: _order(card, row))
         if row["objects"]
     ]
     headers = (
-        "structure", "group", "", "objects", "cut by the edge", "least per item", "median", "most", "least area (µm²)",
-        "25 %", "median", "75 %", "largest", "per mm² of tissue",
+        "structure", "group", "", "objects", "cut by the edge", "per item", "area (µm²)", "per mm² of tissue",
     )  # fmt: skip
-    note = "Areas are in pixels (px) where no item of the row says its scale."
+    note = (
+        "Per item: least / median / most. Areas: least / lower quarter / median / upper quarter / largest; where no"
+        " item of the row says its scale least / median / largest in pixels (px)."
+    )
     return Table(headers, rows, (0, 1, 2), "Objects", note)
 
 
-def _area(row: Mapping[str, Any], name: str) -> str:
-    value = row[f"area_um2_{name}"]
-    if value is None and row.get(f"area_px_{name}") is not None:
-        return f"{row[f'area_px_{name}']:,} px"
-    return _number(value, "{:,.4g}")
+def _areas(row: Mapping[str, Any]) -> str:
+    if row["area_um2_median"] is None:
+        return _several([row[f"area_px_{n}"] for n in ("min", "median", "max")], "{:,}") + " px"
+    return _several([row[f"area_um2_{n}"] for n in ("min", "p25", "median", "p75", "max")], "{:,.4g}")
+
+
+def _several(values: Sequence[float | None], form: str) -> str:
+    """Ordered values with slashes between them; one alone where they are equal."""
+    if values[0] == values[-1]:
+        return _number(values[0], form)
+    return " / ".join(_number(value, form) for value in values)
 
 
 def _splits(card: Card) -> Table:
-    splits = list(dict.fromkeys(row["split"] for row in card.cases))
+    names = {row["split"] for row in card.cases}
+    splits = sorted(names, key=lambda name: (SPLITS.index(name) if name in SPLITS else len(SPLITS), name))
     groups = sorted({row["group"] for row in card.cases})
     rows = []
     for group in [*groups, "all groups"] if len(groups) > 1 else groups:
@@ -198,10 +209,10 @@ def _checks(card: Card) -> Table:
     return Table(("check", "items compared", "across splits", "within a split"), rows, (0,), "Leakage", note)
 
 
-def _left_out(card: Card) -> Table:
+def left_out(card: Card) -> list[str]:
+    """What is no part of the dataset, and why: rows that the plan refused, and items that cannot be read."""
     unreadable = [(item["slide_id"], item["error"]) for item in card.items if item["error"] is not None]
-    rows = [*card.refused, *unreadable]
-    return Table(("item", "why"), rows, (0, 1), "Left out", "Everything above is of the others.")
+    return [f"{name}: {why}" for name, why in (*card.refused, *unreadable)]
 
 
 def _order(card: Card, row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -230,6 +241,8 @@ def markdown(card: Card) -> str:
         parts.append(_markdown_table(table))
         if table.note:
             parts.append(table.note)
+    if left_out(card):
+        parts.append("## Left out\n\n" + "\n".join(f"- {line}" for line in left_out(card)))
     parts.append(
         "Measured from the files by Ophiolite; modality, task, anatomy, licence, address and citation are given."
     )

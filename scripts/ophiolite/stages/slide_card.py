@@ -9,7 +9,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlidesPlan
 from ophiolite.report.croissant import CsvTable, croissant
-from ophiolite.report.slide_card import Card, card_tables, markdown, volume_of_data
+from ophiolite.report.slide_card import Card, left_out, markdown, volume_of_data
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_tables import FOLDER, ITEMS, LISTS, SPLITS, STRUCTURES, read_slide_table, table_path
 
@@ -63,9 +63,7 @@ def card_json(card: Card) -> dict[str, Any]:
         "objects": list(card.objects),
         "splits": {row["case_id"]: row["split"] for row in card.cases},
         "leakage": list(card.checks),
-        "left_out": [list(row) for row in card_tables(card)["left_out"].rows]
-        if "left_out" in card_tables(card)
-        else [],
+        "left_out": left_out(card),
     }
 
 

@@ -21,7 +21,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.sources.mask import MaskSource
-from ophiolite.stages.slide_items import open_row, open_row_mask
+from ophiolite.stages.slide_items import check_headers, open_row, open_row_mask
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_tables import Row, batch_names, write_parts
 
@@ -54,7 +54,10 @@ def write_facts(plan: ProjectPlan, slides: SlidesPlan, store: Store, batch: str)
 
 
 def row_facts(plan: ProjectPlan, row: SlideRowPlan) -> tuple[Row, list[Row]]:
-    """The row of the table of items and those of the table of structures; what cannot be read has an `error` alone."""
+    """The row of the table of items and those of the table of structures; what cannot be read has an `error` alone.
+
+    A slide whose headers are not what the plan saw is no fault of the slide: SourceError.
+    """
     item: Row = {
         "slide_id": row.slide_id,
         "case_id": row.case_id,
@@ -65,10 +68,10 @@ def row_facts(plan: ProjectPlan, row: SlideRowPlan) -> tuple[Row, list[Row]]:
         "mask": row.mask,
         "format": Path(row.image).suffix.lower().removeprefix("."),
     }
+    check_headers(plan, row)
     try:
-        image = open_row(plan, row)
+        image, mask = open_row(plan, row), open_row_mask(plan, row)
         facts = {**_file_facts(image.files), **image_facts(image, scaled=row.mpp is not None)}
-        mask = open_row_mask(plan, row)
         if mask is None:
             return {**item, **facts}, []
         assert plan.slides is not None
@@ -111,7 +114,7 @@ def image_facts(image: SlideSource, *, scaled: bool) -> Row:
     digest = hashlib.blake2b(f"{width} x {height}\n".encode(), digest_size=32)
     reducer = StripReducer((width, height), to_px, 3)
     for strip in strips_of(image):
-        digest.update(memoryview(strip))
+        digest.update(strip.data)
         reducer.add(strip.swapaxes(0, 1))
     picture = reducer.picture()
     tissue = tissue_mask(picture, max(mpp) * width / to_px[0]) if mpp else tissue_mask(picture)
@@ -168,6 +171,8 @@ def mask_facts(mask: MaskSource, names: Mapping[int, str], least_px: int, image:
         pixels += np.bincount(strip.ravel(order="K"), minlength=len(pixels))[: len(pixels)]
         runs.append(labeller.add(strip, box.start[1]))
         nonbinary += mask.nonbinary(box)
+    if not pixels[1:].any():
+        mask.check_binarised()
     labels, values = labeller.objects(least_px)
     table = np.concatenate(runs)
     table[:, 3] = labels[table[:, 3]] if len(labels) else 0

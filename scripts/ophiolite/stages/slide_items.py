@@ -23,6 +23,13 @@ UNKNOWN_MPP = 1.0
 STRIP_BYTES = 96_000_000
 
 
+def check_headers(plan: ProjectPlan, row: SlideRowPlan) -> None:
+    """Raise SourceError where a slide or its mask is not what the plan saw: that is no fault of the slide."""
+    if row.dataset:
+        open_row(plan, row)
+        open_row_mask(plan, row)
+
+
 def open_row(plan: ProjectPlan, row: SlideRowPlan) -> SlideSource:
     """The image of a row; of a patch whose scale is unknown, as if a pixel were a micron. Raises SourceError."""
     from ophiolite.sources.slide import SlideReading, SlideSource, open_slide

@@ -10,7 +10,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.report.slide_panels import SlidePanel, draw_slide_panels, panel_px
-from ophiolite.stages.slide_items import coverage, open_row, open_row_mask, overview
+from ophiolite.stages.slide_items import check_headers, coverage, open_row, open_row_mask, overview
 from ophiolite.stages.slide_project import structures_of
 
 SEED = 0
@@ -50,6 +50,7 @@ def build_panels(plan: ProjectPlan, rows: Sequence[SlideRowPlan]) -> list[SlideP
     """The panels of rows; one that cannot be read is left out, as the table of items says why."""
     panels = []
     for row in rows:
+        check_headers(plan, row)
         try:
             panels.append(_panel(plan, row))
         except OphioliteError:
@@ -58,10 +59,9 @@ def build_panels(plan: ProjectPlan, rows: Sequence[SlideRowPlan]) -> list[SlideP
 
 
 def _panel(plan: ProjectPlan, row: SlideRowPlan) -> SlidePanel:
-    image = open_row(plan, row)
+    image, mask = open_row(plan, row), open_row_mask(plan, row)
     width, height, _ = image.shape_vx
     to_px = panel_px((width, height))
-    mask = open_row_mask(plan, row)
     masks = coverage(mask, to_px, list(structures_of(plan))) if mask else None
     pixel_um = image.mpp[0] * width / to_px[0] if row.mpp else None
     title = row.slide_id if row.case_id == row.slide_id else f"{row.slide_id}, case {row.case_id}"

@@ -8,11 +8,12 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.report.page import Figure, Section, human_bytes, render_sections
-from ophiolite.report.slide_card import Card, card_tables
+from ophiolite.report.slide_card import Card, card_tables, left_out
 from ophiolite.stages.slide_card import build_card
 from ophiolite.stages.slide_panels import groups_of, panel_path, panel_rows
 from ophiolite.stages.slide_tables import FOLDER, table_path
 
+MOST_LINKS = 500
 FILES = (
     ("card.md", f"{FOLDER}/card.md"),
     ("card.json", f"{FOLDER}/card.json"),
@@ -34,11 +35,11 @@ def build_slides_page(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> st
     sections = [
         section("dataset", "The dataset", "dataset", "sizes", text=told, links=files),
         section("structures", "Structures", "structures", "objects"),
-        Section("panels", "Slides", _way_in(plan, slides), figures=_figures(slides, store)),
-        section("splits", "Splits", "splits", "checks"),
-        section("left_out", "Left out", "left_out"),
+        Section("panels", "Slides", _way_in(plan, slides), figures=_figures(slides, store), links=_links(slides)),
+        section("splits", "Splits and leakage", "splits", "checks"),
+        Section("left_out", "Left out", left_out(card)),
     ]
-    shown = [s for s in sections if s.tables or s.figures]
+    shown = [s for s in sections if s.text or s.tables or s.figures]
     return render_sections(card.title, "Ophiolite dataset of slides", _facts(card), shown)
 
 
@@ -65,7 +66,7 @@ def _way_in(plan: ProjectPlan, slides: SlidesPlan) -> tuple[str, ...]:
         return ()
     return (
         "The links open a slide in the viewer. They work when this page is served by"
-        f" `make view RESULTS={plan.folder}`, at /slides.html.",
+        f" make view RESULTS={plan.folder}, at /slides.html.",
     )
 
 
@@ -84,6 +85,14 @@ def _figures(slides: SlidesPlan, store: Store) -> list[Figure]:
             )
         )
     return figures
+
+
+def _links(slides: SlidesPlan) -> list[tuple[str, str]]:
+    """A way into the viewer for every slide, where the figures do not show all; as long as they are not too many."""
+    planned, count = slides.planned(), slides.options["panels"]
+    shown = sum(len(panel_rows(planned, group, count)) for group in groups_of(planned))
+    rows = [row for row in planned if _viewable(slides, row)] if shown < len(planned) else []
+    return [(row.slide_id, f"dataset?name={row.dataset}") for row in rows[:MOST_LINKS]]
 
 
 def _viewable(slides: SlidesPlan, row: SlideRowPlan) -> bool:
