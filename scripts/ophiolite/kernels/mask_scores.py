@@ -148,8 +148,8 @@ def kpis_object_scores(
 ) -> ObjectScores:
     """Scores as the KPIs 2024 challenge counts objects: not one to one.
 
-    iou : of every pair, from `pair_iou`. A predicted object is right where any object of the truth is close enough, an object of the truth is missed where no
-    predicted one is; recall is right / (right + missed). No panoptic quality, which needs pairs.
+    iou : of every pair, from `pair_iou`. A predicted object is right where any object of the truth is close enough, an
+    object of the truth is missed where no predicted one is. No panoptic quality, which needs pairs.
     """
     close = iou >= min_iou
     right = len(np.unique(overlaps.predicted[close]))

@@ -34,6 +34,13 @@ class SlideRule:
 READ = ("background", "icc", "crop_to_bounds", "bad_tiles", "force_mpp", "mpp")
 MASK = ("mask.binarise", "mask.structures")
 
+SCORED = tuple(f"scores.{key}" for key in ("predictions", "compat", "stitch", "threshold", "min_iou", "min_object_px"))
+
+
+def _scored(options: Options) -> bool:
+    return options["scores"] is not None
+
+
 # In the order in which they read each other.
 RULES: dict[str, SlideRule] = {
     "slide_images": SlideRule("slide", ("icc", "label_image")),
@@ -61,6 +68,11 @@ RULES: dict[str, SlideRule] = {
     "slide_panels": SlideRule("cohort", (*READ, *MASK, "panels"), when=lambda options: bool(options["panels"])),
     "slide_card": SlideRule("cohort", ("card", "mask.structures"), ("slide_statistics", "slide_leakage")),
     "slides_page": SlideRule("cohort", ("viewer",), ("slide_card", "slide_panels")),
+    "score_slide": SlideRule("batch", (*MASK, "mask.min_object_px", *SCORED), ("slide/slide_patches",), when=_scored),
+    "score_tables": SlideRule("cohort", ("scores.bootstrap", "scores.seed"), ("score_slide",), when=_scored),
+    "score_panels": SlideRule(
+        "cohort", (*READ, "panels"), ("score_tables",), when=lambda o: _scored(o) and o["panels"] > 0
+    ),
 }
 
 
