@@ -8,7 +8,7 @@ FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
 PROPERTIES_FOLDER = "segment_properties"
 
 # Folders of a dataset that Snakemake does not know; they lie in the object store where the config names one.
-BULK_FOLDERS = ("layers", "work", "objects", "branches", "swc", "associated", "patches", "timings")
+BULK_FOLDERS = ("layers", "work", "objects", "branches", "swc", "associated", "patches", "exports", "timings")
 
 # Of the intermediate files, what is small and known of objects: it outlives `clean_work`.
 KEPT_WORK = ("label_stats", *(f"{product}_measures" for product in FOLDERS))
@@ -105,6 +105,11 @@ class LayerPaths:
     def patches(self) -> str:
         """The table of the patches of a slide; their files lie in slides/patches of the project."""
         return f"{self.dataset}/patches/{self.layer}.parquet"
+
+    @property
+    def exports(self) -> str:
+        """This layer in other formats."""
+        return f"{self.dataset}/exports/{self.layer}"
 
     def statistics(self, block: str) -> str:
         """Label statistics of one block of the first round."""

@@ -58,6 +58,8 @@ RULES: dict[str, SlideRule] = {
         ("slide/layer_done", "mask/layer_done"),
         when=lambda options: options["patches"] is not None,
     ),
+    "slide_ome_tiff": SlideRule("slide", ("icc",), ("slide/layer_done",), when=lambda o: "ome_tiff" in o["exports"]),
+    "slide_ome_zarr": SlideRule("slide", (), ("slide/layer_done",), when=lambda o: "ome_zarr" in o["exports"]),
     "patches_table": SlideRule(
         "cohort", ("mask.structures",), ("slide/slide_patches",), when=lambda options: options["patches"] is not None
     ),
