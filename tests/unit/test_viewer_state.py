@@ -95,14 +95,17 @@ SLIDE = VolumeView("c1", "slide", "c1/layers/slide", "image", (250.0, 250.0, 4e3
 def test_a_slide_is_opened_alone_in_one_panel_without_axis_lines() -> None:
     mask = replace(SLIDE, layer="mask", path="c1/layers/mask", kind="segmentation", channels=1)
     objects = replace(mask, layer="objects", path="c1/layers/objects")
-    state = viewer_state([SLIDE, mask, objects, replace(SLIDE, dataset="c2")], BASE)
+    lines = AnnotationView("c1", "contours", "c1/layers/contours", "POLYLINE", {"objects": "objects"})
+    boxes = AnnotationView("c1", "boxes", "c1/layers/boxes", "AXIS_ALIGNED_BOUNDING_BOX", {"objects": "objects"})
+    state = viewer_state([SLIDE, mask, objects, lines, boxes, replace(SLIDE, dataset="c2")], BASE)
     assert (state["layout"], state["showAxisLines"], state["showScaleBar"]) == ("xy", False, True)
     assert state["dimensions"] == {"x": [2.5e-7, "m"], "y": [2.5e-7, "m"], "z": [4e-6, "m"]}
     assert state["position"] == [20_000.0, 15_000.0, 0.5]
     assert state["crossSectionScale"] == max(40_000 / 1100, 30_000 / 650)
     assert [(layer["name"], layer.get("visible", True)) for layer in state["layers"]] == [
-        ("slide", True), ("mask", False), ("objects", True),
+        ("slide", True), ("mask", False), ("objects", True), ("contours", True), ("boxes", False),
     ]  # fmt: skip
+    assert "setPolyEndpointMarkerSize(0.0)" in state["layers"][3]["shader"]
     assert [layer.get("visible", True) for layer in viewer_state([SLIDE, mask], BASE)["layers"]] == [True, True]
 
 

@@ -123,7 +123,7 @@ def layers_of_slides(wildcards):
         path
         for dataset, layer, plan in wanted_layers()
         if dataset not in DATASETS
-        for path in layer_targets(dataset, layer, plan, ("image", "objects"))
+        for path in layer_targets(dataset, layer, plan, ("image", "objects", "annotations"))
     ]
 
 

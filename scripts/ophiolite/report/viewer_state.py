@@ -84,8 +84,8 @@ def viewer_state(layers: Sequence[LayerView], base: str, shown: ObjectView | Non
     Where an object is to be `shown`, it alone is selected in its layer, in the middle and as large as the view.
     Otherwise the first dataset is visible, the others are in the layer bar, hidden: they share coordinates. The
     position is the centre of the first volume, the zoom shows it whole, the background is black so that missing chunks
-    are seen. A slide is opened alone, in one panel: nothing places it beside others. Its mask is hidden where there are
-    objects.
+    are seen. A slide is opened alone, in one panel: nothing places it beside others. Its mask and boxes are hidden
+    where there are objects.
     Meshes, skeletons and segment properties come by themselves from the `info` of the volume.
     Raises LayerError where there is no volume to look at.
     """
@@ -113,7 +113,7 @@ def viewer_state(layers: Sequence[LayerView], base: str, shown: ObjectView | Non
     # The viewer measures zoom in its canonical voxel, which is the finest axis of the state's dimensions.
     canonical_nm = min(home.resolution_nm)
     panel_px = SLIDE_PX if home.flat else PANEL_PX
-    hidden = _under_objects(layers) if home.flat else None
+    hidden = _under_objects(layers) if home.flat else []
     return {
         "dimensions": {axis: [nm / 1e9, "m"] for axis, nm in zip(("x", "y", "z"), home.resolution_nm, strict=True)},
         "position": middle,
@@ -125,16 +125,16 @@ def viewer_state(layers: Sequence[LayerView], base: str, shown: ObjectView | Non
         "showSlices": False,
         **({"layout": "xy", "showAxisLines": False, "showScaleBar": True} if home.flat else {"layout": "4panel"}),
         "layers": [
-            _layer(view, base, several, visible=view.dataset == home.dataset and view is not hidden) for view in layers
+            _layer(view, base, several, visible=view.dataset == home.dataset and view not in hidden) for view in layers
         ],
         "selectedLayer": {"visible": False, "layer": _name(home, several)},
     }
 
 
-def _under_objects(layers: Sequence[LayerView]) -> LayerView | None:
-    """The mask of a slide whose objects are there too, which show the same pixels."""
+def _under_objects(layers: Sequence[LayerView]) -> list[LayerView]:
+    """The mask and the boxes of a slide whose objects are there too, which show the same place."""
     named = {view.layer: view for view in layers}
-    return named.get("mask") if "objects" in named else None
+    return [named[name] for name in ("mask", "boxes") if name in named and "objects" in named]
 
 
 def viewer_link(state: Mapping[str, Any], base: str) -> str:
@@ -223,6 +223,11 @@ def _annotation(view: AnnotationView, several: bool) -> dict[str, Any]:
     marks = {
         "POINT": "setColor(defaultColor());\n  setPointMarkerSize(7.0);",
         "LINE": "setColor(defaultColor());\n  setLineWidth(3.0);\n  setEndpointMarkerSize(5.0);",
+        # A mark at every point would hide the outline.
+        "POLYLINE": "setColor(defaultColor());\n  setPolyLineWidth(2.0);\n  setPolyEndpointMarkerSize(0.0);"
+        "\n  setPolyEndpointMarkerBorderWidth(0.0);",
+        "AXIS_ALIGNED_BOUNDING_BOX": "setColor(defaultColor());\n  setBoundingBoxFillColor(vec4(0.0));"
+        "\n  setBoundingBoxBorderWidth(2.0);",
     }
     body = marks.get(view.annotation_type, "setColor(defaultColor());")
     links = {
