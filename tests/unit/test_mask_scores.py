@@ -208,3 +208,4 @@ def test_intervals_ignore_what_does_not_count_and_the_order() -> None:
     alone = Resampling(cases, 500, 2).mean(np.array([np.nan, 2.0, np.nan, np.nan]))
     assert (alone.value, alone.low, alone.high) == (2, None, None)
     assert Resampling(cases, 0, 2).mean(values).low is None
+    assert Resampling([], 10, 2).mean(np.zeros(0)).value is None

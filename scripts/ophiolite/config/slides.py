@@ -168,3 +168,10 @@ class Slides(Section):
         if (self.sheet is None) == (self.folder is None):
             raise ValueError("slides: give either sheet or folder")
         return self
+
+    @model_validator(mode="after")
+    def _one_structure(self) -> Slides:
+        kpis = self.scores is not None and self.scores.compat == "kpis2024"
+        if kpis and (self.mask.binarise is None or len(self.mask.structures) != 1):
+            raise ValueError("slides.scores.compat: kpis2024 knows masks of 0 and 255 and one structure alone")
+        return self

@@ -29,7 +29,8 @@ class Resampling:
     def __init__(self, cases: Sequence[str], resamples: int, seed: int) -> None:
         names, self._case = np.unique(np.asarray(cases, dtype=str), return_inverse=True)
         rng = np.random.default_rng([seed, 7])
-        drawn = rng.multinomial(len(names), np.full(len(names), 1 / max(len(names), 1)), size=resamples)
+        chances = np.full(len(names), 1 / max(len(names), 1))
+        drawn = rng.multinomial(len(names), chances, size=resamples) if len(names) else np.zeros((resamples, 0), int)
         self._weights = np.asarray(drawn[:, self._case], np.int64)
 
     def ratio(self, over: Floats, under: Floats) -> Interval:

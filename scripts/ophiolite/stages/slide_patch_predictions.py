@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
-from ophiolite.kernels.area_resample import area_majority
+from ophiolite.geometry import Box
+from ophiolite.kernels.area_resample import TINY, area_majority
 from ophiolite.kernels.kpis_scoring import FULL, MIN_VOTES
 from ophiolite.kernels.patch_stitch import Method, Placed, stitch
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.plan.slide_model import SlideRowPlan
-from ophiolite.sources.mask import MaskReading, open_mask
+from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
 from ophiolite.sources.mask_pixels import open_pixels
 from ophiolite.stages.patch_frame import Cut, frame_of
 from ophiolite.stages.slide_items import open_row_mask
@@ -26,7 +27,6 @@ from ophiolite.stages.slide_patches import patch_options
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_score_planes import (
     SUFFIXES,
-    MaskRows,
     Planes,
     Size,
     kpis_rows,
@@ -68,15 +68,15 @@ def stitched_planes(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Plane
     assert mask is not None
     assert row.mask is not None
     assert row.size_px is not None
-    frame = frame_of(volume, patch_options(plan.slides), f"slide {row.slide_id}")
+    frame = frame_of(volume, mask.ratio, patch_options(plan.slides), f"slide {row.slide_id}")
     ratio, side = frame.finest.ratio, patch_options(plan.slides).size_px
     if options["scores"]["compat"] == "kpis2024":
         size, factor = kpis_size(row)
         _check_20x(row, ratio, factor)
         return Planes(size, ratio, kpis_rows(Path(row.mask), row), VotedRows(files, size, (side, side)))
-    first, offset = frame.finest.start, volume.scales[0].voxel_offset_vx
-    cut = Cut(0, (first[0] - offset[0], first[1] - offset[1]), ratio)
-    truth = FrameRows(MaskRows(mask, mask.ratio, row.size_px), cut, frame.size_px)
+    layer = plan.datasets[row.dataset].layers["mask"]
+    assert isinstance(layer, VolumePlan)
+    truth = FrameRows(mask, frame.mask, layer.scales[0].voxel_offset_vx[:2], frame.size_px)
     cells = mask.ratio**2 / (ratio[0] * ratio[1])
     reading = _reading(plan, side)
     scores = options["scores"]
@@ -126,21 +126,41 @@ def _check_20x(row: SlideRowPlan, ratio: tuple[float, float], factor: int) -> No
 
 @dataclass(frozen=True)
 class FrameRows:
-    """The mask of a slide on the plane of its patches: the majority of what lies under each pixel."""
+    """The mask of a slide on the plane of its patches: the majority of what lies under each pixel.
 
-    mask: MaskRows
+    cut : where the plane's pixels lie in the mask's own; start : the first pixel of the mask there.
+    """
+
+    mask: MaskSource
     cut: Cut
+    start: Size
     size_px: Size
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """As `Rows`."""
-        out = np.zeros((self.size_px[0], bottom - top), self.mask.mask.dtype, order="F")
-        step = max(1, int(REDUCED_PX / (self.size_px[0] * self.cut.ratio[0] * self.cut.ratio[1])))
+        out = np.zeros((self.size_px[0], bottom - top), self.mask.dtype, order="F")
+        step = max(1, int(REDUCED_PX / (self.size_px[0] * max(1, self.cut.ratio[0] * self.cut.ratio[1]))))
         for first in range(top, bottom, step):
-            stop = min(first + step, bottom)
-            box = self.cut.box(0, first, self.size_px[0], stop - first, 0)
-            under = self.mask.rows(box.start[1], box.stop[1])[box.start[0] : box.stop[0]]
-            out[:, first - top : stop - top] = area_majority(under, (0, first), self.cut.ratio)
+            count = (self.size_px[0], min(first + step, bottom) - first)
+            box = self.cut.box(0, first, *count, 0)
+            low = [v - s for v, s in zip(self.cut.low(0, first), box.start[:2], strict=True)]
+            near = [round(v) if abs(v - round(v)) < TINY else v for v in low]
+            out[:, first - top : first - top + count[1]] = area_majority(
+                self._under(box), (near[0], near[1]), self.cut.ratio, count
+            )
+        return out
+
+    def _under(self, box: Box) -> NDArray[Any]:
+        """The values in a box, background where the mask ends before it."""
+        out = np.zeros(box.shape[:2], self.mask.dtype)
+        moved = Box(
+            (box.start[0] - self.start[0], box.start[1] - self.start[1], 0),
+            (box.stop[0] - self.start[0], box.stop[1] - self.start[1], 1),
+        )
+        shared = moved.intersect(self.mask.box)
+        if shared.volume:
+            there = shared.slices(moved.start)
+            out[there[0], there[1]] = self.mask.read(shared)[:, :, 0, 0]
         return out
 
 
