@@ -8,7 +8,7 @@ rule slide_ome_tiff:
     benchmark:
         benchmark_of("slide_ome_tiff")
     conda:
-        "../../envs/slides.yaml"
+        "../../envs/volume.yaml"
     resources:
         mem_mb=memory("slide_ome_tiff"),
         runtime=runtime("slide_ome_tiff"),
@@ -30,7 +30,7 @@ rule slide_ome_zarr:
     benchmark:
         benchmark_of("slide_ome_zarr")
     conda:
-        "../../envs/slides.yaml"
+        "../../envs/volume.yaml"
     resources:
         mem_mb=memory("slide_ome_zarr"),
         runtime=runtime("slide_ome_zarr"),
