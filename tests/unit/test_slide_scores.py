@@ -152,7 +152,7 @@ def test_a_slide_without_a_prediction_is_named_and_none_at_all_fails(
     everything = next(s for s in summary if (s["group"], s["metric"], s["structure"]) == ("all", "dice", "glomerulus"))
     assert (everything["items"], everything["cases"], everything["unscored"]) == (1, 1, 5)
     assert everything["low"] is None
-    assert worst_items(rows, 5) == [("12-101", pytest.approx(np.mean([r["dice"] for r in rows[:2]])))]
+    assert dict(worst_items(rows, 5)) == {"12-101": pytest.approx(np.mean([r["dice"] for r in rows[:2]]))}
 
 
 def test_predictions_that_cannot_be_compared(made: tuple[Path, list[SlideTruth]], tmp_path: Path) -> None:
