@@ -18,8 +18,8 @@ OFFERED: tuple[tuple[str, dict[str, str], str, str | None, dict[str, tuple[str, 
     ("splits", SPLITS, "A case and the split that it is in.", "case_id", {}),
     ("items", ITEMS, "A slide or patch: its files, size, scale, checksums, tissue.", "slide_id",
      {"case_id": ("splits", "case_id")}),
-    ("structures", STRUCTURES, "A structure in the mask of a slide or patch.", None,
-     {"slide_id": ("items", "slide_id")}),
+    # no reference to items, which has one itself: mlcroissant 1.1 cannot follow two in a row
+    ("structures", STRUCTURES, "A structure in the mask of a slide or patch.", None, {}),
 )  # fmt: skip
 # Properties of schema.org's Dataset, by the keys of the section `card`.
 PROPERTIES = {"description": "description", "licence": "license", "url": "url", "citation": "citeAs"}
