@@ -16,6 +16,7 @@ from ophiolite.sources.axes import unit_in_nm
 from ophiolite.sources.cache import ArrayCache
 from ophiolite.sources.slide_mpp import TIFF_TAGS, Mpp
 from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts, lost_tile, segment_size
+from ophiolite.sources.tiffhead import walk_pages
 
 CACHE_BYTES = 96 * 2**20
 LARGEST_SEGMENT_BYTES = 150 * 10**6
@@ -44,6 +45,7 @@ class TiffSlideReader:
 
     def __init__(self, path: str, file: Path) -> None:
         self._path, self._file = path, file
+        walk_pages(path, file, headers_only=True)  # tifffile takes a file for whole whose later pages are cut off
         try:
             self._tiff = tifffile.TiffFile(file)
             series = list(self._tiff.series)
