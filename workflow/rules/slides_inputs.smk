@@ -129,5 +129,7 @@ def layers_of_slides(wildcards):
 
 def products_of_slides(wildcards):
     """Input function: all that is made of slides besides their layers, scores left out."""
-    rules = [rule for of_layer in slides_plan()["rules"].values() for rule in of_layer]
-    return receipts_of_slides(*rules)(wildcards)
+    # Objects, their outlines and other pictures belong to layers that are looked at.
+    kinds = ("slide", "mask", "objects") if SLIDES.get("viewer", True) else ("slide",)
+    rules = [rule for kind in kinds for rule in slides_plan()["rules"].get(kind, ())]
+    return receipts_of_slides(*(rule for rule in rules if len(kinds) > 1 or rule != "slide_images"))(wildcards)
