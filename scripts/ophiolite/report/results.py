@@ -120,7 +120,8 @@ def _links(store: Store, dataset: str, layer: str, info: Mapping[str, Any]) -> d
     """
     plan = _read_json(store, "plan.json") if store.exists("plan.json") else {}
     layers = plan.get("datasets", {}).get(dataset, {}).get("layers", {})
-    named = layers.get(layer, {}).get("segmentation")
+    own = layers.get(layer, {})
+    named = own.get("segmentation") or own.get("outlines_of")
     infos = {name: f"{dataset}/layers/{name}/info" for name in store.folders(f"{dataset}/layers")}
     labels = [n for n, i in infos.items() if store.exists(i) and _read_json(store, i).get("type") == "segmentation"]
     found = [named] if named else labels

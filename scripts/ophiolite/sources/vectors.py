@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
+from ophiolite.sources.source import decoding
 
 Rings = tuple[NDArray[np.float64], ...]
 
@@ -31,19 +32,8 @@ class Outline:
 
 def read_outlines(path: Path) -> list[Outline]:
     """The outlines in a .geojson, .json, .roi or .zip file, in its order; SourceError where it is none of these."""
-    try:
+    with decoding(str(path)):
         return _read_rois(path) if path.suffix.lower() in (".roi", ".zip") else _read_geojson(path)
-    except SourceError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise SourceError(
-            explain(
-                str(path),
-                f"the outlines cannot be read ({type(error).__name__}: {error})",
-                expected="GeoJSON (RFC 7946), or ROIs of ImageJ",
-                do="Export the annotations again",
-            )
-        ) from error
 
 
 def _read_geojson(path: Path) -> list[Outline]:

@@ -19,7 +19,8 @@ from ophiolite.stages.slide_measures import contours_path, pixel_um, read_measur
 def outline_table(job: Job, layer: str, kind: AnnotationType) -> AnnotationTable:
     """The annotations of the outlines (POLYLINE) or boxes of the objects of segmentation layer `layer`.
 
-    All lie in the middle of the section, carry `area_um2` and the structure, and belong to their object.
+    Outlines lie in the middle of the section, boxes reach through it; both carry `area_um2` and the structure, and
+    belong to their object.
     """
     objects = replace(job, layer=layer)
     measures, structures = read_measures(objects)
@@ -28,15 +29,18 @@ def outline_table(job: Job, layer: str, kind: AnnotationType) -> AnnotationTable
         Property("area_um2", "float32", "area of the object in µm²"),
         Property("structure", "uint16", "structure of the object", tuple(names), tuple(names.values())),
     )
+    section_nm = objects.volume.source.reading["slide_resolution_nm"][2]
     if kind is AnnotationType.POLYLINE:
         points, cuts, labels = _closed(objects)
+        geometry = _in_nm(objects.volume, points, np.full(len(points), section_nm / 2))
     else:
-        labels = np.arange(1, len(structures) + 1, dtype=np.uint64)
-        points, cuts = slide_px(objects, np.stack([measures.start, measures.stop], axis=1)), None
+        labels, cuts = np.arange(1, len(structures) + 1, dtype=np.uint64), None
+        corners = slide_px(objects, np.stack([measures.start, measures.stop], axis=1))
+        geometry = _in_nm(objects.volume, corners, np.tile([0.0, section_nm], (len(corners), 1)))
     rows = labels.astype(np.int64) - 1
     return AnnotationTable(
         kind=kind,
-        geometry_nm=_in_nm(objects.volume, points),
+        geometry_nm=geometry,
         ids=np.arange(1, len(labels) + 1, dtype=np.uint64),
         properties=properties,
         columns={"area_um2": measures.area[rows] * (x_um * y_um), "structure": structures[rows]},
@@ -54,8 +58,7 @@ def _closed(job: Job) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[n
     return closed, cuts + np.arange(len(cuts)), labels.astype(np.uint64)
 
 
-def _in_nm(volume: VolumePlan, points_px: NDArray[Any]) -> NDArray[np.float64]:
-    """Points of the slide (..., 2) in the middle of the section (..., 3)."""
-    x_nm, y_nm, z_nm = volume.source.reading["slide_resolution_nm"]
-    middle = np.full((*points_px.shape[:-1], 1), z_nm / 2)
-    return np.concatenate([points_px * (x_nm, y_nm), middle], axis=-1)
+def _in_nm(volume: VolumePlan, points_px: NDArray[Any], z_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points of the slide (..., 2) at z_nm (...) as (..., 3)."""
+    x_nm, y_nm, _ = volume.source.reading["slide_resolution_nm"]
+    return np.concatenate([points_px * (x_nm, y_nm), z_nm[..., None]], axis=-1)
