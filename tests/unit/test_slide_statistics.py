@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,24 @@ def test_a_dataset_without_masks_and_splits_has_a_card() -> None:
     bare = card(items=[], sizes=[], occurrences=[], objects=[], cases=[], refused=[], checks=[])
     assert list(card_tables(bare)) == ["dataset"]
     assert volume_of_data(bare) == "nothing of 0 cases, 0 B"
+
+
+def test_every_column_stands_in_the_page_of_formats() -> None:
+    from ophiolite.stages import slide_leakage, slide_statistics, slide_tables
+
+    page = (Path(__file__).resolve().parents[2] / "docs" / "formats.md").read_text()
+    section = page[page.index("## Dataset of slides") :].partition("\n## ")[0]
+    rows = {line.split(" | ")[0].strip("| "): set(re.findall(r"`(\w+)`", line)) for line in section.split("\n")}
+    columns = {
+        "items": slide_tables.ITEMS,
+        "structures": slide_tables.STRUCTURES,
+        "splits": slide_tables.SPLITS,
+        "sizes": slide_statistics.SIZES,
+        "occurrences": slide_statistics.OCCURRENCES,
+        "objects": slide_statistics.OBJECTS,
+        "leakage": slide_leakage.LEAKAGE,
+    }
+    assert {name: set(of) - rows[name] for name, of in columns.items()} == dict.fromkeys(columns, set())
 
 
 def test_files_may_be_checked_by_hand(tmp_path: Path) -> None:
