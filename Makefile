@@ -52,7 +52,7 @@ data/slides/slides.tsv: $(VENV)/.done scripts/ophiolite/sample/*.py
 demo-slides: data/slides/slides.tsv ## whole-slide images: layers, patches, dataset page and scores of built-in phantoms
 	snakemake slides score_slides --workflow-profile profiles/local --cores $(CORES) --configfile config/slides.yaml
 	@echo
-	@echo "dataset page:  file://$(CURDIR)/results/demo_slides/slides/slides.html"
+	@echo "dataset page:  file://$(CURDIR)/results/demo_slides/slides.html"
 	@echo "viewer:        make view RESULTS=results/demo_slides"
 
 run: setup ## the workflow on your data: make run CONFIG=config/mydata.yaml
