@@ -37,8 +37,8 @@ def tissue_mask(rgb: NDArray[np.uint8], um_per_px: float = UM_PER_PX) -> NDArray
 
     if not rgb.size:
         return np.zeros(rgb.shape[:2], dtype=bool)
-    # Grain, and the blocks of JPEG, would be coloured specks.
-    smooth = ndimage.uniform_filter(rgb.astype(np.float32), size=(3, 3, 1), mode="nearest")
+    # Grain, and the blocks of JPEG, would be coloured specks; the median leaves edges where they are.
+    smooth = ndimage.median_filter(rgb, size=(3, 3, 1), mode="nearest").astype(np.float32)
     smooth *= 255 / _glass(smooth)
     value = smooth.max(axis=2)
     chroma = value - smooth.min(axis=2)

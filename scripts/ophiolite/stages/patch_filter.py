@@ -61,7 +61,7 @@ def tissue_fractions(
         rgb, um_per_px = area_means(rgb, (small[0], small[1])), UM_PER_PX
     mask = tissue_mask(rgb, um_per_px)
     corners = np.array([(p.x, p.y, p.x + size_px, p.y + size_px) for p in patches], dtype=np.float64)
-    at_finest = corners * np.array(frame.finest.ratio * 2) + np.array(frame.finest.start * 2)
+    at_finest = corners * np.array(frame.finest.ratio * 2) + np.array(frame.finest.origin * 2)
     first = np.array([mip.box.start[axis] * factor[axis] for axis in (0, 1)] * 2)
     pixel = np.array([mip.box.shape[axis] * factor[axis] / mask.shape[axis] for axis in (0, 1)] * 2)
     return covered_fractions(mask, (at_finest - first) / pixel)
@@ -70,10 +70,9 @@ def tissue_fractions(
 def structure_fractions(
     mask: VolumeReader, values: Sequence[int], frame: Frame, patches: Sequence[Patch], size_px: int
 ) -> NDArray[np.float64]:
-    """What part of each patch every structure covers, counted in pixels of mip 0, each of which is read once."""
-    x, y = frame.finest.corner(*(np.array(v, dtype=np.int64) for v in zip(*((p.x, p.y) for p in patches), strict=True)))
-    ends = ((p.x + p.w, p.y + p.h) for p in patches)
-    stop_x, stop_y = frame.finest.corner(*(np.array(v, dtype=np.int64) for v in zip(*ends, strict=True)))
+    """What part of each patch every structure covers, counted in whole pixels of the mask, each read once."""
+    x, y = frame.mask.corners([(p.x, p.y) for p in patches])
+    stop_x, stop_y = frame.mask.corners([(p.x + p.w, p.y + p.h) for p in patches])
     kinds = np.full(max(values, default=0) + 1, -1, dtype=np.int32)
     kinds[list(values)] = np.arange(len(values))
     cells = CellCounts(np.concatenate([x, stop_x]), np.concatenate([y, stop_y]), len(values))
@@ -82,7 +81,7 @@ def structure_fractions(
         labels = mask.read(box)[:, :, 0, 0]
         if labels.any():
             cells.add(kinds[labels], box.start[:2])
-    whole = size_px**2 * frame.finest.ratio[0] * frame.finest.ratio[1]
+    whole = size_px**2 * frame.mask.ratio[0] * frame.mask.ratio[1]
     out: NDArray[np.float64] = np.minimum(cells.of(x, y, stop_x, stop_y) / whole, 1)
     return out
 
@@ -95,10 +94,10 @@ def refuse_none(place: str, fractions: Fractions, options: Patches) -> None:
     left = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
     problem = f"E144: none of {len(reasons)} patches is kept (left out for {_listed(left)})"
     facts = [
-        f"{name} covers {_histogram(values)}; {option} {_thresholds(values)}"
+        f"{name} {_histogram(values)}; {option} {_thresholds(values)}"
         for name, option, values in (
-            ("tissue", "min_tissue", fractions.tissue),
-            ("structures", "min_label", fractions.label),
+            ("Tissue covers", "min_tissue", fractions.tissue),
+            ("Structures cover", "min_label", fractions.label),
         )
     ]
     raise SourceError(
@@ -123,8 +122,9 @@ def _histogram(values: NDArray[np.float64]) -> str:
 
 
 def _thresholds(values: NDArray[np.float64]) -> str:
-    """The thresholds that would keep a hundredth, a tenth and half of the patches, by this filter alone."""
+    """The thresholds that would keep a hundredth, a tenth and half of the patches by this filter alone, or more where
+    patches are alike; and how many those are."""
     ordered = np.sort(values)[::-1]
-    kept = [ordered[max(1, int(np.ceil(share * len(values)))) - 1] for share in SHARES]
-    pairs = zip(kept, SHARES, strict=True)
-    return ", ".join(f"{np.floor(value * 1e4) / 1e4:g} would keep {share:.0%}" for value, share in pairs)
+    at = [ordered[max(1, int(np.ceil(share * len(values)))) - 1] for share in SHARES]
+    rounded = dict.fromkeys((np.floor(np.array(at) * 1e4) / 1e4).tolist())
+    return ", ".join(f"{value:g} would keep {(values >= value).sum()}" for value in rounded)

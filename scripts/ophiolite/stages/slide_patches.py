@@ -103,7 +103,7 @@ def write_slide_patches(job: Job) -> tuple[list[Written], dict[str, Any]]:
     place = f"slide {row.slide_id}"
     names = Names(row, options)
     _check_own(slides, row, options)
-    frame = frame_of(job.volume, options, place)
+    frame = frame_of(job.volume, row.mask_ratio or 1, options, place)
     patches = frame.patches(options)
     if not patches:
         raise SourceError(
@@ -186,7 +186,7 @@ def _write_files(
             pixels = read_image(image, frame.image, patch, options.size_px, background)
             written.append(job.store.write(names.image(patch), _encoded(pixels, options)))
             if mask is not None:
-                labels = read_mask(mask, frame.finest, patch, options.size_px)
+                labels = read_mask(mask, frame.mask, patch, options.size_px)
                 written.append(job.store.write(names.mask(patch), _encoded_mask(labels, options)))
         tasks.write(task, json.dumps([file.to_json() for file in written]).encode())
         yield from written
@@ -224,8 +224,8 @@ def _rows(
     has_mask: bool,
 ) -> Iterator[dict[str, Any]]:
     """Rows of `patch_columns`."""
-    x0, y0 = frame.finest.corner(*_pairs((p.x, p.y) for p in patches))
-    x1, y1 = frame.finest.corner(*_pairs((p.x + p.w, p.y + p.h) for p in patches))
+    x0, y0 = frame.finest.corners([(p.x, p.y) for p in patches])
+    x1, y1 = frame.finest.corners([(p.x + p.w, p.y + p.h) for p in patches])
     reasons, label = fractions.reasons(options), fractions.label
     for n, patch in enumerate(patches):
         kept = not reasons[n]
@@ -264,8 +264,3 @@ def _covered(fractions: NDArray[np.float64], structures: dict[int, str], has_mas
     for name, fraction in zip(structures.values(), fractions.tolist(), strict=True):
         out[f"{FRACTION}{name}"] = out.get(f"{FRACTION}{name}", 0.0) + fraction
     return out if has_mask else {}
-
-
-def _pairs(points: Iterator[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    x, y = np.array(list(points), dtype=np.int64).T
-    return x, y
