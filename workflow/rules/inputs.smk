@@ -214,7 +214,7 @@ def figures_of_project(wildcards):
     """Every figure of every layer of the project."""
     found = []
     for dataset, layer, plan in wanted_layers():
-        if dataset not in DATASETS and dataset not in slides_plan()["shown"]:
+        if dataset not in DATASETS and not in_report(dataset, layer):
             continue
         base = f"{ROOT}/figures/{dataset}.{layer}"
         if plan["kind"] in ("image", "segmentation"):

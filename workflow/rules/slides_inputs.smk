@@ -81,6 +81,12 @@ def slide_datasets():
     return {name: data for name, data in datasets.items() if name not in DATASETS}
 
 
+def in_report(dataset, layer):
+    """Whether the report shows a layer of a slide: the objects over the image, or without objects the image."""
+    layers = planned()["datasets"][dataset]["layers"]
+    return dataset in slides_plan()["shown"] and layer == ("objects" if "objects" in layers else "slide")
+
+
 def receipts_of_slides(*rules):
     """Input function: the receipts of rules that run once for a slide, for all slides, as far as the options ask for them.
 

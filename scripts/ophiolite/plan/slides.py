@@ -23,7 +23,7 @@ from ophiolite.sources.imagehead import image_head
 from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet, refuse_duplicates
 
 PATCHES_PER_BATCH = 200
-IN_REPORT = 12
+IN_REPORT = 6
 # Folders of a project that are no datasets.
 TAKEN = ("slides", "tables", "figures", "logs", "benchmarks", "receipts", "quality", "healing")
 
