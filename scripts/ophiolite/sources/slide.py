@@ -14,7 +14,7 @@ from ophiolite.geometry.box import Box
 from ophiolite.sources.slide_colour import to_srgb
 from ophiolite.sources.slide_mpp import find_mpp, resolution_nm
 from ophiolite.sources.slide_pixels import SlidePixels, block_sums, means, over_background, pieces
-from ophiolite.sources.slide_reader import BadTileError, Rgb, Size, SlideReader
+from ophiolite.sources.slide_reader import BadTileError, Rgb, Size, SlideReader, unreadable
 from ophiolite.sources.slide_tiles import ONE_GRID, WRONG_COLOURS, JpegTiles, jpeg_tiles
 from ophiolite.sources.source import Header, HeaderSource, decoding
 
@@ -130,7 +130,7 @@ class SlideSource(HeaderSource):
         lost = self._reader.first_lost() if self._reading.bad_tiles == "refuse" else None
         if lost is not None:
             level, x, y, offset = lost
-            raise self._pixels.unreadable(level, x, y, BadTileError("it lies behind the end of the file", offset))
+            raise unreadable(self.path, level, x, y, BadTileError("it lies behind the end of the file", offset))
 
     def read_level(self, level: int, x: int, y: int, size: Size) -> NDArray[np.uint8]:
         """A region that lies inside a level, over the background: (h, w, 3) in rows; `x`, `y` are pixels of the level.

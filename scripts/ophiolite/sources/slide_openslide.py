@@ -32,7 +32,7 @@ class OpenSlideReader:
             raise SourceError(
                 explain(
                     path,
-                    f"OpenSlide cannot open the slide ({error})",
+                    f"OpenSlide cannot open the slide ({error}){_end(file)}",
                     do="Copy the file again, it is incomplete or damaged; or save it anew with its scanner's program",
                 )
             ) from error
@@ -100,6 +100,17 @@ class OpenSlideReader:
         slide = openslide.OpenSlide(self._file)
         slide.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
         return slide
+
+
+def _end(file: Path) -> str:
+    """Words for a TIFF that ends before its tiles do; empty for others."""
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            lost = [lost_tile(page, file.stat().st_size) for page in tiff.pages]
+    except (tifffile.TiffFileError, OSError, ValueError):
+        return ""
+    offsets = [found[3] for found in lost if found]
+    return f"; the file ends before its tile at byte {min(offsets)} does" if offsets else ""
 
 
 def _tile(properties: Mapping[str, str]) -> Size:

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.errors import SourceError, explain
 from ophiolite.sources.slide_colour import Convert
-from ophiolite.sources.slide_reader import BadTileError, Rgb, Size, SlideReader
+from ophiolite.sources.slide_reader import BadTileError, Rgb, Size, SlideReader, unreadable
 from ophiolite.sources.slide_tiles import JpegTiles
 
 # What a reader returns at once; with the copies made of it some 100 MB.
@@ -58,17 +57,6 @@ class SlidePixels:
                     part[:] = self.by_reader(level, left, top, (right - left, bottom - top))
         return out
 
-    def unreadable(self, level: int, x: int, y: int, error: BadTileError) -> SourceError:
-        """The error E143 of a tile that cannot be decoded."""
-        offset = "of unknown place in the file" if error.offset is None else f"at byte {error.offset} of the file"
-        return SourceError(
-            explain(
-                f"E143 {self._path}",
-                f"the tile of level {level} at x {x}, y {y}, {offset}, cannot be read ({error})",
-                do="Copy the file again; or set slides.bad_tiles: fill, which fills and counts such tiles",
-            )
-        )
-
     def _from_tiles(self, tiles: JpegTiles, x: int, y: int, out: NDArray[np.uint8]) -> None:
         side = tiles.tile_px
         for top, bottom in pieces(y, out.shape[0], side):
@@ -96,7 +84,7 @@ class SlidePixels:
         if x // width == (x + size[0] - 1) // width and y // height == (y + size[1] - 1) // height:
             corner = (level, x // width * width, y // height * height)
             if not self._fill:
-                raise self.unreadable(*corner, error) from error
+                raise unreadable(self._path, *corner, error) from error
             self.filled.add(corner)
             return np.broadcast_to(np.array(self._background, np.uint8), (size[1], size[0], 3))
         out = np.empty((size[1], size[0], 3), np.uint8)

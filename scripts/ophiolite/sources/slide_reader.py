@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.errors import SourceError, explain
+
 Rgb = tuple[int, int, int]
 Size = tuple[int, int]
 
@@ -43,6 +45,18 @@ class BadTileError(Exception):
     def __init__(self, reason: str, offset: int | None = None) -> None:
         super().__init__(reason)
         self.offset = offset
+
+
+def unreadable(path: str, level: int, x: int, y: int, error: BadTileError) -> SourceError:
+    """The error E143 of a tile that cannot be decoded; `x`, `y` are pixels of its level."""
+    offset = "of unknown place in the file" if error.offset is None else f"at byte {error.offset} of the file"
+    return SourceError(
+        explain(
+            f"E143 {path}",
+            f"the tile of level {level} at x {x}, y {y}, {offset}, cannot be read ({error})",
+            do="Copy the file again; or set slides.bad_tiles: fill, which fills and counts such tiles",
+        )
+    )
 
 
 class SlideReader(Protocol):
