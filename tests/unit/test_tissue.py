@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ophiolite.kernels.area_means import area_means
+from ophiolite.kernels.patch_grid import covered_fractions
 from ophiolite.kernels.tissue import tissue_mask
+from ophiolite.sample.slide_paint import paint
+from ophiolite.sample.slide_scene import make_scene
 
 GLASS, PALE, PAS = (244, 243, 246), (232, 218, 228), (200, 140, 180)
 SLIDES = Path(os.environ.get("OPHIOLITE_DATA", "../shared/data")) / "slides"
@@ -103,6 +107,26 @@ def test_a_scanned_region_has_tissue_and_glass() -> None:
     assert 0.3 < mask.mean() < 0.75
     assert (mask & white).sum() < 0.1 * mask.sum()
     assert (~mask & (rgb.min(axis=2) < 200)).sum() < 0.03 * mask.sum()
+
+
+@pytest.mark.parametrize(("seed", "padded"), [(1, False), (2, True), (5, False)])
+def test_patches_of_the_phantom_are_judged_as_its_painter_would(seed: int, padded: bool) -> None:
+    """Stained tissue, a tear, pen strokes, black padding: fractions off by few hundredths, decisions right."""
+    painted = paint(make_scene((2000.0, 1504.0), seed, padded), 2.0, (0, 0), (1000, 752))
+    rgb = area_means(painted.rgb, (250, 188))
+    exact = painted.tissue.reshape(250, 4, 188, 4).mean(axis=(1, 3))
+    mask = tissue_mask(rgb, 8.0)
+    pen = (rgb[..., 2].astype(int) - rgb[..., 0]) > 60
+    assert pen.sum() > 200
+    assert not (mask & pen).any()
+    boxes = np.array([(x, y, x + 32, y + 32) for x in range(0, 218, 8) for y in range(0, 156, 8)], dtype=float)
+    found = covered_fractions(mask, boxes)
+    truth = np.array([exact[int(x) : int(u), int(y) : int(v)].mean() for x, y, u, v in boxes])
+    assert np.abs(found - truth).max() < 0.1
+    assert abs(mask.mean() - exact.mean()) < 0.02
+    clear = np.abs(truth - 0.5) > 0.1
+    assert clear.sum() > 450
+    assert np.array_equal(found[clear] >= 0.5, truth[clear] >= 0.5)
 
 
 def test_an_empty_picture_has_none() -> None:

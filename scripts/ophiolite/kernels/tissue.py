@@ -39,12 +39,11 @@ def tissue_mask(rgb: NDArray[np.uint8], um_per_px: float = UM_PER_PX) -> NDArray
         return np.zeros(rgb.shape[:2], dtype=bool)
     # Grain, and the blocks of JPEG, would be coloured specks; the median leaves edges where they are.
     smooth = ndimage.median_filter(rgb, size=(3, 3, 1), mode="nearest").astype(np.float32)
-    smooth *= 255 / _glass(smooth)
-    value = smooth.max(axis=2)
-    chroma = value - smooth.min(axis=2)
-    saturation = chroma / np.maximum(value, 1)
+    white = np.float32(255) / _glass(smooth)
+    saturation = _saturation(smooth * white)
     padding = rgb.max(axis=2) <= PADDING
-    excluded = padding | _ink(smooth, value, chroma, saturation, max(1, round(RIM_UM / um_per_px)))
+    # Lines of a pixel's width would not outlive the median.
+    excluded = padding | _ink(rgb.astype(np.float32) * white, max(1, round(RIM_UM / um_per_px)))
     coloured = (saturation > _threshold(saturation[~excluded])) & ~excluded
     solid = _without_small(coloured, SPECK_UM2 / um_per_px**2)
     filled = ~_without_small(~solid, HOLE_UM2 / um_per_px**2)
@@ -70,27 +69,29 @@ def _threshold(saturation: NDArray[np.float32]) -> float:
     return float(np.clip(threshold_otsu(saturation), *SATURATION))  # type: ignore[no-untyped-call]
 
 
-def _ink(
-    smooth: NDArray[np.float32],
-    value: NDArray[np.float32],
-    chroma: NDArray[np.float32],
-    saturation: NDArray[np.float32],
-    rim_px: int,
-) -> NDArray[np.bool_]:
+def _saturation(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    value = rgb.max(axis=2)
+    out: NDArray[np.float32] = (value - rgb.min(axis=2)) / np.maximum(value, 1)
+    return out
+
+
+def _ink(rgb: NDArray[np.float32], rim_px: int) -> NDArray[np.bool_]:
     """Where ink is, with its rim."""
     from scipy import ndimage
 
-    hue = _hue(smooth, value, chroma)
+    value = rgb.max(axis=2)
+    chroma = value - rgb.min(axis=2)
+    hue = _hue(rgb, value, chroma)
     of_ink = (hue > INK_HUES[0]) & (hue < INK_HUES[1])
     black = (value <= BLACK_INK) & (chroma < NO_COLOUR)
-    strokes = (of_ink & (saturation > INK_SATURATION)) | black
+    strokes = (of_ink & (_saturation(rgb) > INK_SATURATION)) | black
     out: NDArray[np.bool_] = strokes | (ndimage.binary_dilation(strokes, iterations=rim_px) & of_ink)
     return out
 
 
-def _hue(smooth: NDArray[np.float32], value: NDArray[np.float32], chroma: NDArray[np.float32]) -> NDArray[np.float32]:
+def _hue(rgb: NDArray[np.float32], value: NDArray[np.float32], chroma: NDArray[np.float32]) -> NDArray[np.float32]:
     """Degrees on the colour wheel, 0 where there is no colour."""
-    red, green, blue = np.moveaxis(smooth, 2, 0)
+    red, green, blue = np.moveaxis(rgb, 2, 0)
     span = np.maximum(chroma, 1e-6)
     sixths = np.where(
         value == red,
