@@ -138,16 +138,34 @@ def test_the_viewer_opens_each_slide_alone(chain: Workspace) -> None:
         assert all(f"/{dataset}/layers/" in layer["source"] for layer in state["layers"])
 
 
-def test_verify_finds_a_damaged_slide_and_heal_mends_it(chain: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("rule", "layer"),
+    [
+        ("pyramid_blocks", "slide"),
+        ("mask_objects", "objects"),
+        ("slide_images", "slide"),
+        ("slide_objects", "objects"),
+        ("slide_contours", "objects"),
+        ("slide_patches", "slide"),
+    ],
+)
+def test_verify_finds_what_is_damaged_and_heal_mends_it(
+    chain: Workspace, tmp_path: Path, rule: str, layer: str
+) -> None:
     workspace = chain.copy_to(tmp_path)
     before = checksums(workspace.project)
-    shard = max((workspace.project / "12_101/layers/slide").glob("*/*.shard"), key=lambda file: file.stat().st_size)
-    data = bytearray(shard.read_bytes())
+    receipts = sorted((workspace.project / "11_202/receipts" / layer).glob(f"{rule}*/*.json")) or [
+        workspace.project / "11_202/receipts" / layer / f"{rule}.json"
+    ]
+    named = [workspace.project / file["path"] for file in json.loads(receipts[0].read_text())["files"]]
+    damaged = max(named, key=lambda file: file.stat().st_size)
+    data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 0xFF
-    shard.write_bytes(data)
+    damaged.write_bytes(data)
     found = workspace.snakemake("--", "verify")
     assert found.code != 0
-    assert "12_101" in found.text
+    assert f"11_202/{layer}" in found.text
+    assert rule in found.text
     healed = workspace.snakemake("--", "heal")
     assert healed.code == 0, healed.text
     after = checksums(workspace.project)

@@ -43,7 +43,7 @@ def _scored(options: Options) -> bool:
 
 # In the order in which they read each other.
 RULES: dict[str, SlideRule] = {
-    "slide_images": SlideRule("slide", ("icc", "label_image")),
+    "slide_images": SlideRule("slide", ("icc", "label_image", "background")),
     "mask_objects": SlideRule("objects", ("mask.binarise", "mask.structures", "mask.min_object_px")),
     "slide_objects": SlideRule("objects", ("mask.structures",), ("objects/mask_objects", "slide/layer_done")),
     "slide_contours": SlideRule(
