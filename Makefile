@@ -12,7 +12,7 @@ export PYTHONPATH := $(CURDIR)/scripts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run view test test-s3 test-slurm test-envs test-fuzz lint format docs lock clean \
+.PHONY: help setup demo demo-slides run view test test-s3 test-slurm test-envs test-fuzz lint format docs lock clean \
   benchmark benchmark-mesh benchmark-skeleton benchmark-scale
 
 help: ## list the targets
@@ -45,6 +45,15 @@ demo: data/sample.h5 ## set-up, then the whole workflow on a built-in sample
 	@echo
 	@echo "report:  file://$(CURDIR)/$(RESULTS)/report.html"
 	@echo "viewer:  make view"
+
+data/slides/slides.tsv: $(VENV)/.done scripts/ophiolite/sample/*.py
+	python -m ophiolite make_slides data/slides
+
+demo-slides: data/slides/slides.tsv ## whole-slide images: layers, patches, dataset page and scores of built-in phantoms
+	snakemake slides score_slides --workflow-profile profiles/local --cores $(CORES) --configfile config/slides.yaml
+	@echo
+	@echo "dataset page:  file://$(CURDIR)/results/demo_slides/slides.html"
+	@echo "viewer:        make view RESULTS=results/demo_slides"
 
 run: setup ## the workflow on your data: make run CONFIG=config/mydata.yaml
 	snakemake --workflow-profile profiles/local --cores $(CORES) --configfile $(CONFIG)

@@ -25,6 +25,7 @@ DISTRIBUTIONS = {
     "fill_voids": "fill-voids",
     "google": "google-auth",
     "nrrd": "pynrrd",
+    "openslide": "openslide-python",
     "skimage": "scikit-image",
     "yaml": "pyyaml",
 }

@@ -61,7 +61,7 @@ def run_layer(plan: ProjectPlan, folder: Path) -> VolumePlan:
     for r in volume.rounds:
         for block in r.block_names():
             job = Job(plan, store, "pyramid_blocks", "d", "v", f"r{r.number}.{block}", 1)
-            written, _ = run_pyramid_block(job, r.number, block)
+            written, _, _ = run_pyramid_block(job, r.number, block)
             job.finish(written)
     return volume
 

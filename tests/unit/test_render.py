@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ophiolite.report.figures import SlicePanel, _log_bins, _round_length, draw_slices
+from ophiolite.report.figures import SlicePanel, _log_bins, draw_slices, round_length
 from ophiolite.report.raster_loops import fill_segments, fill_triangles
 from ophiolite.report.render import (
     BACKGROUND,
@@ -168,7 +168,7 @@ def test_colours_depend_on_rank_then_on_the_label_alone() -> None:
 
 @given(st.floats(1e-3, 1e9))
 def test_scale_bars_are_round_and_fit(wanted: float) -> None:
-    length = _round_length(wanted)
+    length = round_length(wanted)
     assert wanted / 2.51 < length <= wanted * (1 + 1e-6)
     mantissa = length / 10 ** math.floor(math.log10(length) + 1e-9)
     assert any(mantissa == pytest.approx(step) for step in (1, 2, 5))

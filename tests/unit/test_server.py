@@ -56,7 +56,10 @@ def server(root: Path) -> Iterator[ResultsServer]:
     def object_link(base: str, name: ObjectName) -> str | None:
         return f"{base}/{name.dataset}.{name.layer}.{name.label}" if name.label != 404 else None
 
-    with ResultsServer(root, lambda base: f"{base}{CLIENT_PAGE}#!{{}}", object_link) as running:
+    def dataset_link(base: str, name: str) -> str | None:
+        return f"{base}{CLIENT_PAGE}#!{name}" if name == "slide_1" else None
+
+    with ResultsServer(root, lambda base: f"{base}{CLIENT_PAGE}#!{{}}", object_link, dataset_link) as running:
         yield running
 
 
@@ -246,6 +249,14 @@ def test_an_object_leads_to_the_viewer(server: ResultsServer) -> None:
     assert answer.headers["location"] == f"http://microscope.local:8000/d.cells_2.{2**64 - 1}"
     missing = ask(server, "/object?dataset=d&layer=cells&label=404")
     assert (missing.status, missing.body) == (404, b"404 no such object in the results\n")
+
+
+def test_a_dataset_leads_to_the_viewer(server: ResultsServer) -> None:
+    answer = ask(server, "/dataset?name=slide_1", Host="microscope.local:8000")
+    assert (answer.status, answer.headers["location"]) == (302, f"http://microscope.local:8000{CLIENT_PAGE}#!slide_1")
+    assert ask(server, "/dataset?name=slide_2").status == 404
+    for query in ("", "name=", "name=a&name=b", "name=../x", "dataset=slide_1", "&".join(["x=1"] * 9)):
+        assert ask(server, f"/dataset?{query}").status == 400
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from smk_functions import smk_function
 
 def stamps(*sources: Any) -> Any:
     layers = {f"l{i}": source if isinstance(source, dict) else {"source": source} for i, source in enumerate(sources)}
-    config = {"datasets": {"d": {"layers": layers}}}
-    return smk_function("source_stamps", "stamp_of", config=config, glob=glob, os=os)()
+    names = {"DATASETS": {"d": {"layers": layers}}, "stamps_of_slides": dict, "glob": glob, "os": os}
+    return smk_function("source_stamps", "stamp_of", **names)()
 
 
 @pytest.fixture

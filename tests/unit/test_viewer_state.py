@@ -89,6 +89,35 @@ def test_further_datasets_are_there_but_hidden() -> None:
     assert layers[2]["linkedSegmentationLayer"] == {"pre": "t2/cells", "post": "t2/cells"}
 
 
+SLIDE = VolumeView("c1", "slide", "c1/layers/slide", "image", (250.0, 250.0, 4e3), (0, 0, 0), (40_000, 30_000, 1), 3)
+
+
+def test_a_slide_is_opened_alone_in_one_panel_without_axis_lines() -> None:
+    mask = replace(SLIDE, layer="mask", path="c1/layers/mask", kind="segmentation", channels=1)
+    objects = replace(mask, layer="objects", path="c1/layers/objects")
+    lines = AnnotationView("c1", "contours", "c1/layers/contours", "POLYLINE", {"objects": "objects"})
+    boxes = AnnotationView("c1", "boxes", "c1/layers/boxes", "AXIS_ALIGNED_BOUNDING_BOX", {"objects": "objects"})
+    state = viewer_state([SLIDE, mask, objects, lines, boxes, replace(SLIDE, dataset="c2")], BASE)
+    assert (state["layout"], state["showAxisLines"], state["showScaleBar"]) == ("xy", False, True)
+    assert state["dimensions"] == {"x": [2.5e-7, "m"], "y": [2.5e-7, "m"], "z": [4e-6, "m"]}
+    assert state["position"] == [20_000.0, 15_000.0, 0.5]
+    assert state["crossSectionScale"] == max(40_000 / 1100, 30_000 / 650)
+    assert [(layer["name"], layer.get("visible", True)) for layer in state["layers"]] == [
+        ("slide", True), ("mask", False), ("objects", True), ("contours", True), ("boxes", False),
+    ]  # fmt: skip
+    assert "setPolyEndpointMarkerSize(0.0)" in state["layers"][3]["shader"]
+    assert [layer.get("visible", True) for layer in viewer_state([SLIDE, mask], BASE)["layers"]] == [True, True]
+
+
+def test_an_object_of_a_slide_is_centred_in_its_own_slide() -> None:
+    mask = replace(SLIDE, dataset="c2", layer="objects", kind="segmentation", channels=1)
+    shown = ObjectView("c2", "objects", 7, (250_000.0, 500_000.0, 2000.0), (55_000.0, 13_000.0, 4000.0))
+    state = viewer_state([SLIDE, replace(SLIDE, dataset="c2"), mask], BASE, shown)
+    assert state["position"] == [1000.0, 2000.0, 0.5]
+    assert [layer["name"] for layer in state["layers"]] == ["slide", "objects"]
+    assert state["crossSectionScale"] == pytest.approx(1.3 * 220 / 1100)
+
+
 def test_nothing_to_look_at_is_an_error() -> None:
     with pytest.raises(LayerError, match="Run the workflow first"):
         viewer_state([SYNAPSES], BASE)

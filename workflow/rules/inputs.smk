@@ -1,6 +1,7 @@
+DATASETS = config.get("datasets") or {}
 DOWNLOADS = {
     name: {"mirror": data.get("mirror"), **download}
-    for data in config["datasets"].values()
+    for data in DATASETS.values()
     for name, download in data.get("downloads", {}).items()
 }
 
@@ -13,9 +14,10 @@ def placed_config():
 
 def source_stamps():
     """Number, size and latest time of local sources with what lies in them, so that a changed file makes a new plan."""
-    layers = [layer for data in config["datasets"].values() for layer in data["layers"].values()]
+    layers = [layer for data in DATASETS.values() for layer in data["layers"].values()]
     texts = [text for layer in layers for text in (layer["source"], layer.get("relabel")) if text]
-    return {path: stamp_of(path) for text in texts for path in (text, text.partition(":")[0])}
+    stamps = {path: stamp_of(path) for text in texts for path in (text, text.partition(":")[0])}
+    return {**stamps, **stamps_of_slides()}
 
 
 def stamp_of(path):
@@ -41,7 +43,7 @@ def carries_read(wildcards):
     """Receipts of the blocks of the round before whose carries a block reads."""
     number = int(wildcards.round)
     if number == 0:
-        return []
+        return objects_of_mask(wildcards)
     here, before = (layer_plan(wildcards)["rounds"][n] for n in (number, number - 1))
     counts = [-(-n // b) for n, b in zip(before["tasks"], before["block_tasks"])]
     ranges = []
@@ -135,10 +137,19 @@ def parts_of_objects(wildcards):
     )
 
 
+def tables_of_objects(wildcards):
+    """Receipts of all that the properties of a layer's objects are made of."""
+    measured = layer_plan(wildcards)["source"]["format"] == "mask_objects"
+    of_slide = expand_layer(receipt("slide_objects"), wildcards) if measured else []
+    return parts_of_objects(wildcards) + of_slide
+
+
 def segmentation_of_annotations(wildcards):
-    """The receipt of the segmentation layer in which partners are looked up, where there is one."""
+    """The receipt of what a layer of annotations reads: the layer in which partners are looked up, or outlines."""
     planned()
-    layer = layer_plan(wildcards)["segmentation"]
+    outlined, layer = layer_plan(wildcards)["outlines_of"], layer_plan(wildcards)["segmentation"]
+    if outlined:
+        return expand(receipt("slide_contours"), dataset=wildcards.dataset, layer=outlined)
     return expand(receipt("layer_done"), dataset=wildcards.dataset, layer=layer) if layer else []
 
 
@@ -151,13 +162,22 @@ def targets(*kinds, refused=True):
     def of_plan(wildcards):
         return [
             path
-            for dataset, data in planned()["datasets"].items()
-            for layer, plan in data["layers"].items()
+            for dataset, layer, plan in wanted_layers()
             for path in layer_targets(dataset, layer, plan, kinds)
             if refused or plan["kind"] != "refused"
         ]
 
     return of_plan
+
+
+def wanted_layers():
+    """(dataset, layer, plan) of every layer to make; of slides without layers for the viewer the refused ones alone."""
+    return [
+        (dataset, layer, plan)
+        for dataset, data in planned()["datasets"].items()
+        for layer, plan in data["layers"].items()
+        if dataset in DATASETS or SLIDES.get("viewer", True) or plan["kind"] == "refused"
+    ]
 
 
 def layer_targets(dataset, layer, plan, kinds):
@@ -193,15 +213,16 @@ def receipts_for_slices(wildcards):
 def figures_of_project(wildcards):
     """Every figure of every layer of the project."""
     found = []
-    for dataset, data in planned()["datasets"].items():
-        for layer, plan in data["layers"].items():
-            base = f"{ROOT}/figures/{dataset}.{layer}"
-            if plan["kind"] in ("image", "segmentation"):
-                found.append(f"{base}.slices.png")
-            if plan["kind"] == "segmentation":
-                found.append(f"{base}.sizes.svg")
-            if plan.get("mesh") or plan.get("skeleton"):
-                found += [f"{base}.objects.png", f"{base}.scene.png"]
+    for dataset, layer, plan in wanted_layers():
+        if dataset not in DATASETS and not in_report(dataset, layer):
+            continue
+        base = f"{ROOT}/figures/{dataset}.{layer}"
+        if plan["kind"] in ("image", "segmentation"):
+            found.append(f"{base}.slices.png")
+        if plan["kind"] == "segmentation":
+            found.append(f"{base}.sizes.svg")
+        if plan.get("mesh") or plan.get("skeleton"):
+            found += [f"{base}.objects.png", f"{base}.scene.png"]
     return found
 
 

@@ -23,7 +23,7 @@ rule object_table:
 
 rule segment_properties:
     input:
-        parts_of_objects,
+        tables_of_objects,
     output:
         receipt("segment_properties"),
     log:

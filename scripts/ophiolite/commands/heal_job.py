@@ -32,6 +32,7 @@ def _command(rule: str) -> Callable[[argparse.Namespace], None]:
         label_stats,
         layer_done,
         layer_info,
+        mask_objects,
         mesh_done,
         mesh_fragments,
         mesh_index,
@@ -46,6 +47,12 @@ def _command(rule: str) -> Callable[[argparse.Namespace], None]:
         skeleton_objects,
         skeleton_shards,
         skeleton_swc,
+        slide_contours,
+        slide_images,
+        slide_objects,
+        slide_ome_tiff,
+        slide_ome_zarr,
+        slide_patches,
     )
 
     commands = (
@@ -53,6 +60,7 @@ def _command(rule: str) -> Callable[[argparse.Namespace], None]:
         label_stats,
         layer_done,
         layer_info,
+        mask_objects,
         mesh_done,
         mesh_fragments,
         mesh_index,
@@ -67,6 +75,12 @@ def _command(rule: str) -> Callable[[argparse.Namespace], None]:
         skeleton_objects,
         skeleton_shards,
         skeleton_swc,
+        slide_contours,
+        slide_images,
+        slide_objects,
+        slide_ome_tiff,
+        slide_ome_zarr,
+        slide_patches,
     )
     known: dict[str, Callable[[argparse.Namespace], None]] = {
         command.__name__.rpartition(".")[2]: command.run for command in commands

@@ -8,6 +8,7 @@ from pathlib import Path
 from ophiolite.config.load import load_config, parse_config_json
 from ophiolite.plan.estimate import load_speeds
 from ophiolite.plan.make import make_plan, planned_layers, store_of
+from ophiolite.plan.slides import slide_datasets
 from ophiolite.stages.stale import remove_stale
 
 
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> None:
     """Run this command."""
     config = load_config(args.config) if args.config else parse_config_json(args.config_json)
     store = store_of(config, Path())
-    plan = make_plan(config, Path(), load_speeds(store, config.datasets))
+    plan = make_plan(config, Path(), load_speeds(store, [*config.datasets, *slide_datasets(config, Path())]))
     for paths in planned_layers(plan):
         store.make_folder(paths.receipts)  # from here on the layer's folder is ours
     remove_stale(store, plan)

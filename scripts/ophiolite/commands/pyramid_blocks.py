@@ -20,5 +20,5 @@ def run(args: argparse.Namespace) -> None:
     text, _, block = args.item.partition(".")
     if not (text[:1] == "r" and text[1:].isdigit() and int(text[1:]) < len(job.volume.rounds)):
         raise PlanError(f"--block {args.item}: expected rN.x-y-z with N below {len(job.volume.rounds)}.")
-    written, mvx = run_pyramid_block(job, int(text[1:]), block)
-    job.finish(written, work=mvx, speed_key=f"pyramid_blocks.{job.volume.kind}")
+    written, mvx, facts = run_pyramid_block(job, int(text[1:]), block)
+    job.finish(written, facts, work=mvx, speed_key=f"pyramid_blocks.{job.volume.kind}")

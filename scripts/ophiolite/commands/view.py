@@ -8,10 +8,12 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from ophiolite.errors import ConfigError, explain
+from ophiolite.errors import ConfigError, LayerError, explain
 from ophiolite.report.results import find_object, read_views, store_of_folder
 from ophiolite.report.server import CLIENT_PAGE, ObjectName, ResultsServer
-from ophiolite.report.viewer_state import viewer_link, viewer_state
+from ophiolite.report.viewer_state import VolumeView, viewer_link, viewer_state
+
+LISTED = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
                 do="Run the workflow first, or correct the path",
             )
         )
-    read_views(folder)  # so that an unfinished project ends here, not in the browser
+    found = read_views(folder)  # so that an unfinished project ends here, not in the browser
 
     def link(base: str) -> str:
         return viewer_link(viewer_state(read_views(folder), base), base + CLIENT_PAGE)
@@ -49,10 +51,20 @@ def run(args: argparse.Namespace) -> None:
         shown = find_object(folder, views, name.dataset, name.layer, name.label)
         return viewer_link(viewer_state(views, base, shown), base + CLIENT_PAGE) if shown else None
 
+    def dataset_link(base: str, name: str) -> str | None:
+        try:
+            views = read_views(folder, dataset=name)
+        except LayerError:
+            return None
+        return viewer_link(viewer_state(views, base), base + CLIENT_PAGE)
+
     bucket = store_of_folder(folder).bucket
-    server = ResultsServer(folder, link, object_link, port=args.port, bind=args.bind, bucket=bucket)
+    server = ResultsServer(folder, link, object_link, dataset_link, port=args.port, bind=args.bind, bucket=bucket)
     try:
         print(f"{server.url}/", flush=True)
+        slides = sorted({view.dataset for view in found if isinstance(view, VolumeView) and view.flat})
+        if len(slides) > 1:
+            print(f"{len(slides)} slides, each at {server.url}/dataset?name=..: {_listed(slides)}", file=sys.stderr)
         print("Ctrl-C ends it.", file=sys.stderr)
         if not args.no_browser and _has_display():
             webbrowser.open(f"{server.url}/")
@@ -61,6 +73,11 @@ def run(args: argparse.Namespace) -> None:
         print(file=sys.stderr)
     finally:
         server.close()
+
+
+def _listed(names: list[str]) -> str:
+    """The first names, and a sign that there are more."""
+    return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else "")
 
 
 def _has_display() -> bool:

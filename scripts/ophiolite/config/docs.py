@@ -25,6 +25,7 @@ from ophiolite.config.model import (
     SegmentationLayer,
 )
 from ophiolite.config.products import Encoding, Mesh, Pyramid, Skeleton
+from ophiolite.config.slides import Card, Patches, Scores, SlideMask, SlidePyramid, Slides, Splits
 
 HEAD = """# The config file
 
@@ -47,6 +48,13 @@ SECTIONS: tuple[tuple[str, type[BaseModel]], ...] = (
     ("`pyramid.mips.<mip>`", Encoding),
     ("`mesh`", Mesh),
     ("`skeleton`", Skeleton),
+    ("`slides`", Slides),
+    ("`slides.pyramid`", SlidePyramid),
+    ("`slides.mask`", SlideMask),
+    ("`slides.patches`", Patches),
+    ("`slides.splits`", Splits),
+    ("`slides.scores`", Scores),
+    ("`slides.card`", Card),
     ("`jobs`", Jobs),
     ("`report`", Report),
     ("`quality`", Quality),

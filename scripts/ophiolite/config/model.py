@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from ophiolite.config.checks import Compression, Quality
 from ophiolite.config.products import Mesh, Positive, Pyramid, Section, Skeleton
+from ophiolite.config.slides import Slides
 
 NAME = r"^[a-z0-9_]+$"
 # No part of a prefix is empty or begins with a dot.
@@ -148,7 +149,8 @@ class Config(Section):
         description="where `store` is a bucket: the folder, shared by all machines, that holds receipts, tables, "
         "figures and logs; `results` where left out",
     )
-    datasets: dict[Name, Dataset] = Field(min_length=1, description="by name: [a-z0-9_]+")
+    datasets: dict[Name, Dataset] = Field(default_factory=dict, description="by name: [a-z0-9_]+")
+    slides: Slides | None = Field(None, description="whole-slide images, from a sheet")
     jobs: Jobs = Field(default_factory=Jobs)
     report: Report = Field(default_factory=Report)
     quality: Quality = Field(default_factory=Quality)
@@ -164,6 +166,12 @@ class Config(Section):
                         f"dataset {name!r}: download {file!r} is another file in another dataset; all lie in data/, so "
                         "give one of them another name"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> Config:
+        if not self.datasets and self.slides is None:
+            raise ValueError("datasets: is required and missing, or empty; give datasets, slides or both")
         return self
 
     @field_validator("store")

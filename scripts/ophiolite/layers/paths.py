@@ -8,7 +8,7 @@ FOLDERS = {"mesh": "mesh", "skeleton": "skeletons"}
 PROPERTIES_FOLDER = "segment_properties"
 
 # Folders of a dataset that Snakemake does not know; they lie in the object store where the config names one.
-BULK_FOLDERS = ("layers", "work", "objects", "branches", "swc", "timings")
+BULK_FOLDERS = ("layers", "work", "objects", "branches", "swc", "associated", "patches", "exports", "timings")
 
 # Of the intermediate files, what is small and known of objects: it outlives `clean_work`.
 KEPT_WORK = ("label_stats", *(f"{product}_measures" for product in FOLDERS))
@@ -90,6 +90,26 @@ class LayerPaths:
     def carry(self, round_number: int, block: str, part: int) -> str:
         """What a block of a round hands to the next round."""
         return f"{self.work}/carry/r{round_number}/{block}{'.counts' * part}.npy"
+
+    @property
+    def associated(self) -> str:
+        """What a slide's file holds beside its pixels: the colour profile, photos of the slide and its label."""
+        return f"{self.dataset}/associated/{self.layer}"
+
+    @property
+    def mask_objects(self) -> str:
+        """The connected objects of a slide's mask."""
+        return f"{self.work}/mask_objects.npy"
+
+    @property
+    def patches(self) -> str:
+        """The table of the patches of a slide; their files lie in slides/patches of the project."""
+        return f"{self.dataset}/patches/{self.layer}.parquet"
+
+    @property
+    def exports(self) -> str:
+        """This layer in other formats."""
+        return f"{self.dataset}/exports/{self.layer}"
 
     def statistics(self, block: str) -> str:
         """Label statistics of one block of the first round."""

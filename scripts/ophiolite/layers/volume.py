@@ -65,6 +65,13 @@ class VolumeReader:
                 out[shared.slices(box.start)] = self._chunk(code, own, stored)[shared.slices(own.start)]
         return out
 
+    def encoded(self, cells: Sequence[Vec]) -> list[bytes]:
+        """The bytes of chunks as their encoding left them, by their places in the grid."""
+        grid = self.scale.grid
+        codes = morton.encode(list(cells), grid.shape).tolist()
+        found = self._fetch([(code, grid.cell(cell)) for code, cell in zip(codes, cells, strict=True)])
+        return [found[code] for code in codes]
+
     def _kept(self, code: int) -> bool:
         """Whether a decoded chunk is at hand; a reader with a cache overrides it and `_chunk`."""
         return False

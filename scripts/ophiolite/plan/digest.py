@@ -25,20 +25,36 @@ def settings_digest(*values: Any) -> str:
 @functools.cache
 def code_digest(module: str) -> str:
     """Digest of the code that a module of this package reaches, e.g. `commands.pyramid_blocks`."""
-    return settings_digest({name: ast.dump(_without_docstrings(tree)) for name, tree in reachable(module).items()})
+    return settings_digest({name: _code(text) for name, text in _texts(module).items()})
 
 
 def reachable(*modules: str) -> dict[str, ast.Module]:
     """Every module of this package that the given ones import, themselves included, directly or not, parsed."""
-    seen: dict[str, ast.Module] = {}
+    return {name: ast.parse(text) for name, text in _texts(*modules).items()}
+
+
+def _texts(*modules: str) -> dict[str, str]:
+    """The text of every module that the given ones reach."""
+    seen: dict[str, str] = {}
     todo = list(modules)
     while todo:
         name = todo.pop()
-        tree = None if name in seen else _parse(name)
-        if tree is not None:
-            seen[name] = tree
-            todo.extend(imported(tree))
+        file = None if name in seen else _file(name)
+        if file:
+            seen[name] = file.read_text()
+            todo.extend(_imports(seen[name]))
     return seen
+
+
+# Commands reach the same modules: each text is parsed once.
+@functools.cache
+def _imports(text: str) -> list[str]:
+    return imported(ast.parse(text))
+
+
+@functools.cache
+def _code(text: str) -> str:
+    return ast.dump(_without_docstrings(ast.parse(text)))
 
 
 def _file(module: str) -> Path | None:
@@ -47,11 +63,6 @@ def _file(module: str) -> Path | None:
         if candidate.is_file():
             return candidate
     return None
-
-
-def _parse(module: str) -> ast.Module | None:
-    file = _file(module)
-    return ast.parse(file.read_text()) if file else None
 
 
 def imported(tree: ast.Module) -> list[str]:

@@ -33,7 +33,8 @@ def volume_digests(plan: VolumePlan, quality: Quality, compression: Compression,
 
     products = sorted(name for name, _ in plan.products())
     add("layer_info", voxels, products, plan.properties)
-    blocks = add("pyramid_blocks", voxels)
+    found = code_digest("commands.mask_objects") if plan.source.format == "mask_objects" else ""
+    blocks = add("pyramid_blocks", voxels, found) if found else add("pyramid_blocks", voxels)
     stats = add("label_stats", blocks, plan.stats_parts) if plan.kind == "segmentation" else ""
     done = add("layer_done", blocks, stats)
     mips = add("pyramid_quality", done)

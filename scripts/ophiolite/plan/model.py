@@ -8,22 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ophiolite.errors import PlanError
 from ophiolite.geometry import Box, Grid, Vec
 from ophiolite.geometry.box import add, ceildiv, floordiv, high, mul
 from ophiolite.geometry.grid import indices
 from ophiolite.geometry.pyramid import coarse_box
+from ophiolite.plan.part import Part
+from ophiolite.plan.slide_model import SlidesPlan
 
 VERSION = 1
 ResolutionNm = tuple[float, float, float]
-
-
-class Part(BaseModel):
-    """A frozen part of the plan."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EncodingPlan(Part):
@@ -164,11 +160,12 @@ class Cost(Part):
 
 
 class SourcePlan(Part):
-    """Where the voxels come from, and what the header says of them."""
+    """Where the voxels come from, and what the header says of them; `reading` is how a slide or its mask is read."""
 
     text: str
     format: str | None
     relabel: str | None
+    reading: dict[str, Any]
     dtype: str
     channels: int
     shape_vx: Vec
@@ -212,12 +209,13 @@ class VolumePlan(Part):
 
 
 class AnnotationPlan(Part):
-    """A layer of annotations."""
+    """A layer of annotations; `outlines_of` is the layer of a slide's objects that it outlines."""
 
     kind: Literal["annotations"]
     source: str
     geometry: str | None
     segmentation: str | None
+    outlines_of: str | None
     label_columns: tuple[str, ...]
     limit: int
     costs: tuple[Cost, ...]
@@ -258,6 +256,7 @@ class ProjectPlan(Part):
     config: dict[str, Any]
     jobs: JobsPlan
     datasets: dict[str, DatasetPlan]
+    slides: SlidesPlan | None
     digests: dict[str, str]
 
     @property

@@ -26,7 +26,7 @@ SELF_COMPRESSED = ("jpeg", "png", "jxl")
 
 @dataclass(frozen=True)
 class Volume:
-    """The facts that decide a pyramid."""
+    """The facts that decide a pyramid; `carry_bytes` is the size of a value, or sum, that rounds hand on."""
 
     where: str
     box: Box
@@ -37,6 +37,7 @@ class Volume:
     is_label: bool
     cache_bytes: int
     alignment_vx: Vec
+    carry_bytes: int = 8
 
 
 def chunk_size(pyramid: Pyramid, resolution_nm: ResolutionNm) -> Vec:
@@ -159,7 +160,7 @@ def _rounds(
     first = 0
     while first < len(scales):
         source = scales[0] if not rounds else scales[first - 1]
-        item = volume.source_bytes if not rounds else 8
+        item = volume.source_bytes if not rounds else volume.carry_bytes
         last = first
         while last + 1 < len(scales) and _fits(
             pyramid, source, scales[last + 1], chunk, budget // (item * volume.channels)

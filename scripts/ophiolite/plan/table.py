@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ophiolite.plan.model import Cost, DatasetPlan, ProjectPlan, Refused, VolumePlan
+from ophiolite.plan.slide_table import SLIDES_HEADER, grouped, slide_costs, slide_lines
 
 RULES_HEADER = ("layer", "rule", "jobs", "core-hours", "min/job", "memory MB", "output MB", "files")
 MANY_JOBS = 10_000
@@ -13,11 +14,18 @@ SCALES_HEADER = ("layer", "mip", "resolution nm", "size", "offset", "chunk", "en
 
 def render_plan(plan: ProjectPlan) -> str:
     """Layers, scales, jobs, core-hours, memory, bytes and files of a plan."""
-    layers = [(f"{d}/{name}", layer) for d, data in plan.datasets.items() for name, layer in data.layers.items()]
-    scales = [row for name, layer in layers if isinstance(layer, VolumePlan) for row in _scale_rows(name, layer)]
-    rules = [row for name, layer in layers if not isinstance(layer, Refused) for row in _rule_rows(name, layer.costs)]
+    slides = {row.dataset for row in plan.slides.rows if row.dataset} if plan.slides else set()
+    listed = [(d, f"{d}/{n}", layer) for d, data in plan.datasets.items() for n, layer in data.layers.items()]
+    layers = [(name, layer) for _, name, layer in listed]
+    # Slides are many and alike: a line each, and their rules together.
+    alone = [(name, layer) for dataset, name, layer in listed if dataset not in slides]
+    scales = [row for name, layer in alone if isinstance(layer, VolumePlan) for row in _scale_rows(name, layer)]
+    rules = [row for name, layer in alone if not isinstance(layer, Refused) for row in _rule_rows(name, layer.costs)]
     costs = [c for _, layer in layers if not isinstance(layer, Refused) for c in layer.costs]
     lines = [f"plan of project {plan.project}", ""]
+    if plan.slides:
+        lines += [*text_table(SLIDES_HEADER, list(slide_lines(plan, plan.slides))), ""]
+        rules += list(_rule_rows(f"{len(slides)} slides", tuple(slide_costs(plan, plan.slides))))
     if scales:
         lines += [*text_table(SCALES_HEADER, scales), ""]
     lines += [*text_table(RULES_HEADER, [*rules, _total(costs)]), ""]
@@ -28,11 +36,10 @@ def render_plan(plan: ProjectPlan) -> str:
             f"note: {count} jobs are many for one run of snakemake, which then takes minutes to start; lower"
             " jobs.max_jobs, or run one product after the other: snakemake image, snakemake mesh, ..."
         )
-    for name, layer in layers:
-        if isinstance(layer, Refused):
-            lines.append(f"REFUSED {layer.error}")
-        else:
-            lines += [f"note: {name}: {warning}" for warning in layer.warnings]
+    lines += [f"REFUSED {layer.error}" for _, layer in layers if isinstance(layer, Refused)]
+    planned = [(name, layer) for name, layer in layers if not isinstance(layer, Refused)]
+    notes = grouped((name, warning) for name, layer in planned for warning in layer.warnings)
+    lines += [f"note: {note}" for note in notes]
     return "\n".join(lines) + "\n"
 
 

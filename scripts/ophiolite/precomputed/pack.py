@@ -6,9 +6,9 @@ bytes; offsets count from the start of the file, entries are sorted by group and
 
 from __future__ import annotations
 
-import mmap
 import struct
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
 
@@ -31,15 +31,25 @@ def encode_pack(entries: Iterable[tuple[int, int, bytes]]) -> bytes:
     return b"".join([MAGIC, struct.pack("<Q", len(ordered)), table.tobytes(), *(data for _, _, data in ordered)])
 
 
-class Pack:
-    """Entries of a pack in memory or in a memory map; data are copied out when asked for."""
+class Sliceable(Protocol):
+    """Bytes in memory, in a memory map or in a file."""
 
-    def __init__(self, data: bytes | mmap.mmap, name: str) -> None:
-        self._data = memoryview(data)
+    def __len__(self) -> int:
+        """Number of bytes."""
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        """A copy of some of them."""
+
+
+class Pack:
+    """Entries of a pack; data are copied out when asked for."""
+
+    def __init__(self, data: Sliceable, name: str) -> None:
+        self._data = data
         head = len(MAGIC) + 8
-        if len(self._data) < head or bytes(self._data[: len(MAGIC)]) != MAGIC:
+        if len(self._data) < head or self._data[: len(MAGIC)] != MAGIC:
             raise FormatError(explain(name, "is no pack", expected=MAGIC.decode(), do="Delete it and run again"))
-        (count,) = struct.unpack_from("<Q", self._data, len(MAGIC))
+        (count,) = struct.unpack("<Q", self._data[len(MAGIC) : head])
         end = head + count * 32
         if end > len(self._data):
             raise FormatError(
@@ -61,10 +71,10 @@ class Pack:
     def entries(self, group: int) -> Iterator[tuple[int, bytes]]:
         """(key, data) of one group, ascending by key."""
         for _, key, offset, size in self._table[self._table[:, 0] == group].tolist():
-            yield key, bytes(self._data[offset : offset + size])
+            yield key, self._data[offset : offset + size]
 
     def get(self, group: int, key: int) -> bytes:
         """The data of one entry, which must exist."""
         row = np.flatnonzero((self._table[:, 0] == group) & (self._table[:, 1] == key))[0]
         offset, size = self._table[row, 2:].tolist()
-        return bytes(self._data[offset : offset + size])
+        return self._data[offset : offset + size]

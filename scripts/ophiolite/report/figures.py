@@ -54,7 +54,7 @@ def draw_slices(panels: Sequence[SlicePanel], ranked: Sequence[int], path: Path)
     rows = 2 if overlaid else 1
     extents = [(p.image.shape[0] * p.pixel_nm[0], p.image.shape[1] * p.pixel_nm[1]) for p in panels]
     aspect = max(height / width for width, height in extents)
-    bar_nm = _round_length(max(width for width, _ in extents) / 4.5)
+    bar_nm = round_length(max(width for width, _ in extents) / 4.5)
     side = 11.0 / max(2, len(panels))
     with canvas((side * len(panels), rows * (side * min(aspect, 1.6) + 0.05) + 0.3), dark=True) as figure:
         grid = figure.subplots(rows, len(panels), squeeze=False)
@@ -71,7 +71,7 @@ def draw_slices(panels: Sequence[SlicePanel], ranked: Sequence[int], path: Path)
                     shown.swapaxes(0, 1), extent=(0, extent[0], extent[1], 0), interpolation="nearest", aspect="equal"
                 )
                 axes.set_axis_off()
-                _scale_bar(axes, extent, bar_nm)
+                scale_bar(axes, extent, bar_nm)
         save(figure, path)
 
 
@@ -93,7 +93,7 @@ def draw_objects(portraits: Sequence[Portrait], path: Path, columns: int = 3) ->
             extent = (TILE_PX[0] / camera.scale, TILE_PX[1] / camera.scale)
             axes.imshow(render([portrait.solid], camera), extent=(0, extent[0], extent[1], 0), interpolation="none")
             axes.set_axis_off()
-            _scale_bar(axes, extent, _round_length(extent[0] / 4.5))
+            scale_bar(axes, extent, round_length(extent[0] / 4.5))
             left, below = (column + 0.035) / across, box[1]
             figure.text(
                 left, below - 0.16 / size[1], portrait.title, color=portrait.solid.colour, va="center", size=9.5
@@ -211,7 +211,7 @@ def _overlay(
     return np.asarray(grey * (1 - strength) + colour * strength)
 
 
-def _scale_bar(axes: Any, extent_nm: tuple[float, float], length: float) -> None:
+def scale_bar(axes: Any, extent_nm: tuple[float, float], length: float) -> None:
     """A bar of `length` nm in the lower left corner of a panel."""
     left, bottom = 0.035 * extent_nm[0], extent_nm[1] - 0.035 * extent_nm[0]
     thick = 0.011 * extent_nm[0]
@@ -235,7 +235,7 @@ def _scale_bar(axes: Any, extent_nm: tuple[float, float], length: float) -> None
     )
 
 
-def _round_length(wanted: float) -> float:
+def round_length(wanted: float) -> float:
     """The largest of 1, 2, 5 times a power of ten that is not above `wanted`."""
     power = float(10.0 ** np.floor(np.log10(wanted)))
     return max(step * power for step in ROUND_STEPS if step * power <= wanted * (1 + 1e-9))

@@ -76,13 +76,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: paragraphs, then tables, then figures. key : its anchor, [a-z_]+."""
+    """A part of a page: paragraphs, tables, figures, then links (text, address). key : its anchor, [a-z_]+."""
 
     key: str
     title: str
     text: Sequence[str] = ()
     tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
+    links: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,9 @@ def render_sections(project: str, kicker: str, facts: Sequence[tuple[str, str]],
 
 def _section(section: Section) -> str:
     text = "".join(f"<p>{escape(paragraph)}</p>" for paragraph in section.text)
-    return text + "".join(map(_titled_table, section.tables)) + "".join(map(_figure, section.figures))
+    links = " &nbsp; ".join(f'<a href="{escape(address)}">{escape(shown)}</a>' for shown, address in section.links)
+    below = f'<p class="note">{links}</p>' if links else ""
+    return text + "".join(map(_titled_table, section.tables)) + "".join(map(_figure, section.figures)) + below
 
 
 def _titled_table(table: Table) -> str:

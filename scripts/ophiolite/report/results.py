@@ -20,14 +20,15 @@ CONTRAST_SAMPLE_VX = (512, 512, 16)
 KIND_ORDER = {"image": 0, "segmentation": 1, "annotation": 2}
 
 
-def read_views(folder: Path, selected: int = SELECTED_SEGMENTS) -> tuple[LayerView, ...]:
+def read_views(folder: Path, selected: int = SELECTED_SEGMENTS, dataset: str | None = None) -> tuple[LayerView, ...]:
     """The finished layers of a project's results folder, by dataset, images first, then segmentations, annotations.
 
-    selected : how many of the largest segments of each segmentation to select at first.
+    selected : how many of the largest segments of each segmentation to select at first. dataset : the only one to read.
     Raises LayerError where the folder has none, or an `info` file cannot be read.
     """
     store = store_of_folder(folder)
-    layers = [f"{d}/layers/{name}" for d in store.bulk.folders("") for name in store.folders(f"{d}/layers")]
+    datasets = store.bulk.folders("") if dataset is None else [dataset]
+    layers = [f"{d}/layers/{name}" for d in datasets for name in store.folders(f"{d}/layers")]
     layers = [layer for layer in layers if store.exists(f"{layer}/info")]
     if not layers:
         inner = sorted(path.parent.parent.name for path in folder.glob("*/*/layers"))
@@ -119,7 +120,8 @@ def _links(store: Store, dataset: str, layer: str, info: Mapping[str, Any]) -> d
     """
     plan = _read_json(store, "plan.json") if store.exists("plan.json") else {}
     layers = plan.get("datasets", {}).get(dataset, {}).get("layers", {})
-    named = layers.get(layer, {}).get("segmentation")
+    own = layers.get(layer, {})
+    named = own.get("segmentation") or own.get("outlines_of")
     infos = {name: f"{dataset}/layers/{name}/info" for name in store.folders(f"{dataset}/layers")}
     labels = [n for n, i in infos.items() if store.exists(i) and _read_json(store, i).get("type") == "segmentation"]
     found = [named] if named else labels

@@ -97,6 +97,12 @@ class ObjectName:
     label: int
 
 
+def parse_dataset(query: str) -> str | None:
+    """The dataset of `name=..`; None where the query is of another form."""
+    names = parse_qs(query, max_num_fields=8).get("name", [])
+    return names[0] if len(names) == 1 and NAME.fullmatch(names[0]) else None
+
+
 def parse_object(query: str) -> ObjectName | None:
     """The object of `dataset=..&layer=..&label=..`; None where the query is of another form, or no uint64 the label."""
     fields = parse_qs(query, max_num_fields=8)
@@ -113,7 +119,8 @@ class ResultsServer:
     """Serves a results folder at `/`, and the Neuroglancer client at `/neuroglancer/`.
 
     `/` itself redirects to the link that `link(base)` returns, where `base` is the URL the browser used, and
-    `/object?dataset=..&layer=..&label=..` to that of `object_link(base, name)`, None where there is no such object.
+    `/object?dataset=..&layer=..&label=..` to that of `object_link(base, name)`, None where there is no such object, and
+    `/dataset?name=..` to that of `dataset_link(base, name)`.
     Bulk files come from `bucket` where there is one, range by range: no credentials leave this process.
     A context manager: serves from a thread of its own within the `with` block.
     Raises ConfigError where the address cannot be bound or the client is not installed.
@@ -124,6 +131,7 @@ class ResultsServer:
         folder: Path,
         link: Callable[[str], str],
         object_link: Callable[[str, ObjectName], str | None] = lambda base, name: None,
+        dataset_link: Callable[[str, str], str | None] = lambda base, name: None,
         *,
         port: int = 0,
         bind: str = "127.0.0.1",
@@ -134,6 +142,7 @@ class ResultsServer:
         self.client = client_folder()
         self.link = link
         self.object_link = object_link
+        self.dataset_link = dataset_link
         self.bind = bind
         handler = type("Handler", (_Handler,), {"served": self})
         try:
@@ -231,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._redirect(self.served.link(self._base()))
         elif path == "/object":
             self._object(query)
+        elif path == "/dataset":
+            self._dataset(query)
         elif path in (CLIENT_PREFIX.rstrip("/"), CLIENT_PREFIX, CLIENT_PAGE.rstrip("/")):
             # A browser keeps the fragment, and so the state, over a redirect that has none of its own.
             self._redirect(CLIENT_PAGE)
@@ -258,6 +269,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(HTTPStatus.BAD_REQUEST, "expected object?dataset=..&layer=..&label=..")
         elif link is None:
             self._error(HTTPStatus.NOT_FOUND, "no such object in the results")
+        else:
+            self._redirect(link)
+
+    def _dataset(self, query: str) -> None:
+        try:
+            name = parse_dataset(query)
+        except ValueError:
+            name = None
+        link = self.served.dataset_link(self._base(), name) if name else None
+        if name is None:
+            self._error(HTTPStatus.BAD_REQUEST, "expected dataset?name=..")
+        elif link is None:
+            self._error(HTTPStatus.NOT_FOUND, "no such dataset in the results, or it has no finished layer yet")
         else:
             self._redirect(link)
 

@@ -55,6 +55,7 @@ tbody tr:last-child td { border-bottom: 0; }
 .n { text-align: right; }
 .total td { border-top: 1.5px solid var(--soft); font-weight: 600; }
 .note, figcaption { color: var(--soft); font-size: 14px; }
+.scroll + h3, .note + h3 { margin-top: 26px; }
 figure { margin: 0 0 34px; }
 .note + figure { margin-top: 26px; }
 figure img { display: block; width: 100%; height: auto; border-radius: 10px; }

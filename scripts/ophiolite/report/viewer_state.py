@@ -12,6 +12,8 @@ from ophiolite.errors import LayerError, explain
 
 # What fits into a panel of the 2 x 2 layout on a small laptop: x runs across, y down, z either way.
 PANEL_PX = (600, 380, 380)
+# The one panel of a slide.
+SLIDE_PX = (1100, 650)
 # An object is shown with this much around it.
 MARGIN = 1.3
 CHANNEL_COLOURS = ("#ff00ff", "#00ff00", "#00b7ff", "#ffb000")
@@ -40,6 +42,11 @@ class VolumeView:
     channels: int = 1
     contrast: tuple[float, float] | None = None
     selected: tuple[int, ...] = ()
+
+    @property
+    def flat(self) -> bool:
+        """Whether it is one section thick, as a slide is."""
+        return self.size_vx[2] == 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,8 @@ def viewer_state(layers: Sequence[LayerView], base: str, shown: ObjectView | Non
     Where an object is to be `shown`, it alone is selected in its layer, in the middle and as large as the view.
     Otherwise the first dataset is visible, the others are in the layer bar, hidden: they share coordinates. The
     position is the centre of the first volume, the zoom shows it whole, the background is black so that missing chunks
-    are seen.
+    are seen. A slide is opened alone, in one panel: nothing places it beside others. Its mask and boxes are hidden
+    where there are objects.
     Meshes, skeletons and segment properties come by themselves from the `info` of the volume.
     Raises LayerError where there is no volume to look at.
     """
@@ -94,6 +102,8 @@ def viewer_state(layers: Sequence[LayerView], base: str, shown: ObjectView | Non
         volumes = [view for view in volumes if view.dataset == shown.dataset]
         layers = [_with_object(view, shown) for view in layers]
     home = next((view for view in volumes if view.kind == "image"), volumes[0])
+    if home.flat:
+        layers = [view for view in layers if view.dataset == home.dataset]
     several = len({view.dataset for view in layers}) > 1
     middle = [a + n / 2 for a, n in zip(home.start_vx, home.size_vx, strict=True)]
     extent_nm = [n * r for n, r in zip(home.size_vx, home.resolution_nm, strict=True)]
@@ -102,19 +112,29 @@ def viewer_state(layers: Sequence[LayerView], base: str, shown: ObjectView | Non
         extent_nm = [MARGIN * nm for nm in shown.extent_nm]
     # The viewer measures zoom in its canonical voxel, which is the finest axis of the state's dimensions.
     canonical_nm = min(home.resolution_nm)
+    panel_px = SLIDE_PX if home.flat else PANEL_PX
+    hidden = _under_objects(layers) if home.flat else []
     return {
         "dimensions": {axis: [nm / 1e9, "m"] for axis, nm in zip(("x", "y", "z"), home.resolution_nm, strict=True)},
         "position": middle,
-        "crossSectionScale": max(extent / canonical_nm / px for extent, px in zip(extent_nm, PANEL_PX, strict=True)),
+        "crossSectionScale": max(extent / canonical_nm / px for extent, px in zip(extent_nm, panel_px, strict=False)),
         "projectionOrientation": [0.36, -0.22, -0.09, 0.9],
         "projectionScale": sum(e * e for e in extent_nm) ** 0.5 / canonical_nm,
         "crossSectionBackgroundColor": "#000000",
         "projectionBackgroundColor": "#000000",
         "showSlices": False,
-        "layout": "4panel",
-        "layers": [_layer(view, base, several, visible=view.dataset == home.dataset) for view in layers],
+        **({"layout": "xy", "showAxisLines": False, "showScaleBar": True} if home.flat else {"layout": "4panel"}),
+        "layers": [
+            _layer(view, base, several, visible=view.dataset == home.dataset and view not in hidden) for view in layers
+        ],
         "selectedLayer": {"visible": False, "layer": _name(home, several)},
     }
+
+
+def _under_objects(layers: Sequence[LayerView]) -> list[LayerView]:
+    """The mask and the boxes of a slide whose objects are there too, which show the same place."""
+    named = {view.layer: view for view in layers}
+    return [named[name] for name in ("mask", "boxes") if name in named and "objects" in named]
 
 
 def viewer_link(state: Mapping[str, Any], base: str) -> str:
@@ -203,6 +223,11 @@ def _annotation(view: AnnotationView, several: bool) -> dict[str, Any]:
     marks = {
         "POINT": "setColor(defaultColor());\n  setPointMarkerSize(7.0);",
         "LINE": "setColor(defaultColor());\n  setLineWidth(3.0);\n  setEndpointMarkerSize(5.0);",
+        # A mark at every point would hide the outline.
+        "POLYLINE": "setColor(defaultColor());\n  setPolyLineWidth(2.0);\n  setPolyEndpointMarkerSize(0.0);"
+        "\n  setPolyEndpointMarkerBorderWidth(0.0);",
+        "AXIS_ALIGNED_BOUNDING_BOX": "setColor(defaultColor());\n  setBoundingBoxFillColor(vec4(0.0));"
+        "\n  setBoundingBoxBorderWidth(2.0);",
     }
     body = marks.get(view.annotation_type, "setColor(defaultColor());")
     links = {

@@ -31,10 +31,11 @@ class PageHead:
         return f"{self.width} x {self.height} x {self.samples} {self.dtype}"
 
 
-def walk_pages(path: str, file: Path, *, first_only: bool = False) -> list[PageHead]:
+def walk_pages(path: str, file: Path, *, first_only: bool = False, headers_only: bool = False) -> list[PageHead]:
     """The headers of all pages in file order (TIFF 6.0, BigTIFF); only the first one for `first_only`.
 
-    SourceError where the file is no TIFF, its chain of pages breaks, or a page's data lie behind the end of the file.
+    SourceError where the file is no TIFF, its chain of pages breaks, or a page's data lie behind the end of the file
+    (not for `headers_only`).
     """
     with file.open("rb") as stream:
         head = stream.read(16)
@@ -46,10 +47,10 @@ def walk_pages(path: str, file: Path, *, first_only: bool = False) -> list[PageH
                 explain(path, problem, do="Give a complete TIFF file, or the right `format:` in the config")
             )
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _walk(path, data, order, big=version == 43, first_only=first_only)
+            return _walk(path, data, order, big=version == 43, first_only=first_only, headers_only=headers_only)
 
 
-def _walk(path: str, data: mmap.mmap, order: str, *, big: bool, first_only: bool) -> list[PageHead]:
+def _walk(path: str, data: mmap.mmap, order: str, *, big: bool, first_only: bool, headers_only: bool) -> list[PageHead]:
     count_format, link_format, entry_bytes = ("Q", "Q", 20) if big else ("H", "I", 12)
     count_bytes = 8 if big else 2
     link = struct.unpack_from(order + link_format, data, 8 if big else 4)[0]
@@ -66,7 +67,7 @@ def _walk(path: str, data: mmap.mmap, order: str, *, big: bool, first_only: bool
         offsets, counts = (next((tags[t] for t in kind if t in tags), None) for kind in (_OFFSETS, _COUNTS))
         if offsets is not None and counts is not None and len(offsets) == len(counts):
             end = int((offsets + counts).max(initial=0))
-            if end > len(data):
+            if end > len(data) and not headers_only:
                 raise _truncated(path, len(pages), f"its data end at byte {end}", len(data))
         pages.append(_page_head(path, len(pages), tags))
     if not pages:

@@ -20,8 +20,10 @@ from ophiolite.sources.annotation_tables import read_annotation_table
 from ophiolite.sources.cremi_annotations import read_cremi_partners
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
+from ophiolite.stages.slide_outlines import outline_table
 
 KINDS = {
+    "polyline": AnnotationType.POLYLINE,
     "point": AnnotationType.POINT,
     "line": AnnotationType.LINE,
     "box": AnnotationType.AXIS_ALIGNED_BOUNDING_BOX,
@@ -43,6 +45,8 @@ def write_annotations(job: Job) -> tuple[list[Written], int]:
 
 
 def _read(job: Job, plan: AnnotationPlan) -> AnnotationTable:
+    if plan.outlines_of is not None and plan.geometry is not None:
+        return outline_table(job, plan.outlines_of, KINDS[plan.geometry])
     file, _, inside = plan.source.partition(":")
     if inside or plan.geometry is None:
         return read_cremi_partners(Path(file), inside or "/annotations", _labels_at(job, plan))

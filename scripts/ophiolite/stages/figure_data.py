@@ -81,9 +81,15 @@ class LayerFigures:
         return read_objects(self.store, [f"{folder}/{part}.parquet" for part in range(parts)])
 
     def slices(self) -> list[Slice]:
-        """The middle slice at mip 0 and at a coarser mip; of a segmentation over the dataset's first image."""
-        mips = sorted({0, min(len(self.volume(self.layer).scales) - 1, 2)})
-        return [self._slice(mip) for mip in mips]
+        """The middle slice at mip 0 and at a coarser mip; of a segmentation over the dataset's first image.
+
+        The coarser mip is the third, or of a slide the finest that is shown whole.
+        """
+        scales = self.volume(self.layer).scales
+        coarse = min(len(scales) - 1, 2)
+        if scales[0].size_vx[2] == 1:
+            coarse = next((s.mip for s in scales if max(s.size_vx) <= SHOWN_VX), len(scales) - 1)
+        return [self._slice(mip) for mip in sorted({0, coarse})]
 
     def contrast(self, slices: list[Slice]) -> tuple[float, float] | None:
         """Values shown black and white: the 0.5 and 99.5 percentiles of the first slice; None for colour."""

@@ -216,5 +216,5 @@ def finished_tasks(job: Job, folder: str) -> Store:
     tasks = Store(own / (job.item or "all"))
     tasks.make_folder("")
     tasks.sweep("")
-    job.scratch.append(tasks.root)
+    job.scratch.append(tasks.root if job.item else own)
     return tasks

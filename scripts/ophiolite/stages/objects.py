@@ -22,6 +22,7 @@ from ophiolite.precomputed.segment_properties import (
 )
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import part_of, reduced_path
+from ophiolite.stages.slide_properties import object_properties, structure_properties
 
 AXES = ("x", "y", "z")
 SHOWN = {
@@ -95,7 +96,9 @@ def write_segment_properties(job: Job) -> tuple[list[Written], dict[str, int]]:
     if left_out:
         job.say(f"the properties keep the {len(keep)} largest objects and leave out {left_out}")
     chosen = {name: values[keep] for name, values in table.items()}
-    data = encode_segment_properties(chosen["label"], _properties(chosen, job.volume))
+    make = {"mask": structure_properties, "mask_objects": object_properties}.get(job.volume.source.format or "")
+    properties = make(job, chosen) if make else _properties(chosen, job.volume)
+    data = encode_segment_properties(chosen["label"], properties)
     path = f"{job.paths.layer_folder}/{PROPERTIES_FOLDER}/info"
     return [job.store.write(path, data)], {"labels": len(keep), "left_out": left_out}
 

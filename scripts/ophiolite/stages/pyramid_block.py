@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,9 +27,10 @@ from ophiolite.precomputed.sharding import ShardingSpec, build_shard, locate, sh
 from ophiolite.precomputed.volume_info import chunk_name
 from ophiolite.stages.cascade import cascade
 from ophiolite.stages.job import Job, finished_tasks
-from ophiolite.stages.volume_input import CarryInput, SourceInput
+from ophiolite.stages.tile_copies import TileCopies, copy_facts, tile_copies
+from ophiolite.stages.volume_input import CarryInput, SourceInput, table_of_objects
 
-CARRY_GROUP, STATS_GROUP = 1 << 32, 1 << 33
+CARRY_GROUP, STATS_GROUP, COPIES_GROUP = 1 << 32, 1 << 33, 1 << 34
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class RoundGeometry:
         return block_box(self.volume, self.round, scale, block)
 
 
-def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Written], float]:
-    """Make every shard of a block; returns what was written and the million voxels read."""
+def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Written], float, dict[str, int]]:
+    """Make every shard of a block; returns what was written, the million voxels read, and facts for the receipt."""
     volume = job.volume
     geometry = RoundGeometry(volume, volume.rounds[round_number])
     tasks = geometry.round.tasks_of(block)
@@ -76,7 +76,7 @@ def run_pyramid_block(job: Job, round_number: int, block: str) -> tuple[list[Wri
         shutil.rmtree(spool.local("decoded"), ignore_errors=True)
     packs = [(t, _open_pack(spool.local(f"{'-'.join(map(str, t))}.pack"))) for t in tasks]
     written = list(_write_block(job, geometry, block, packs))
-    return written, mvx
+    return written, mvx, copy_facts(data for _, pack in packs for _, data in pack.entries(COPIES_GROUP))
 
 
 def _run_tasks(
@@ -96,17 +96,36 @@ def _open_input(job: Job, geometry: RoundGeometry, spool: Store) -> SourceInput 
     """What the tasks of a block read; decoded parts of the source that several of them share are kept on disk."""
     if geometry.round.number > 0:
         return CarryInput(job, geometry.round.number)
+    table = table_of_objects(job, spool.local("decoded"))
     if shared_tasks(geometry.volume.source.alignment_vx, geometry.round.task_vx) == (1, 1, 1):
-        return SourceInput(geometry.volume)
+        return SourceInput(geometry.volume, table=table)
     shutil.rmtree(spool.local("decoded"), ignore_errors=True)  # of a killed try: nobody knows how far it came
     spool.make_folder("decoded")
-    return SourceInput(geometry.volume, spool.local("decoded"))
+    return SourceInput(geometry.volume, spool.local("decoded"), table)
+
+
+@dataclass(frozen=True)
+class _PackFile:
+    """The bytes of a file, read when asked for: a block holds more than fits memory, in more files than may be open.
+
+    Mapped pages would count as this job's memory.
+    """
+
+    path: Path
+
+    def __len__(self) -> int:
+        return self.path.stat().st_size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(len(self))
+        with open(self.path, "rb") as file:
+            file.seek(start)
+            return file.read(stop - start)
 
 
 def _open_pack(path: Path) -> Pack:
-    """The pack of a finished task, mapped, not read: a block may hold more than fits memory."""
-    with open(path, "rb") as file:
-        return Pack(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), str(path))
+    """The pack of a finished task."""
+    return Pack(_PackFile(path), str(path))
 
 
 def _task_entries(
@@ -122,18 +141,25 @@ def _task_entries(
         if not own.empty:
             labels = level.values[own.slices(box.start)][..., 0]
             yield STATS_GROUP, 0, stats_bytes(label_stats(np.asfortranarray(labels), own.start))
+    copies = tile_copies(reader.source, geometry.input_scale) if isinstance(reader, SourceInput) else None
     for scale, pixels, level_now in cascade(geometry.volume, geometry.input_scale, geometry.scales, level):
         own = geometry.own(scale, task)
         if own.empty:
             continue
-        yield from _chunks(scale, pixels[own.slices(level_now.box.start)], own, geometry.volume.data_type)
+        tiles = copies if scale.mip == 0 else None
+        yield from _chunks(scale, pixels[own.slices(level_now.box.start)], own, geometry.volume.data_type, tiles)
+        if tiles is not None:
+            tiles.count_filled(own)
+            yield COPIES_GROUP, 0, tiles.to_bytes()
         if geometry.round.carry and scale is geometry.scales[-1]:
             yield CARRY_GROUP, 0, _array_bytes(level_now.values[own.slices(level_now.box.start)])
             if level_now.counts is not None:
                 yield CARRY_GROUP, 1, _array_bytes(level_now.counts[own.slices(level_now.box.start)])
 
 
-def _chunks(scale: ScalePlan, pixels: NDArray[Any], own: Box, data_type: str) -> Iterator[tuple[int, int, bytes]]:
+def _chunks(
+    scale: ScalePlan, pixels: NDArray[Any], own: Box, data_type: str, copies: TileCopies | None
+) -> Iterator[tuple[int, int, bytes]]:
     """(mip, chunk id, bytes) of every chunk of one mip of a task; gzipped here, where the work is."""
     grid = scale.chunks
     encoding = ChunkEncoding(name=scale.encoding.name, quality=scale.encoding.quality, gzip=scale.encoding.gzip)
@@ -144,7 +170,9 @@ def _chunks(scale: ScalePlan, pixels: NDArray[Any], own: Box, data_type: str) ->
         box = grid.cell(cell)
         if not own.contains(box):
             raise FormatError(f"mip {scale.mip}, chunk {cell}: is not whole in its task; the plan's grids do not nest.")
-        data = encode_chunk(pixels[box.slices(own.start)].astype(data_type, copy=False), encoding)
+        voxels = pixels[box.slices(own.start)].astype(data_type, copy=False)
+        copied = copies.chunk(box, voxels) if copies is not None else None
+        data = copied if copied is not None else encode_chunk(voxels, encoding)
         yield scale.mip, code, gzip_bytes(data) if encoding.gzip else data
 
 

@@ -18,6 +18,7 @@ from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ScalePlan, VolumePlan
 from ophiolite.precomputed.encoding import ChunkEncoding, decode_chunk, encode_chunk
+from ophiolite.precomputed.volume_info import VolumeInfo
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import part_of
 from ophiolite.stages.pyramid_walk import MipSums, Pyramid, measure
@@ -36,8 +37,8 @@ SUMS = (
 class CachedReader(VolumeReader):
     """A reader that keeps the chunks it decoded last."""
 
-    def __init__(self, store: Store, folder: str, mip: int, cache_bytes: int) -> None:
-        super().__init__(store, folder, mip)
+    def __init__(self, store: Store, folder: str, mip: int, cache_bytes: int, info: VolumeInfo | None = None) -> None:
+        super().__init__(store, folder, mip, info)
         x, y, z = self.scale.chunk_vx
         chunk_bytes = x * y * z * self.info.num_channels * np.dtype(self.info.data_type).itemsize
         self._room = max(8, cache_bytes // chunk_bytes)

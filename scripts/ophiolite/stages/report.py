@@ -14,6 +14,7 @@ from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import AnnotationPlan, ProjectPlan, Refused, ScalePlan, VolumePlan
+from ophiolite.plan.slide_table import grouped
 from ophiolite.report.page import Figure, LayerRow, Report, ScaleRow, Section, human_bytes, human_time
 from ophiolite.stages.timings import cost_tables, read_timings, stages_of
 
@@ -40,9 +41,10 @@ def build_report(plan: ProjectPlan, store: Store) -> Report:
     """All that the page of a finished project shows."""
     rows = read_timings(plan, store)
     stages = stages_of(plan, rows)
-    layers = list(_layers(plan, store))
+    layers = list(_layers(plan))
+    made = list(_made(plan))
     total = stages.iloc[-1] if len(stages) else None
-    facts = [(str(len(layers)), "layers"), (f"{_objects(plan, store):,}", "objects")]
+    facts = [(str(len(made)), "layers"), (f"{_objects(plan, store):,}", "objects")]
     if total is not None:
         facts += [
             (f"{total['core_hours']:.3g}", "core-hours"),
@@ -62,16 +64,32 @@ def build_report(plan: ProjectPlan, store: Store) -> Report:
     )
 
 
-def _layers(plan: ProjectPlan, store: Store) -> Iterator[LayerRow]:
+def _made(plan: ProjectPlan) -> Iterator[tuple[str, str, VolumePlan | AnnotationPlan]]:
+    """(dataset, layer, plan) of every layer that was made."""
+    slides = {row.dataset for row in plan.slides.rows if row.dataset} if plan.slides else set()
+    left_out = slides if plan.slides and not plan.slides.options["viewer"] else set()
     for dataset, data in plan.datasets.items():
         for name, layer in data.layers.items():
-            path = LayerPaths(dataset, name).layer_folder
-            if isinstance(layer, AnnotationPlan):
-                yield LayerRow(dataset, name, "annotations", "", path, layer.source)
-            elif isinstance(layer, VolumePlan):
-                products = [product for product, _ in layer.products()] + ["properties"] * layer.properties
-                scales = [_scale(s) for s in layer.scales]
-                yield LayerRow(dataset, name, layer.kind, layer.data_type, path, layer.source.text, scales, products)
+            if not isinstance(layer, Refused) and dataset not in left_out:
+                yield dataset, name, layer
+
+
+def _shown(plan: ProjectPlan) -> Iterator[tuple[str, str, VolumePlan | AnnotationPlan]]:
+    """Those of them that the page has room for."""
+    slides = {row.dataset for row in plan.slides.rows if row.dataset} if plan.slides else set()
+    shown = plan.slides.shown if plan.slides else ()
+    return (found for found in _made(plan) if found[0] not in slides or found[0] in shown)
+
+
+def _layers(plan: ProjectPlan) -> Iterator[LayerRow]:
+    for dataset, name, layer in _shown(plan):
+        path = LayerPaths(dataset, name).layer_folder
+        if isinstance(layer, AnnotationPlan):
+            yield LayerRow(dataset, name, "annotations", "", path, layer.source)
+        else:
+            products = [product for product, _ in layer.products()] + ["properties"] * layer.properties
+            scales = [_scale(s) for s in layer.scales]
+            yield LayerRow(dataset, name, layer.kind, layer.data_type, path, layer.source.text, scales, products)
 
 
 def _scale(scale: ScalePlan) -> ScaleRow:
@@ -90,25 +108,24 @@ def _scale(scale: ScalePlan) -> ScaleRow:
 def _objects(plan: ProjectPlan, store: Store) -> int:
     """Objects of all segmentation layers, as their tables' receipts say."""
     total = 0
-    for dataset, data in plan.datasets.items():
-        for name, layer in data.layers.items():
-            parts = layer.stats_parts if isinstance(layer, VolumePlan) else 0
-            for part in range(parts):
-                receipt = read_receipt(store, LayerPaths(dataset, name).receipt("object_table", str(part)))
-                total += int(receipt.facts["objects"])
+    for dataset, name, layer in _made(plan):
+        # The labels of a slide's mask are structures; its objects are a layer of their own.
+        labelled = isinstance(layer, VolumePlan) and layer.source.format != "mask"
+        for part in range(layer.stats_parts if isinstance(layer, VolumePlan) and labelled else 0):
+            receipt = read_receipt(store, LayerPaths(dataset, name).receipt("object_table", str(part)))
+            total += int(receipt.facts["objects"])
     return total
 
 
 def _figures(plan: ProjectPlan, store: Store) -> Iterator[Figure]:
-    for dataset, data in plan.datasets.items():
-        for name, layer in data.layers.items():
-            if not isinstance(layer, VolumePlan):
-                continue
-            for key, (title, caption) in TITLES.items():
-                for ending in ("png", "svg"):
-                    path = f"figures/{dataset}.{name}.{key}.{ending}"
-                    if store.exists(path):
-                        yield Figure(f"{title}: {dataset}/{name}", caption, store.local(path))
+    for dataset, name, layer in _shown(plan):
+        if not isinstance(layer, VolumePlan):
+            continue
+        for key, (title, caption) in TITLES.items():
+            for ending in ("png", "svg"):
+                path = f"figures/{dataset}.{name}.{key}.{ending}"
+                if store.exists(path):
+                    yield Figure(f"{title}: {dataset}/{name}", caption, store.local(path))
     if not store.exists("figures/stages.svg"):
         raise LayerError("figures/stages.svg: is missing. Run the workflow, which makes it.")
     yield Figure(
@@ -131,12 +148,13 @@ def with_refusals(plan: ProjectPlan, sections: Sequence[Section]) -> list[Sectio
 
 
 def _warnings(plan: ProjectPlan) -> Iterator[str]:
-    for dataset, data in plan.datasets.items():
-        for name, layer in data.layers.items():
-            if isinstance(layer, Refused):
-                yield f"refused: {layer.error}"
-            else:
-                yield from (f"{dataset}/{name}: {warning}" for warning in layer.warnings)
+    layers = [(f"{d}/{name}", layer) for d, data in plan.datasets.items() for name, layer in data.layers.items()]
+    yield from (f"refused: {layer.error}" for _, layer in layers if isinstance(layer, Refused))
+    planned = [(name, layer) for name, layer in layers if not isinstance(layer, Refused)]
+    yield from grouped((name, warning) for name, layer in planned for warning in layer.warnings)
+    slides = sum(row.dataset is not None for row in plan.slides.rows) if plan.slides else 0
+    if plan.slides and len(plan.slides.shown) < slides:
+        yield f"of {slides} slides, this page shows {len(plan.slides.shown)}; slides.html is about all"
 
 
 def _versions() -> dict[str, str]:

@@ -13,6 +13,7 @@ from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import AnnotationPlan, LayerPlan, ProjectPlan, Refused, VolumePlan
+from ophiolite.plan.slide_digests import RULES
 
 
 def remove_stale(store: Store, plan: ProjectPlan) -> int:
@@ -60,6 +61,7 @@ def planned_jobs(layer: LayerPlan) -> Iterator[tuple[str, str]]:
             yield from ((f"skeleton_{rule}", job) for job in layer.skeleton.export_job_names())
     if layer.properties:
         yield "segment_properties", ""
+    yield from ((rule, "") for rule in RULES if rule in layer.digests)
 
 
 def _digest(store: Store, path: str) -> str:

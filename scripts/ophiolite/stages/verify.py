@@ -27,8 +27,12 @@ DAMAGE = "damage.json"
 HEALING = "healing"
 TABLE = "tables/verify.csv"
 SAY_EVERY = 200
-# Jobs after the pyramid's rounds, in the order in which they read each other's files; annotations look up labels.
-WAVES = ("label_stats", "layer_done", "fragments", "index", "objects", "shards", "done", "table", "properties")
+# Jobs before the pyramid's rounds, and after them, in the order in which they read each other's files; annotations look
+# up labels, or outline objects.
+EARLY = ("layer_info", "slide_images", "mask_objects")
+WAVES = (
+    "label_stats", "layer_done", "fragments", "index", "objects", "contours", "shards", "done", "table", "properties",
+)  # fmt: skip
 LATE = 100
 
 
@@ -102,7 +106,7 @@ class _Layer:
 
 def _wave(rule: str, item: str) -> int:
     """A number that orders jobs so that none reads what a later one makes."""
-    if rule == "layer_info":
+    if rule in EARLY:
         return 0
     if rule == "pyramid_blocks":
         return 1 + int(item[1:].partition(".")[0])
@@ -170,7 +174,7 @@ def _was_cleaned(layer: _Layer, path: str) -> bool:
     if not path.startswith(f"{layer.paths.work}/"):
         return False
     entry = path.removeprefix(f"{layer.paths.work}/").split("/")[0]
-    if entry in KEPT_WORK:
+    if entry in KEPT_WORK or path == layer.paths.mask_objects:
         return False
     folder = entry.replace("_index.npy", "_fragments")
     return not layer.store.has_files(f"{layer.paths.work}/{folder}")

@@ -13,16 +13,37 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.geometry import Box
 from ophiolite.geometry.box import ceildiv, floordiv, sub
 from ophiolite.geometry.grid import indices
-from ophiolite.plan.model import VolumePlan, block_box
+from ophiolite.plan.model import SourcePlan, VolumePlan, block_box
 from ophiolite.sources import open_source
 from ophiolite.sources.padded import PaddedSource
 from ophiolite.sources.relabel import relabelled
+from ophiolite.sources.slide_layers import FORMATS, open_slide_layer
+from ophiolite.sources.source import Source
 from ophiolite.stages.cascade import Level
 from ophiolite.stages.job import Job
 
 
-def open_planned(volume: VolumePlan) -> PaddedSource:
-    """The source of a layer, at its place; raises SourceError where it changed since the plan was made."""
+def open_planned(volume: VolumePlan, table: Path | None = None) -> PaddedSource:
+    """The source of a layer, at its place; raises SourceError where it changed since the plan was made.
+
+    table : on this machine, the table of connected objects, for the layer `objects` of a slide.
+    """
+    plan = volume.source
+    source = _open_slide(plan, table) if plan.format in FORMATS else _open_volume(volume)
+    if source.fingerprint() != plan.fingerprint:
+        raise SourceError(
+            explain(source.path, "has changed since the plan was made", do="Run `snakemake plan` again, then go on")
+        )
+    return PaddedSource(source, plan.pad_vx)
+
+
+def _open_slide(plan: SourcePlan, table: Path | None) -> Source:
+    assert plan.format is not None
+    reading = {key: value for key, value in plan.reading.items() if key != "min_object_px"}
+    return open_slide_layer(Path(plan.text), plan.format, reading, table)
+
+
+def _open_volume(volume: VolumePlan) -> Source:
     plan = volume.source
     source = open_source(
         plan.text,
@@ -33,22 +54,35 @@ def open_planned(volume: VolumePlan) -> PaddedSource:
         voxel_offset_vx=plan.voxel_offset_vx,
         verify=False,
     )
-    if plan.relabel:
-        source = relabelled(source, plan.relabel, Path())
-    if source.fingerprint() != plan.fingerprint:
-        raise SourceError(
-            explain(source.path, "has changed since the plan was made", do="Run `snakemake plan` again, then go on")
-        )
-    return PaddedSource(source, plan.pad_vx)
+    return relabelled(source, plan.relabel, Path()) if plan.relabel else source
+
+
+def table_of_objects(job: Job, folder: Path) -> Path | None:
+    """On this machine, the table that the layer `objects` of a slide is read by; None for every other layer.
+
+    folder : for a copy, where the store is a bucket.
+    """
+    if job.volume.source.format != "mask_objects":
+        return None
+    job.require(job.paths.mask_objects, "mask_objects")
+    return job.store.local_copy(job.paths.mask_objects, folder)
 
 
 class SourceInput:
-    """Mip 0 of a layer, from its source; `scratch` is a folder for decoded parts that several tasks share."""
+    """Mip 0 of a layer, from its source.
 
-    def __init__(self, volume: VolumePlan, scratch: Path | None = None) -> None:
-        self._source = open_planned(volume)
+    scratch : a folder for decoded parts that several tasks share. table : as in `open_planned`.
+    """
+
+    def __init__(self, volume: VolumePlan, scratch: Path | None = None, table: Path | None = None) -> None:
+        self._source = open_planned(volume, table)
         if scratch is not None:
             self._source.source.overflow_to(scratch)
+
+    @property
+    def source(self) -> Source:
+        """The source itself, without padding."""
+        return self._source.source
 
     def read(self, box: Box) -> Level:
         """The voxels of a box of mip 0."""

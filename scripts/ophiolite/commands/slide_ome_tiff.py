@@ -1,0 +1,20 @@
+"""Write a finished slide as OME-TIFF, a pyramid that other programs open."""
+
+from __future__ import annotations
+
+import argparse
+
+from ophiolite.commands._arguments import add_job_arguments, job_of
+from ophiolite.stages.slide_ome_tiff import write_ome_tiff
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of this command."""
+    add_job_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run this command."""
+    job = job_of(args, "slide_ome_tiff")
+    written, facts = write_ome_tiff(job)
+    job.finish(written, facts)

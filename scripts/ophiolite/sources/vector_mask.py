@@ -1,0 +1,68 @@
+"""Outlines as the pixels of a mask: filled where they are asked for, never whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.errors import SourceError, explain
+from ophiolite.kernels.polygon_fill import fill_rings
+from ophiolite.sources.vectors import Outline, read_outlines
+
+VECTOR_SUFFIXES = (".geojson", ".json", ".roi", ".zip")
+
+
+class FilledOutlines:
+    """The outlines of a file as structure values at the size of the slide; later ones lie over earlier ones.
+
+    structures : value -> name. An outline's class names its structure; one without a class belongs to the only
+    structure there is. SourceError for unknown classes, and for outlines without one among several structures.
+    """
+
+    def __init__(self, path: Path, size_px: tuple[int, int], structures: Mapping[int, str]) -> None:
+        self.size_px = size_px
+        self.bits, self.dtype = 16, np.dtype(np.uint16)
+        self.tile_px = (1, 1)
+        self.cache_bytes = 0
+        outlines = read_outlines(path)
+        self._rings = [outline.rings for outline in outlines]
+        self._values = [_value(path, outline, structures) for outline in outlines]
+        boxes = [_bounds(np.concatenate(rings)) for rings in self._rings]
+        self._boxes = np.array(boxes, np.float64).reshape(-1, 4)
+
+    def values(self, window: tuple[int, int, int, int]) -> NDArray[Any]:
+        """The values in (x0, y0, x1, y1), half open, as (x, y)."""
+        x0, y0, x1, y1 = window
+        out = np.zeros((x1 - x0, y1 - y0), self.dtype, order="F")
+        low, high = self._boxes[:, :2], self._boxes[:, 2:]
+        for i in np.flatnonzero(((high > (x0, y0)) & (low < (x1, y1))).all(axis=1)).tolist():
+            left, top = np.maximum(np.floor(low[i]), (x0, y0)).astype(int).tolist()
+            right, bottom = np.minimum(np.ceil(high[i]), (x1, y1)).astype(int).tolist()
+            inside = fill_rings(self._rings[i], (left, top), (right - left, bottom - top))
+            out[left - x0 : right - x0, top - y0 : bottom - y0][inside] = self._values[i]
+        return out
+
+
+def _bounds(points: NDArray[np.float64]) -> list[float]:
+    return [*points.min(axis=0).tolist(), *points.max(axis=0).tolist()]
+
+
+def _value(path: Path, outline: Outline, structures: Mapping[int, str]) -> int:
+    named = {name: value for value, name in structures.items()}
+    if outline.structure in named:
+        return named[outline.structure]
+    if not outline.structure and len(named) == 1:
+        return next(iter(named.values()))
+    raise SourceError(
+        explain(
+            str(path),
+            f"an outline {outline.name!r} is of a class that `slides.mask.structures` does not name",
+            expected=", ".join(sorted(named)),
+            got=repr(outline.structure) if outline.structure else "no class",
+            do="Name the class in `structures`, or give the outline one of its names",
+        )
+    )

@@ -1,0 +1,241 @@
+"""Predictions of a slide's patches, put together on the plane that patches are cut on, beside the truth there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ophiolite.errors import SourceError, explain
+from ophiolite.geometry import Box
+from ophiolite.kernels.area_resample import TINY, area_majority
+from ophiolite.kernels.kpis_scoring import FULL, MIN_VOTES
+from ophiolite.kernels.patch_stitch import Method, Placed, stitch
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.store import Store
+from ophiolite.plan.model import ProjectPlan, VolumePlan
+from ophiolite.plan.slide_model import SlideRowPlan
+from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
+from ophiolite.sources.mask_pixels import open_pixels
+from ophiolite.stages.patch_frame import Cut, frame_of
+from ophiolite.stages.slide_items import open_row_mask
+from ophiolite.stages.slide_patches import patch_options
+from ophiolite.stages.slide_project import structures_of
+from ophiolite.stages.slide_score_planes import (
+    SUFFIXES,
+    Planes,
+    Size,
+    kpis_rows,
+    kpis_size,
+)
+from ophiolite.stages.slide_tables import Row, read_rows
+
+# Pixels of a slide that are reduced together.
+REDUCED_PX = 2_000_000
+
+
+@dataclass(frozen=True)
+class PlacedFile:
+    """A predicted patch: its first pixel, how many of its pixels lie in the slide, its file."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+    path: Path
+
+
+def stitched_planes(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Planes | None:
+    """The truth and the stitched prediction of a slide; None where none of its patches is predicted.
+
+    SourceError where some that were kept are not, or where the challenge's conventions need patches at 20x.
+    """
+    assert plan.slides is not None
+    options = plan.slides.options
+    if row.dataset is None or options["patches"] is None:
+        return None
+    kept = [r for r in read_rows(store, LayerPaths(row.dataset, "slide").patches) if r["keep"]]
+    files = predicted_files(Path(options["scores"]["predictions"]), kept)
+    if not files:
+        return None
+    volume = plan.datasets[row.dataset].layers["slide"]
+    mask = open_row_mask(plan, row)
+    assert isinstance(volume, VolumePlan)
+    assert mask is not None
+    assert row.mask is not None
+    assert row.size_px is not None
+    frame = frame_of(volume, mask.ratio, patch_options(plan.slides), f"slide {row.slide_id}")
+    ratio, side = frame.finest.ratio, patch_options(plan.slides).size_px
+    if options["scores"]["compat"] == "kpis2024":
+        size, factor = kpis_size(row)
+        _check_20x(row, ratio, factor)
+        return Planes(size, ratio, kpis_rows(Path(row.mask), row), VotedRows(files, size, (side, side)))
+    layer = plan.datasets[row.dataset].layers["mask"]
+    assert isinstance(layer, VolumePlan)
+    truth = FrameRows(mask, frame.mask, layer.scales[0].voxel_offset_vx[:2], frame.size_px)
+    cells = mask.ratio**2 / (ratio[0] * ratio[1])
+    reading = _reading(plan, side)
+    scores = options["scores"]
+    predicted = StitchedRows(files, frame.size_px, scores["stitch"], scores["threshold"], reading)
+    return Planes(frame.size_px, ratio, truth, predicted, truth_cells=cells)
+
+
+def predicted_files(folder: Path, kept: Sequence[Row]) -> list[PlacedFile]:
+    """The prediction of every patch that was kept, by the names of the patch, its image or its mask.
+
+    None of them where no patch has one; SourceError where some have none.
+    """
+    found, missing = [], []
+    for row in kept:
+        stems = [row["patch"], *(Path(row[key]).stem for key in ("image", "mask") if row[key])]
+        paths = (folder / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES)
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            missing.append(row["patch"])
+        else:
+            found.append(PlacedFile(row["x_px"], row["y_px"], row["w_px"], row["h_px"], path))
+    if found and missing:
+        problem = f"{len(missing)} of {len(kept)} patches that were kept have no prediction"
+        expected = f"{missing[0]}.png, and so on"
+        raise SourceError(explain(str(folder), problem, expected=expected, do="Predict them, or score slides whole"))
+    return found
+
+
+def _reading(plan: ProjectPlan, size_px: int) -> MaskReading:
+    assert plan.slides is not None
+    binarise = plan.slides.options["mask"]["binarise"]
+    return MaskReading((size_px, size_px), (1.0, 1.0, 1.0), binarise, structures_of(plan))
+
+
+def _check_20x(row: SlideRowPlan, ratio: tuple[float, float], factor: int) -> None:
+    if ratio != (factor, factor):
+        raise SourceError(
+            explain(
+                f"slide {row.slide_id}",
+                "`compat: kpis2024` scores patches at 20x",
+                expected=f"patches of {factor} slide pixels per pixel",
+                got=f"{ratio[0]:g}",
+                do="Set slides.patches.mpp to that of 20x, or compat: none",
+            )
+        )
+
+
+@dataclass(frozen=True)
+class FrameRows:
+    """The mask of a slide on the plane of its patches: the majority of what lies under each pixel.
+
+    cut : where the plane's pixels lie in the mask's own; start : the first pixel of the mask there.
+    """
+
+    mask: MaskSource
+    cut: Cut
+    start: Size
+    size_px: Size
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """As `Rows`."""
+        out = np.zeros((self.size_px[0], bottom - top), self.mask.dtype, order="F")
+        step = max(1, int(REDUCED_PX / (self.size_px[0] * max(1, self.cut.ratio[0] * self.cut.ratio[1]))))
+        for first in range(top, bottom, step):
+            count = (self.size_px[0], min(first + step, bottom) - first)
+            box = self.cut.box(0, first, *count, 0)
+            low = [v - s for v, s in zip(self.cut.low(0, first), box.start[:2], strict=True)]
+            near = [round(v) if abs(v - round(v)) < TINY else v for v in low]
+            out[:, first - top : first - top + count[1]] = area_majority(
+                self._under(box), (near[0], near[1]), self.cut.ratio, count
+            )
+        return out
+
+    def _under(self, box: Box) -> NDArray[Any]:
+        """The values in a box, background where the mask ends before it."""
+        out = np.zeros(box.shape[:2], self.mask.dtype)
+        moved = Box(
+            (box.start[0] - self.start[0], box.start[1] - self.start[1], 0),
+            (box.stop[0] - self.start[0], box.stop[1] - self.start[1], 1),
+        )
+        shared = moved.intersect(self.mask.box)
+        if shared.volume:
+            there = shared.slices(moved.start)
+            out[there[0], there[1]] = self.mask.read(shared)[:, :, 0, 0]
+        return out
+
+
+@dataclass(frozen=True)
+class StitchedRows:
+    """Overlapping predictions joined: by vote of structures, or where the mean of a structure is above `threshold`.
+
+    reading : how a patch's file is read. Where masks are binarised, values of predictions are probabilities, 0 to 255.
+    """
+
+    files: Sequence[PlacedFile]
+    size_px: Size
+    method: Method
+    threshold: float
+    reading: MaskReading
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """As `Rows`."""
+        box = (0, top, self.size_px[0], bottom - top)
+        near = [file for file in self.files if file.y < bottom and top < file.y + file.h]
+        if self.method == "vote":
+            return np.asarray(stitch(_structures(near, self.reading), box, "vote"))
+        if self.reading.binarise is not None:
+            above = stitch(_probabilities(near, self.reading.slide_size_px), box, self.method) > self.threshold
+            return np.asfortranarray(above).view(np.uint8)
+        return self._likeliest(list(_structures(near, self.reading)), box)
+
+    def _likeliest(self, near: Sequence[Placed], box: tuple[int, int, int, int]) -> NDArray[Any]:
+        """The structure of the largest mean, of equal ones the smallest."""
+        out, best = np.zeros(box[2:], np.uint16), np.full(box[2:], self.threshold, np.float32)
+        for value in sorted(self.reading.structures):
+            share = stitch(((x, y, (pixels == value).astype(np.uint8)) for x, y, pixels in near), box, self.method)
+            more = share > best
+            out[more], best[more] = value, share[more]
+        return out
+
+
+@dataclass(frozen=True)
+class VotedRows:
+    """Predictions joined as the KPIs challenge does: foreground needs two patches that say so."""
+
+    files: Sequence[PlacedFile]
+    size_px: Size
+    patch_px: Size
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """As `Rows`."""
+        votes = np.zeros((self.size_px[0], bottom - top), np.uint16)
+        for file in self.files:
+            first, stop = max(top, file.y), min(bottom, file.y + file.h)
+            if first < stop:
+                pixels = open_pixels(file.path)
+                _check_size(file, pixels.size_px, self.patch_px)
+                values = pixels.values((0, first - file.y, file.w, stop - file.y))
+                votes[file.x : file.x + file.w, first - top : stop - top] += values > FULL // 2
+        return np.asfortranarray(votes >= MIN_VOTES).view(np.uint8)
+
+
+def _check_size(file: PlacedFile, got_px: tuple[int, ...], size_px: Size) -> None:
+    if got_px != size_px:
+        expected, got = ("{} x {}".format(*size) for size in (size_px, got_px))
+        problem = "a predicted patch is as large as the patches of the config"
+        raise SourceError(explain(f"E142 {file.path}", problem, expected=expected, got=got, do="Predict at that size"))
+
+
+def _structures(files: Sequence[PlacedFile], reading: MaskReading) -> Iterator[Placed]:
+    for file in files:
+        mask = open_mask(file.path, reading)
+        _check_size(file, mask.shape_vx[:2], reading.slide_size_px)
+        yield file.x, file.y, mask.read(mask.box)[: file.w, : file.h, 0, 0]
+
+
+def _probabilities(files: Sequence[PlacedFile], size_px: Size) -> Iterator[Placed]:
+    for file in files:
+        pixels = open_pixels(file.path)
+        _check_size(file, pixels.size_px, size_px)
+        top = 1 if pixels.bits == 1 else np.iinfo(pixels.dtype).max
+        yield file.x, file.y, (pixels.values((0, 0, file.w, file.h)) / top).astype(np.float32)

@@ -1,0 +1,53 @@
+# What hashing and reducing the pixels of slides takes, on a slow core.
+FACTS_MPX_PER_S = 15
+FACTS_MB = 900
+
+
+def after_plan(wildcards):
+    """Nothing, once the plan is there."""
+    planned()
+    return []
+
+
+def facts_minutes(wildcards, attempt):
+    """Resources function: the pixels of a batch of rows, and a second per row."""
+    batches, rows = slides_plan()["batches"], slides_plan()["rows"]
+    number = int(wildcards.batch)
+    own = rows[batches[number]["first"] : batches[number]["stop"]] if number < len(batches) else []
+    mpx = sum(row["size_px"][0] * row["size_px"][1] for row in own if row["size_px"]) / 1e6
+    return max(10, int((mpx / FACTS_MPX_PER_S + len(own)) / 60 * 3)) * attempt
+
+
+def facts_of_slides(wildcards):
+    """The facts of all rows."""
+    return expand(
+        f"{ROOT}/slides/facts/{{batch}}.{{table}}.parquet",
+        batch=batch_names(),
+        table=("items", "structures"),
+    )
+
+
+def lock_of_splits(wildcards):
+    """The lock file of splits, where the config names one."""
+    return (SLIDES.get("splits") or {}).get("lock") or []
+
+
+def groups_of_slides():
+    """The groups of all slides that were not refused."""
+    return sorted({row["group"] for row in slides_plan()["rows"] if row["error"] is None})
+
+
+def panels_of_slides(wildcards):
+    """A figure per group, where panels are wanted."""
+    wanted = slides_plan().get("options", {}).get("panels", 0)
+    return expand(f"{ROOT}/slides/figures/panels.{{group}}.png", group=groups_of_slides()) if wanted else []
+
+
+def slide_tables(*names):
+    """Paths of tables of all slides."""
+    return expand(f"{ROOT}/slides/tables/{{name}}.{{ending}}", name=names, ending=("csv", "parquet"))
+
+
+def dataset_of_slides(wildcards):
+    """The page of the dataset of slides and all that goes with it, where there are slides."""
+    return [f"{ROOT}/slides.html"] if groups_of_slides() else []
