@@ -24,6 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="address to listen on (default: %(default)s, this machine only; 0.0.0.0 shows the results to the network)",
     )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let pages of this origin read the results too, as https://neuroglancer-demo.appspot.com; repeatable",
+    )
     parser.add_argument("--no-browser", action="store_true", help="print the link only")
 
 
@@ -50,7 +57,9 @@ def run(args: argparse.Namespace) -> None:
         return viewer_link(viewer_state(views, base, shown), base + CLIENT_PAGE) if shown else None
 
     bucket = store_of_folder(folder).bucket
-    server = ResultsServer(folder, link, object_link, port=args.port, bind=args.bind, bucket=bucket)
+    server = ResultsServer(
+        folder, link, object_link, port=args.port, bind=args.bind, bucket=bucket, origins=args.allow_origin
+    )
     try:
         print(f"{server.url}/", flush=True)
         print("Ctrl-C ends it.", file=sys.stderr)
