@@ -88,7 +88,6 @@ def test_scratch_is_the_same_for_the_same_store_and_for_this_user_alone(
     assert Store(tmp_path / "r").scratch("d/work/x") == tmp_path / "r/d/work/x"
 
 
-@pytest.mark.parametrize("way", ["open to others", "link"])
 def test_a_draft_lies_with_unfinished_work_and_those_of_killed_tries_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +110,7 @@ def test_a_draft_lies_with_unfinished_work_and_those_of_killed_tries_go(
     assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
+@pytest.mark.parametrize("way", ["open to others", "link"])
 def test_scratch_that_somebody_else_prepared_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
