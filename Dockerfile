@@ -1,6 +1,8 @@
 # The locked environment with the workflow in it, as the cloud profiles name it (docs/executors.md):
 #   docker build -t <registry>/ophiolite:0.1.0 .
-#   docker run --rm -v "$PWD/results:/ophiolite/results" <registry>/ophiolite:0.1.0 snakemake --cores 2 plan
+#   docker run --rm -v "$PWD:/data" -w /data -u "$(id -u):$(id -g)" -e HOME=/tmp <registry>/ophiolite:0.1.0 \
+#     snakemake -s /ophiolite/workflow/Snakefile --workflow-profile /ophiolite/profiles/local --configfile mine.yaml plan
+# There the sources of mine.yaml lie below this folder, and results/ is made in it, this user's own.
 # Its build is not tested: where the tests run there is no Docker; a test holds it against the files that it names.
 FROM python:3.11-slim-bookworm
 

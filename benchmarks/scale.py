@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "scale.csv", help="table to write")
     args = parser.parse_args()
     shutil.rmtree(FOLDER, ignore_errors=True)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     rows = []
     for side in args.sides:
         rows.append(measure(side))

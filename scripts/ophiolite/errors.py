@@ -1,5 +1,15 @@
 """The errors a user can meet: each names the place, what was expected, what was found, and what to do."""
 
+import re
+
+# What an address may carry that is nobody else's business: a user's name and password, a token or a signature.
+USER = r"((?:https?|ftp|s3|gs)://)[^/?#\s'\"]*@"
+SECRET = (
+    r"([?&;#](?:x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|signature|sig"
+    r"|(?:access_|auth_)?token|api_?key|password|secret)=)[^&;#\s'\")]+"
+)
+CREDENTIALS = f"(?i){USER}|{SECRET}"
+
 
 class OphioliteError(Exception):
     """Base of every error that is the user's to mend; printed without a traceback, exit code 1."""
@@ -30,11 +40,16 @@ class PlanError(OphioliteError):
 
 
 def explain(where: str, problem: str, *, expected: object = None, got: object = None, do: str) -> str:
-    """Word an error message: where, what is wrong, expected, got, what to do."""
+    """Word an error message: where, what is wrong, expected, got, what to do; addresses lose their credentials."""
     parts = [f"{where}: {problem}."]
     if expected is not None:
         parts.append(f"Expected {expected}.")
     if got is not None:
         parts.append(f"Got {got}.")
     parts.append(do if do.endswith(".") else f"{do}.")
-    return " ".join(parts)
+    return redacted(" ".join(parts))
+
+
+def redacted(text: str) -> str:
+    """Text without the credentials of the addresses in it."""
+    return re.sub(SECRET, r"\1***", re.sub(USER, r"\1***@", text, flags=re.I), flags=re.I)

@@ -115,7 +115,11 @@ def test_intermediate_files_are_cleaned(ceph: Ceph, remote: Finished) -> None:
     workspace, bucket = remote.workspace, remote.bucket
     done = workspace.snakemake("--", "clean_work", env=ceph.environment)
     assert done.code == 0, done.text
-    assert {path.split("/")[3] for path, _ in bucket.sizes("d/work")} == {"label_stats", "mesh_measures"}
+    assert {path.split("/")[3] for path, _ in bucket.sizes("d/work")} == {
+        "cleaned.json",
+        "label_stats",
+        "mesh_measures",
+    }
 
 
 def test_a_killed_block_skips_its_finished_tasks_on_the_same_machine(

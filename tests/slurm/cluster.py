@@ -23,6 +23,7 @@ NODES = ("n1", "n2")
 MEMORY_MB = 6000
 ACCOUNTS = "jobid%4,comment%48,state%15,nodelist%8,reqmem,start,elapsed"
 READY_S = 30
+END_S = 10
 PDEATHSIG = 1
 
 SLURM_CONF = """\
@@ -141,6 +142,14 @@ def parent_of(pid: int) -> int:
         return 0
 
 
+def command_of(pid: int) -> str:
+    """The command line of a process; empty where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def program_of(pid: int) -> str:
     """The name of the program that a process runs; empty where it is gone."""
     try:
@@ -161,6 +170,7 @@ class Cluster:
 
     folder: Path
     daemons: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    killed: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Cluster:
         try:
@@ -196,7 +206,7 @@ class Cluster:
         wait_for("idle nodes", lambda: self.states() == dict.fromkeys(NODES, "idle"))
 
     def stop(self) -> None:
-        """Stop jobs and daemons; what does not end by itself is killed."""
+        """Stop jobs and daemons; what does not end by itself is killed, and its command lines stand in `killed`."""
         if self._runs("slurmctld"):
             (self.folder / "sacct.txt").write_text(self.run("sacct", "-X", "-D", "-o", ACCOUNTS, check=False))
             self.run("scancel", "--user=root", check=False)
@@ -208,9 +218,13 @@ class Cluster:
             try:
                 daemon.wait(10)
             except subprocess.TimeoutExpired:
+                self.killed.append(command_of(daemon.pid))
                 daemon.kill()
                 daemon.wait()
+        with contextlib.suppress(TimeoutError):
+            wait_for("the end of all processes", lambda: not self.left_over(), END_S)
         for pid in self.left_over():
+            self.killed.append(command_of(pid))
             send(pid, signal.SIGKILL)
 
     def left_over(self) -> list[int]:

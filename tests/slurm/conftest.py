@@ -40,7 +40,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     running = Cluster(tmp_path_factory.mktemp("slurm"))
     with running:
         yield running
-    assert running.left_over() == []
+    assert running.killed == []
 
 
 @pytest.fixture(scope="session")

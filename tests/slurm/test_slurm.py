@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from slurm import cluster as cluster_module
 from slurm.cluster import NODES, Cluster, wait_for
 from workflow.workspace import REPOSITORY, Workspace, checksums, environment, planned_jobs
 
@@ -189,6 +190,20 @@ def test_the_result_is_that_of_a_local_run(local: Workspace, workspace: Workspac
     assert checksums(workspace.project) == checksums(local.project)
     logs = {path.relative_to(local.project) for path in local.project.glob("d/logs/*/*")}
     assert logs <= {path.relative_to(workspace.project) for path in workspace.project.glob("d/logs/*/*")}
+
+
+def test_what_outlives_the_cluster_would_be_seen(cluster: Cluster, tmp_path: Path) -> None:
+    """`killed` names it at the end, and must be empty there."""
+    other = Cluster(tmp_path)
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, **other.environment}) as stray:
+        assert other.left_over() == [stray.pid]
+        assert stray.pid not in cluster.left_over()
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(cluster_module, "END_S", 0.2)
+            other.stop()
+        assert stray.wait(5) == -signal.SIGKILL
+    assert other.killed == ["sleep 60"]
+    assert other.left_over() == []
 
 
 def test_nothing_is_left_to_do(workspace: Workspace, mesh: str, login: dict[str, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +14,9 @@ from ophiolite.config.load import parse_config
 from ophiolite.errors import StoreError
 from ophiolite.layers import bucket as bucket_module
 from ophiolite.layers.bucket import Bucket, _cut, _together
+from ophiolite.layers.folder import partial_of
 from ophiolite.layers.scratch import scratch_root
-from ophiolite.layers.store import Store, open_store
+from ophiolite.layers.store import Store, Written, open_store
 from ophiolite.report.server_objects import bulk_name
 
 CONFIG = {
@@ -84,6 +86,28 @@ def test_scratch_is_the_same_for_the_same_store_and_for_this_user_alone(
     store = Store(tmp_path / "r", Bucket("s3://data/a"))
     assert store.scratch("d/work/x") == first / "d/work/x"
     assert Store(tmp_path / "r").scratch("d/work/x") == tmp_path / "r/d/work/x"
+
+
+def test_a_draft_lies_with_unfinished_work_and_those_of_killed_tries_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    bucket, path = Bucket("s3://data/a"), "d/work/em/carry/r0/0-0-0.npy"
+    killed = partial_of(scratch_root(bucket.url) / path)
+    killed.parent.mkdir(parents=True)
+    killed.write_bytes(b"half")
+    seen: list[list[Path]] = []
+
+    def write(self: Bucket, path: str, data: object) -> Written:
+        seen.append([file for file in tmp_path.rglob("*") if file.is_file()])
+        return Written(path, 0, "")
+
+    monkeypatch.setattr(Bucket, "write", write)
+    bucket.write_array(path, (2, 2), np.uint8, lambda array: array.fill(1))
+    ((draft,),) = seen
+    assert draft.parent == killed.parent
+    assert draft != killed
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == []
 
 
 @pytest.mark.parametrize("way", ["open to others", "link"])

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import ValidationError
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import validate
 
 from ophiolite.config import load_config
 from ophiolite.config.load import parse_config, parse_config_json
 from ophiolite.config.model import AnnotationLayer, ImageLayer, SegmentationLayer
-from ophiolite.errors import ConfigError
+from ophiolite.errors import ConfigError, explain
 
 CONFIG: dict[str, Any] = {
     "project": "p",
@@ -85,7 +87,15 @@ def test_yaml_and_json_are_the_same_config(tmp_path: Path) -> None:
         ("datasets.d.layers.cells.mesh.labels", [-1], ("cells.mesh.labels", "-1")),
         ("datasets.d.layers.cells.mesh.exclude_labels", [2**64], ("cells.mesh.exclude_labels", str(2**64))),
         ("datasets.d.layers.synapses.segmentation", "em", ("'em' is no segmentation layer", "cells")),
-        ("store", "s3://key:secret@bucket/x", ("store", "credentials", "environment")),
+        ("store", "s3://key:hush@bucket/x", ("store", "credentials", "environment")),
+        ("datasets.d.layers.em.source", "https://me:hush@host/v.zarr", ("em.source", "environment", "***@host")),
+        ("datasets.d.layers.synapses.source", "s3://AKIA:hush@b/t.csv", ("synapses.source", "environment")),
+        ("datasets.d.layers.cells.relabel", "https://h/t.csv?sig=hush", ("cells.relabel", "sig=***")),
+        (
+            "datasets.d.downloads",
+            {"v.h5": {"url": "https://h/v.h5?a=1&X-Amz-Signature=hush&b=2", "sha256": "0" * 64}},
+            ("downloads.v.h5.url", "mirror", "a=1&X-Amz-Signature=***&b=2"),
+        ),
         ("store", "s3://bucket/../x", ("store", "prefix")),
         ("store", "ftp://bucket/x", ("store", "s3://")),
         ("results", "elsewhere", ("results", "set store: elsewhere")),
@@ -100,6 +110,53 @@ def test_a_fault_is_said_with_its_place(path: str, value: Any, said: tuple[str, 
     message = str(caught.value)
     assert message.startswith("config.yaml: ")
     assert all(text in message for text in said), message
+    assert "hush" not in message
+
+
+SECRET_PLACES = (
+    "https://me:hush@host/v.zarr",
+    "precomputed://https://me:hush@host/v",
+    "HTTPS://me@host/v",
+    "gs://hush@bucket/v",
+    "https://h/v?X-Amz-Credential=hush",
+    "https://h/v?a=1&x-goog-signature=hush",
+    "https://h/v?se=2030&sig=hush",
+    "https://h/v#access_token=hush",
+    "https://h/v?api_key=hush",
+)
+OPEN_PLACES = (
+    "v.h5:/raw",
+    "/data/me@home/v.h5",
+    "precomputed://me@home/v",
+    "https://host:8080/v.zarr:/raw",
+    "https://h/v@2/x",
+    "https://h/v.h5?download=1&signatures=2",
+    "s3://bucket/prefix",
+)
+
+
+@pytest.mark.parametrize("place", [*SECRET_PLACES, *OPEN_PLACES])
+def test_model_and_schema_agree_on_credentials(place: str, repository: Path) -> None:
+    """Snakemake checks the schema alone before it takes the config into its records."""
+    config = with_value("datasets.d.layers.em.source", place)
+    schema = str(repository / "workflow" / "schemas" / "config.schema.json")
+    if place in SECRET_PLACES:
+        with pytest.raises(WorkflowError):
+            validate(config, schema, set_default=False)
+        with pytest.raises(ConfigError, match="carries no user, password, token or signature") as caught:
+            parse_config(config, "config.yaml")
+        assert "hush" not in str(caught.value)
+    else:
+        validate(config, schema, set_default=False)
+        parse_config(config, "config.yaml")
+
+
+def test_messages_show_no_credentials() -> None:
+    """Such as the address to which a public one led."""
+    said = explain(
+        "f", "fails (403 for https://h/v?X-Amz-Credential=hush&X-Amz-Signature=hush)", do="Try s3://hush@b/x"
+    )
+    assert said == "f: fails (403 for https://h/v?X-Amz-Credential=***&X-Amz-Signature=***). Try s3://***@b/x."
 
 
 def test_every_fault_is_listed_at_once() -> None:

@@ -157,6 +157,7 @@ def test_blocks_wait_for_the_carries_they_read(
             waits = carries_read(rounds, here.number, block)
             assert needed <= set(waits) <= set(before.block_names())
             assert len(waits) == len(set(waits))
+            assert here.blocks_read(before, block) == waits
 
 
 @given(

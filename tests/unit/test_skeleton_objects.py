@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from ophiolite.geometry import Box
 from ophiolite.kernels.label_stats import label_stats
 from ophiolite.kernels.skeleton_measure import Bones, graph_measures
 from ophiolite.layers.objects import SkeletonReader
+from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.receipts import read_receipt, write_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
@@ -179,11 +182,11 @@ def test_without_the_pass_there_is_a_maze(folder: Path) -> None:
     """What the same volume gives where no job is reserved: the thresholds lie beyond what it can hold."""
     write(folder)
     run(folder, "skeleton_objects")
-    held = folder / "results" / "p" / "d" / "receipts" / "cells" / "skeleton_objects" / "0.json"
-    text = held.read_text()
-    held.write_text(json.dumps({**json.loads(text), "facts": {"ranges": []}}))
+    store, path = Store(folder / "results" / "p"), LayerPaths("d", "cells").receipt("skeleton_objects", "0")
+    sound = read_receipt(store, path)
+    write_receipt(store, path, replace(sound, facts={"ranges": []}))
     run(folder, "skeleton_shards")
-    held.write_text(text)
+    write_receipt(store, path, sound)
     assert degrees_in_soma(bones(folder, SOMA)) != [len(WAYS)]
 
 

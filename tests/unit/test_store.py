@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from ophiolite.errors import StoreError
+from ophiolite.layers.folder import partial_of
 from ophiolite.layers.store import Store, Written
 
 DATA = b"0123456789"
@@ -125,6 +127,52 @@ def test_lists_hold_finished_files_only(store: Store) -> None:
     assert list(store.list("nowhere")) == []
     assert store.exists("x/1")
     assert not store.exists("x")
+
+
+def test_two_writers_of_one_file_do_not_meet(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers on two machines that share the folder may have the same number of process."""
+    monkeypatch.setattr(os, "getpid", lambda: 77)
+
+    def parts() -> Iterator[bytes]:
+        yield b"first "
+        store.write("x/1", b"second")
+        assert len(everything(store)) == 2
+        yield b"ends"
+
+    assert store.write("x/1", parts()).size_bytes == 10
+    assert store.read("x/1") == b"first ends"
+    assert everything(store) == ["x/1"]
+
+
+def test_names_of_unfinished_files_are_swept_by_the_file_they_were_to_become(store: Store) -> None:
+    for name in ("x/1", "x/1.npy", "x/.hidden"):
+        partial = partial_of(store.local(name))
+        partial.parent.mkdir(exist_ok=True)
+        partial.write_bytes(b"half")
+        store.sweep_files([f"{name}.other", "x/2"])
+        assert partial.exists()
+        store.sweep_files([name])
+        assert not partial.exists()
+
+
+def test_what_cannot_be_removed_is_said(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write("x/y/1", DATA)
+
+    def refuses(path: object, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    for module, name in ((os, "unlink"), (os, "rmdir")):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, refuses)
+            with pytest.raises(StoreError, match=r"cannot be removed \(Permission denied\).*run again"):
+                store.delete_folder("x")
+    assert store.delete_folder("x") >= 0
+    assert store.delete_folder("x") == 0
+    store.write("z", DATA)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", refuses)
+        with pytest.raises(StoreError, match=r"z: cannot be removed \(Permission denied\)"):
+            store.delete("z")
 
 
 def test_sweeping_takes_what_killed_writers_left_except_of_others(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from pathlib import Path
@@ -12,13 +13,18 @@ import pytest
 import yaml
 
 from ophiolite.__main__ import main
-from ophiolite.layers.paths import LayerPaths
+from ophiolite.errors import LayerError
+from ophiolite.layers.paths import CLEANED, LayerPaths
 from ophiolite.layers.receipts import Receipt, write_receipt
 from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import ProjectPlan, Refused
+from ophiolite.stages import verify_shards
+from ophiolite.stages.heal import healed
 from ophiolite.stages.job import open_project
-from ophiolite.stages.verify import Verified, verify
-from ophiolite.stages.verify_shards import _decodes
+from ophiolite.stages.stale import planned_jobs
+from ophiolite.stages.timings import read_timings
+from ophiolite.stages.verify import Verified, record, verify
+from ophiolite.stages.verify_shards import _decodes, _Entries
 
 PATHS = LayerPaths("d", "em")
 INFO = f"{PATHS.layer_folder}/info"
@@ -39,12 +45,14 @@ def project(tmp_path: Path) -> tuple[ProjectPlan, Store]:
     return plan, store
 
 
-def finish(plan: ProjectPlan, store: Store, file: Written, digest: str = "") -> None:
-    """Write the receipt of `layer_info`."""
+def finish(
+    plan: ProjectPlan, store: Store, file: Written, digest: str = "", rule: str = "layer_info", item: str = ""
+) -> None:
+    """Write the receipt of a job."""
     layer = plan.datasets["d"].layers["em"]
     assert not isinstance(layer, Refused)
-    receipt = Receipt("layer_info", "", digest or layer.digests["layer_info"], [file])
-    write_receipt(store, PATHS.receipt("layer_info", ""), receipt)
+    receipt = Receipt(rule, item, digest or layer.digests[rule], [file])
+    write_receipt(store, PATHS.receipt(rule, item), receipt)
 
 
 def verified(project: tuple[ProjectPlan, Store]) -> Verified:
@@ -63,6 +71,63 @@ def test_a_receipt_of_other_settings_is_a_fault(project: tuple[ProjectPlan, Stor
     assert [(f.rule, f.fault) for f in verified(project).faults] == [("layer_info", "receipt unreadable")]
 
 
+def test_an_altered_receipt_is_a_fault(project: tuple[ProjectPlan, Store]) -> None:
+    _, store = project
+    path = PATHS.receipt("layer_info", "")
+    store.write(path, store.read(path).replace(b'"facts": {}', b'"facts": {"files": 1}'))
+    (fault,) = verified(project).faults
+    assert (fault.path, fault.fault) == (path, "receipt unreadable")
+    assert "altered since it was written" in fault.detail
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", "7"])
+def test_a_lost_receipt_is_seen_where_the_timing_is_damaged(project: tuple[ProjectPlan, Store], text: str) -> None:
+    _, store = project
+    store.delete(PATHS.receipt("layer_info", ""))
+    assert verified(project).faults == []
+    store.write(PATHS.timing("layer_info", ""), text.encode())
+    assert [(f.rule, f.fault) for f in verified(project).faults] == [("layer_info", "receipt lost")]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_a_damaged_timing_is_named_by_the_tables_of_timings(project: tuple[ProjectPlan, Store], text: str) -> None:
+    plan, store = project
+    store.write(PATHS.timing("layer_info", ""), text.encode())
+    with pytest.raises(LayerError, match=r"timings/layer_info/em\.json: is no timing.*Delete it"):
+        read_timings(plan, store)
+
+
+def test_the_one_file_of_a_folder_is_missed_unless_it_was_cleaned(project: tuple[ProjectPlan, Store]) -> None:
+    plan, store = project
+    (block,) = [item for rule, item in planned_jobs(plan.datasets["d"].layers["em"]) if rule == "pyramid_blocks"]
+    work = f"{PATHS.work}/statistics/0-0-0.npy"
+    finish(plan, store, store.write(work, b"x"), rule="pyramid_blocks", item=block)
+    assert verified(project).faults == []
+    store.delete_folder(f"{PATHS.work}/statistics")
+    assert [(f.path, f.fault) for f in verified(project).faults] == [(work, "missing")]
+    store.write(work, b"x")
+    assert main(["clean_work", "--plan", str(store.root / "plan.json")]) == 0
+    assert not store.exists(work)
+    found = verified(project)
+    assert (found.faults, found.cleaned) == ([], 1)
+    # Of other settings than those whose files were cleaned.
+    record = f"{PATHS.work}/{CLEANED}"
+    store.write(record, json.dumps({"pyramid_blocks": "0" * 16}).encode())
+    assert [f.fault for f in verified(project).faults] == ["missing"]
+    store.write(record, b"[")
+    with pytest.raises(LayerError, match=r"cleaned\.json: is no record of what was cleaned.*clean_work"):
+        verified(project)
+
+
+def test_what_left_the_plan_is_not_waited_for(project: tuple[ProjectPlan, Store]) -> None:
+    plan, store = project
+    store.delete(INFO)
+    record(store, plan, verified(project))
+    plan.datasets["d"].layers["em"] = Refused(kind="refused", error="no source")
+    store.delete(PATHS.receipt("layer_info", ""))
+    assert "Nothing is known to be damaged" in healed(store, plan)
+
+
 @linux
 def test_a_file_that_the_disk_cannot_read_is_a_fault_and_is_replaced(project: tuple[ProjectPlan, Store]) -> None:
     plan, store = project
@@ -79,6 +144,25 @@ def test_refused_layers_are_named(project: tuple[ProjectPlan, Store]) -> None:
     plan, store = project
     plan.datasets["d"].layers["em"] = Refused(kind="refused", error="no source")
     assert verified((plan, store)).refused == ["d/em"]
+
+
+def test_a_key_that_the_grid_does_not_know_is_named_all_the_same(
+    project: tuple[ProjectPlan, Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, store = project
+    layer = plan.datasets["d"].layers["em"]
+    assert not isinstance(layer, Refused)
+
+    class Altered:
+        def keys(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+            return np.array([2**40], np.uint64)
+
+    def fails(key: int) -> str:
+        raise IndexError(key)
+
+    monkeypatch.setattr(verify_shards, "_entries", lambda *_: _Entries(Altered(), fails, fails))  # type: ignore[arg-type]
+    path = f"{PATHS.layer_folder}/8_8_8/0.shard"
+    assert verify_shards.damaged_entries(store, PATHS, layer, path) == f"key {2**40}"
 
 
 def test_whatever_a_decoder_raises_names_the_entry() -> None:

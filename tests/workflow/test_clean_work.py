@@ -11,7 +11,7 @@ def test_a_cleaned_project_is_finished_and_says_how_to_go_on(workspace: Workspac
     cleaned = workspace.snakemake("clean_work")
     assert cleaned.code == 0, cleaned.text
     left = {path.name for path in (workspace.project / "d" / "work" / "neurons").iterdir()}
-    assert left == {"label_stats", "mesh_measures", "skeleton_measures"}
+    assert left == {"cleaned.json", "label_stats", "mesh_measures", "skeleton_measures"}
     assert workspace.jobs() == {}
 
     changed = workspace.changed("datasets.d.layers.neurons.mesh.draco_level", 3)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from workspace import Workspace, checksums, files_below
 
-RECEIPTS = ("neurons/skeleton_done.json", "neurons/skeleton_index.json", "em/layer_info.json")
+LOST = ("neurons/skeleton_done.json", "neurons/skeleton_index.json", "em/layer_info.json")
 
 # Dated, and written with `info`.
 PROVENANCE = {"d/layers/em/provenance", "d/layers/neurons/provenance"}
@@ -18,6 +18,13 @@ def _flip(file: Path) -> None:
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 0x10
     file.write_bytes(bytes(data))
+
+
+def _flip_facts(file: Path) -> None:
+    """Another digit in the facts of a receipt, which is as good JSON as before."""
+    text = file.read_text()
+    place = max(i for i in range(text.index('\n "facts"'), text.index('\n "files"')) if text[i].isdigit())
+    file.write_text(text[:place] + str(9 - int(text[place])) + text[place + 1 :])
 
 
 def _truncate(file: Path) -> None:
@@ -48,6 +55,11 @@ DAMAGE = {
     "work/neurons/skeleton_measures/*.parquet": _flip,
 }
 WORDS = {_flip: "altered", _truncate: "wrong size", _delete: "missing"}
+ALTERED = {
+    "neurons/mesh_fragments/*.json": _flip_facts,
+    "neurons/mesh_done.json": _flip_facts,
+    "em/layer_done.json": _truncate,
+}
 
 
 def _times(project: Path) -> dict[str, int]:
@@ -81,9 +93,14 @@ def test_all_damage_is_found_and_healed_and_the_rest_is_untouched(sound: Workspa
         file = max((sound.project / "d").glob(pattern), key=lambda f: (f.stat().st_size, f.name))
         harm(file)
         damaged[file.relative_to(sound.project).as_posix()] = WORDS[harm]
-    for name in RECEIPTS:
+    for name in LOST:
         (sound.project / "d" / "receipts" / name).unlink()
         damaged[f"d/receipts/{name}"] = "receipt lost"
+    for pattern, harm in ALTERED.items():
+        # The smallest: its file is not the damaged one, which could not be compared without it.
+        file = min((sound.project / "d" / "receipts").glob(pattern), key=lambda f: (f.stat().st_size, f.name))
+        harm(file)
+        damaged[file.relative_to(sound.project).as_posix()] = "receipt unreadable"
 
     found = sound.snakemake("verify")
     assert found.code == 1
@@ -97,7 +114,7 @@ def test_all_damage_is_found_and_healed_and_the_rest_is_untouched(sound: Workspa
 
     healed = sound.snakemake("heal")
     assert healed.code == 0, healed.text
-    assert f"Healed: {len(DAMAGE)} files and {len(RECEIPTS)} receipts" in healed.text
+    assert f"Healed: {len(DAMAGE)} files and {len(LOST) + len(ALTERED)} receipts" in healed.text
     assert checksums(sound.project) == before
     now = _times(sound.project)
     assert {path for path in times if now[path] != times[path]} == set(damaged) | PROVENANCE

@@ -7,7 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from ophiolite.layers.paths import KEPT_WORK
+from ophiolite.layers.paths import KEPT_WORK, LayerPaths
+from ophiolite.plan.model import VolumePlan
+from ophiolite.stages.cleaned import record_cleaned
 from ophiolite.stages.job import open_project
 
 
@@ -19,8 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     plan, store = open_project(args.plan)
-    for dataset in plan.datasets:
+    for dataset, data in plan.datasets.items():
         work = f"{dataset}/work"
+        for name, layer in data.layers.items():
+            if isinstance(layer, VolumePlan):
+                record_cleaned(store, LayerPaths(dataset, name), layer)
         entries = [
             f"{work}/{layer}/{name}" for layer in store.folders(work) for name in store.folders(f"{work}/{layer}")
         ]

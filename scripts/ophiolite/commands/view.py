@@ -26,6 +26,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="address to listen on (default: %(default)s, this machine only; 0.0.0.0 shows the results to the network)",
     )
+    parser.add_argument(
+        "--allow-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let pages of this origin read the results too, as https://neuroglancer-demo.appspot.com; repeatable",
+    )
     parser.add_argument("--no-browser", action="store_true", help="print the link only")
 
 
@@ -59,7 +66,16 @@ def run(args: argparse.Namespace) -> None:
         return viewer_link(viewer_state(views, base), base + CLIENT_PAGE)
 
     bucket = store_of_folder(folder).bucket
-    server = ResultsServer(folder, link, object_link, dataset_link, port=args.port, bind=args.bind, bucket=bucket)
+    server = ResultsServer(
+        folder,
+        link,
+        object_link,
+        dataset_link,
+        port=args.port,
+        bind=args.bind,
+        bucket=bucket,
+        origins=args.allow_origin,
+    )
     try:
         print(f"{server.url}/", flush=True)
         slides = sorted({view.dataset for view in found if isinstance(view, VolumeView) and view.flat})

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ophiolite.config.model import Config
-from ophiolite.errors import ConfigError, explain
+from ophiolite.errors import ConfigError, explain, redacted
 
 
 def load_config(path: Path) -> Config:
@@ -59,7 +59,7 @@ def _describe(fault: Any) -> str:
         return f"{place}: unknown key; {hint}"
     if fault["type"] == "missing":
         return f"{place}: is required and missing."
-    return f"{place}: {fault['msg']}; got {fault['input']!r}."
+    return redacted(f"{place}: {fault['msg']}; got {fault['input']!r}.")
 
 
 def _keys_beside(loc: tuple[Any, ...]) -> list[str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from ophiolite.config.checks import Compression, Quality
 from ophiolite.config.products import Mesh, Positive, Pyramid, Section, Skeleton
 from ophiolite.config.slides import Slides
+from ophiolite.errors import CREDENTIALS, redacted
 
 NAME = r"^[a-z0-9_]+$"
 # No part of a prefix is empty or begins with a dot.
@@ -23,10 +24,27 @@ Resolution = tuple[
 ]
 
 
+def _without_credentials(value: str) -> str:
+    """Refuse an address with credentials: plan, logs and reports would show them."""
+    if redacted(value) != value:
+        raise ValueError(
+            "an address in the config carries no user, password, token or signature, since plan and reports would show"
+            " it; credentials belong in the environment or the provider's own files (docs/object_storage.md), and a"
+            " file that needs others is downloaded by hand, to a local path or the mirror"
+        )
+    return value
+
+
+# The schema refuses them too: what passes it, Snakemake records, and prints where a job fails.
+Place = Annotated[str, AfterValidator(_without_credentials), Field(json_schema_extra={"not": {"pattern": CREDENTIALS}})]
+
+
 class VolumeSource(Section):
     """What image and segmentation layers have in common: where the voxels come from."""
 
-    source: str = Field(description="`file:path-inside` | folder | glob | file | URL; relative to where snakemake runs")
+    source: Place = Field(
+        description="`file:path-inside` | folder | glob | file | URL; relative to where snakemake runs"
+    )
     format: Literal["hdf5", "tiff", "slices", "npy", "nrrd", "precomputed", "zarr", "n5"] | None = Field(
         None, description="kind of the source; detected where left out"
     )
@@ -52,7 +70,7 @@ class SegmentationLayer(VolumeSource):
     """Labels, and what is made of them."""
 
     type: Literal["segmentation"] = Field(description="kind of layer")
-    relabel: str | None = Field(
+    relabel: Place | None = Field(
         None,
         description="table of label pairs (from, to), e.g. supervoxels to bodies, applied as the source is read: "
         "`file.h5:/path` of shape (n, 2), or .csv or .parquet with columns `from` and `to`; labels it does not name "
@@ -70,7 +88,7 @@ class AnnotationLayer(Section):
     """Points, lines, boxes, ellipsoids from a table, or the synapses of a CREMI file."""
 
     type: Literal["annotations"] = Field(description="kind of layer")
-    source: str = Field(description="`file.h5:/annotations` in the CREMI layout, or a .csv or .parquet table")
+    source: Place = Field(description="`file.h5:/annotations` in the CREMI layout, or a .csv or .parquet table")
     kind: Literal["point", "line", "box", "ellipsoid"] | None = Field(
         None, description="geometry of a table; CREMI synapses are always lines from pre to post"
     )
@@ -89,7 +107,7 @@ Layer = Annotated[ImageLayer | SegmentationLayer | AnnotationLayer, Field(discri
 class Download(Section):
     """A file to fetch before planning, with its pinned checksum."""
 
-    url: str | None = Field(None, description="public address; without one the file must be in the mirror")
+    url: Place | None = Field(None, description="public address; without one the file must be in the mirror")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="checksum of the file")
 
 
@@ -140,7 +158,7 @@ class Config(Section):
     """One project: everything lands in `<store>/<project>/`."""
 
     project: Name = Field(description="name of the project: [a-z0-9_]+")
-    store: str = Field(
+    store: Place = Field(
         "results",
         description="where the results of all projects lie: a folder, or `s3://bucket/prefix` or `gs://bucket/prefix`",
     )

@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from ophiolite.errors import StoreError, explain
 from ophiolite.layers.bucket_client import client, passing_on, repeated
 from ophiolite.layers.files import REMAKE, Written, ends_early
-from ophiolite.layers.folder import fill_array
+from ophiolite.layers.folder import Folder, fill_array, partial_of
 from ophiolite.layers.scratch import scratch_root
 from ophiolite.layers.stop import write_point
 
@@ -161,7 +161,9 @@ class Bucket:
         self, path: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[NDArray[Any]], None]
     ) -> Written:
         """Write a Fortran-ordered .npy filled through a memory map among the temporary files, then uploaded."""
-        draft = scratch_root(self.url) / "drafts" / f"{os.getpid()}.{path.replace('/', '+')}"
+        scratch = Folder(scratch_root(self.url))
+        scratch.sweep_files([path])  # of killed tries on this machine
+        draft = partial_of(scratch.local(path))
         try:
             draft.parent.mkdir(parents=True, exist_ok=True)
             fill_array(draft, shape, dtype, fill)

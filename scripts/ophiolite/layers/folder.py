@@ -6,6 +6,7 @@ import errno
 import filecmp
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -109,16 +110,17 @@ class Folder:
 
     def delete(self, path: str) -> None:
         """Remove a file that may be absent."""
-        self.local(path).unlink(missing_ok=True)
+        with _removing(self.local(path)) as place:
+            place.unlink(missing_ok=True)
 
     def delete_folder(self, folder: str) -> int:
         """Remove a folder, or a file, that may be absent; returns the bytes of its files."""
-        place = self.local(folder)
-        size = sum(f.stat().st_size for f in [place, *place.rglob("*")] if f.is_file())
-        if place.is_dir():
-            shutil.rmtree(place, ignore_errors=True)
-        else:
-            place.unlink(missing_ok=True)
+        with _removing(self.local(folder)) as place:
+            size = sum(f.stat().st_size for f in [place, *place.rglob("*")] if f.is_file())
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
         return size
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
@@ -168,7 +170,7 @@ class Folder:
     def _replacing(self, path: str) -> Iterator[Path]:
         """A partial file to fill, which takes its name when the block ends well and goes when it does not."""
         target = self.local(path)
-        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        partial = partial_of(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -209,9 +211,25 @@ def _same(partial: Path, target: Path) -> bool:
         return False
 
 
+def partial_of(target: Path) -> Path:
+    """A name for the unfinished file beside it that no other writer takes, on this machine or another."""
+    return target.with_name(f".{target.name}.{secrets.token_hex(6)}.partial")
+
+
 def _target_of(partial: Path) -> Path:
     """The file that a partial one was to become."""
     return partial.with_name(partial.name[1:].rsplit(".", 2)[0])
+
+
+@contextmanager
+def _removing(place: Path) -> Iterator[Path]:
+    """Something to remove; raises StoreError where the disk refuses."""
+    try:
+        yield place
+    except OSError as error:
+        do = "Give this user write permission on it, or check the disk, then run again"
+        said = f"cannot be removed ({error.strerror or error})"
+        raise StoreError(explain(str(error.filename or place), said, do=do)) from None
 
 
 def _unwritable(place: str, error: OSError) -> str:

@@ -10,8 +10,9 @@ PROPERTIES_FOLDER = "segment_properties"
 # Folders of a dataset that Snakemake does not know; they lie in the object store where the config names one.
 BULK_FOLDERS = ("layers", "work", "objects", "branches", "swc", "associated", "patches", "exports", "timings")
 
-# Of the intermediate files, what is small and known of objects: it outlives `clean_work`.
-KEPT_WORK = ("label_stats", *(f"{product}_measures" for product in FOLDERS))
+# Of the intermediate files, what is small and known of objects: it outlives `clean_work`; so does its own record.
+CLEANED = "cleaned.json"
+KEPT_WORK = ("label_stats", *(f"{product}_measures" for product in FOLDERS), CLEANED)
 
 
 @dataclass(frozen=True)

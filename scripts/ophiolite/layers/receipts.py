@@ -1,7 +1,11 @@
-"""Receipts: what a bulk job declares as its output; small, deterministic, all that Snakemake tracks of it."""
+"""Receipts: what a bulk job declares as its output; small, deterministic, all that Snakemake tracks of it.
+
+A receipt ends with the sha256 of all that stands before it, since nothing else says what a receipt should hold.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +15,9 @@ from ophiolite.errors import LayerError, explain
 from ophiolite.layers.stop import write_point
 from ophiolite.layers.store import Store, Written
 
-VERSION = 1
+VERSION = 2
+SEAL = b',\n "sha256": "'
+END = b'"\n}\n'
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class Receipt:
             "files": [f.to_json() for f in sorted(self.files, key=lambda f: f.path)],
             "facts": self.facts,
         }
-        return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
+        content = json.dumps(data, indent=1, sort_keys=True).removesuffix("\n}").encode()
+        return content + SEAL + _sha256(content) + END
 
 
 def write_receipt(store: Store, path: str, receipt: Receipt) -> None:
@@ -50,14 +57,21 @@ def write_receipt(store: Store, path: str, receipt: Receipt) -> None:
 
 
 def read_receipt(store: Store, path: str) -> Receipt:
-    """Read a receipt; raises LayerError where it is none."""
+    """Read a receipt; raises LayerError where it is none, or not as it was written."""
     try:
-        data = json.loads(store.read(path))
+        text = store.read(path)
+        data = json.loads(text)
         if data["version"] != VERSION:
-            raise ValueError(f"version {data['version']}")
+            raise ValueError(f"version {data['version']}, not {VERSION}")
+        content = text.rpartition(SEAL)[0]
+        if text != content + SEAL + _sha256(content) + END:
+            raise ValueError("altered since it was written: its sha256 is another")
         files = [Written(f["path"], f["bytes"], f["sha256"]) for f in data["files"]]
         return Receipt(data["rule"], data["item"], data["digest"], files, data["facts"])
     except (ValueError, KeyError, TypeError) as error:
-        raise LayerError(
-            explain(store.place(path), f"is no receipt ({error})", do="Remake it: `snakemake --force` on it")
-        ) from None
+        do = "Remake it: `snakemake verify`, then `snakemake heal`; or `snakemake --force` on it"
+        raise LayerError(explain(store.place(path), f"is no sound receipt ({error})", do=do)) from None
+
+
+def _sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ophiolite.errors import PlanError
 from ophiolite.geometry import Box, Grid, Vec
-from ophiolite.geometry.box import add, ceildiv, floordiv, high, mul
+from ophiolite.geometry.box import add, ceildiv, floordiv, high, low, mul, sub
 from ophiolite.geometry.grid import indices
 from ophiolite.geometry.pyramid import coarse_box
 from ophiolite.plan.part import Part
@@ -102,6 +102,14 @@ class RoundPlan(TaskGrid):
     carry: bool
     halo_vx: Vec
     before_block_vx: Vec
+
+    def blocks_read(self, before: RoundPlan, block: str) -> list[str]:
+        """Names of the blocks of the round `before` whose carries a block reads."""
+        grid, index, block_vx = before.blocks, self.blocks.index(block), mul(self.task_vx, self.block_tasks)
+        first = high((0, 0, 0), floordiv(sub(mul(index, block_vx), self.halo_vx), self.before_block_vx))
+        first = low(first, sub(grid.shape, (1, 1, 1)))
+        stop = low(grid.shape, ceildiv(mul(add(index, (1, 1, 1)), block_vx), self.before_block_vx))
+        return [grid.name(i) for i in indices(Box(first, stop))]
 
 
 class FragmentPlan(TaskGrid):

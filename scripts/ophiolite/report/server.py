@@ -1,4 +1,4 @@
-"""A small static server: the results with CORS and byte ranges, and the Neuroglancer client beside them, offline."""
+"""A small static server: the results with byte ranges, and the Neuroglancer client beside them, offline."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import os
 import re
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
-from ophiolite.errors import ConfigError, explain
+from ophiolite.errors import ConfigError, OphioliteError, StoreError, explain
 from ophiolite.layers.bucket import Bucket
+from ophiolite.report.server_access import answers_to, check_origin, origin_headers
+from ophiolite.report.server_listener import IDLE_S, listener
 from ophiolite.report.server_objects import CONTENT_TYPES, bulk_name, content_type, send_object
 
 CLIENT_PREFIX = "/neuroglancer/"
@@ -122,8 +124,9 @@ class ResultsServer:
     `/object?dataset=..&layer=..&label=..` to that of `object_link(base, name)`, None where there is no such object, and
     `/dataset?name=..` to that of `dataset_link(base, name)`.
     Bulk files come from `bucket` where there is one, range by range: no credentials leave this process.
+    Pages of other origins read nothing, save those of `origins` (`https://host`).
     A context manager: serves from a thread of its own within the `with` block.
-    Raises ConfigError where the address cannot be bound or the client is not installed.
+    Raises ConfigError where the address cannot be bound, the client is not installed or an origin is none.
     """
 
     def __init__(
@@ -136,6 +139,7 @@ class ResultsServer:
         port: int = 0,
         bind: str = "127.0.0.1",
         bucket: Bucket | None = None,
+        origins: Collection[str] = (),
     ) -> None:
         self.folder = folder.resolve(strict=True)
         self.bucket = bucket
@@ -144,9 +148,10 @@ class ResultsServer:
         self.object_link = object_link
         self.dataset_link = dataset_link
         self.bind = bind
+        self.origins = frozenset(check_origin(origin) for origin in origins)
         handler = type("Handler", (_Handler,), {"served": self})
         try:
-            self._http = _server_class(bind)((bind, port), handler)
+            self._http = listener(bind, port, handler)
         except (OSError, OverflowError) as error:
             raise ConfigError(
                 explain(
@@ -190,16 +195,12 @@ class ResultsServer:
         self.close()
 
 
-def _server_class(bind: str) -> type[ThreadingHTTPServer]:
-    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
-    return type("Server", (ThreadingHTTPServer,), {"address_family": family, "daemon_threads": True})
-
-
 class _Handler(BaseHTTPRequestHandler):
     served: ResultsServer
     protocol_version = "HTTP/1.1"
     server_version = "ophiolite"
     sys_version = ""
+    timeout = IDLE_S
 
     def do_GET(self) -> None:
         """Answer GET."""
@@ -212,18 +213,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_OPTIONS(self) -> None:
         """Answer a CORS preflight request."""
         self.send_response(HTTPStatus.NO_CONTENT)
-        self.send_header("Access-Control-Allow-Methods", "GET, HEAD, OPTIONS")
-        self.send_header("Access-Control-Allow-Headers", "Range, If-None-Match, X-Requested-With")
-        # Browsers ask for this before a public page, such as a hosted viewer, may read from this machine.
-        self.send_header("Access-Control-Allow-Private-Network", "true")
-        self.send_header("Access-Control-Max-Age", "86400")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def end_headers(self) -> None:
         """Add what every response carries."""
-        self.send_header("Access-Control-Allow-Origin", "*")
-        self.send_header("Access-Control-Expose-Headers", "Accept-Ranges, Content-Range, Content-Length, ETag")
+        asked = getattr(self, "headers", None)  # a request that cannot be read is answered too
+        origin = asked.get("Origin") if asked else None
+        granted = origin_headers(origin, self.served.origins, preflight=self.command == "OPTIONS")
+        for name, value in granted.items():
+            self.send_header(name, value)
         self.send_header("X-Content-Type-Options", "nosniff")
         super().end_headers()
 
@@ -232,8 +231,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         with contextlib.suppress(ConnectionError):
-            address = urlsplit(self.path)
-            self._route(address.path, address.query)
+            try:
+                path, _, query = self.path.partition("?")
+                if answers_to(self.headers.get("Host"), self.served.bind):
+                    self._route(path, query)
+                else:
+                    self._error(
+                        HTTPStatus.MISDIRECTED_REQUEST,
+                        "this server answers to localhost only; start it with --bind to show the results to others",
+                    )
+            except OphioliteError as error:  # raised before any answer began
+                status = HTTPStatus.BAD_GATEWAY if isinstance(error, StoreError) else HTTPStatus.INTERNAL_SERVER_ERROR
+                self._error(status, str(error))
 
     def _route(self, path: str, query: str) -> None:
         if path == "/":
@@ -358,7 +367,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _copy(self, file: BinaryIO, part: ByteRange) -> None:
         if part.stop > part.start:
-            self.connection.sendfile(file, part.start, part.stop - part.start)
+            sent = self.connection.sendfile(file, part.start, part.stop - part.start)
+            self.close_connection |= sent != part.stop - part.start
 
 
 def client_folder() -> Path:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ophiolite.errors import LayerError, explain
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
@@ -42,12 +43,12 @@ def read_timings(plan: ProjectPlan, store: Store) -> list[dict[str, Any]]:
     """One row per finished job of the plan's layers, with `COLUMNS`, in the order of dataset, rule, layer, item.
 
     `bytes` and `files` are what stands in the layers and tables, `work_*` what lies under work/; a job without a
-    receipt is not finished, or of a plan before this one.
+    receipt is not finished, or of a plan before this one. Raises LayerError where a timing is damaged.
     """
     rows = []
     for dataset, data in plan.datasets.items():
-        for text in store.read_all(f"{dataset}/timings"):
-            row = json.loads(text)
+        for number, text in enumerate(store.read_all(f"{dataset}/timings")):
+            row = _timing(store, f"{dataset}/timings", number, text)
             layer = data.layers.get(row["layer"])
             receipt = LayerPaths(dataset, row["layer"]).receipt(row["rule"], row["item"])
             if layer is None or isinstance(layer, Refused) or not store.exists(receipt):
@@ -65,6 +66,20 @@ def read_timings(plan: ProjectPlan, store: Store) -> list[dict[str, Any]]:
                 }
             )
     return sorted(rows, key=lambda r: (r["dataset"], r["rule"], r["layer"], r["item"]))
+
+
+def _timing(store: Store, folder: str, number: int, text: bytes) -> dict[str, Any]:
+    """The timing in the `number`th file of a folder."""
+    try:
+        row: dict[str, Any] = json.loads(text)
+        missing = set(COLUMNS) - {"stage", "work_bytes", "work_files"} - set(row)
+        if missing:
+            raise ValueError(f"without {', '.join(sorted(missing))}")
+    except (ValueError, TypeError) as error:
+        path = list(store.list(folder))[number]
+        do = "Delete it: the tables then lack this job, and nothing else"
+        raise LayerError(explain(store.place(path), f"is no timing ({error})", do=do)) from None
+    return row
 
 
 def stages_of(plan: ProjectPlan, rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -11,16 +11,18 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
 from ophiolite.errors import LayerError, StoreError
-from ophiolite.layers.paths import FOLDERS, KEPT_WORK, LayerPaths
+from ophiolite.layers.paths import KEPT_WORK, LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import AnnotationPlan, ProjectPlan, Refused, VolumePlan
+from ophiolite.stages.cleaned import read_cleaned
 from ophiolite.stages.stale import planned_jobs
+from ophiolite.stages.verify_needs import Needs
 from ophiolite.stages.verify_shards import damaged_entries
 
 DAMAGE = "damage.json"
@@ -87,18 +89,20 @@ def verify(store: Store, plan: ProjectPlan, threads: int, say: Callable[[str], N
                 if isinstance(layer, Refused):
                     found.refused.append(f"{dataset}/{name}")
                 else:
-                    _verify_layer(_Layer(store, LayerPaths(dataset, name), layer), found, pool, say)
+                    paths = LayerPaths(dataset, name)
+                    _verify_layer(_Layer(store, paths, layer, read_cleaned(store, paths)), found, pool, say)
     found.faults.sort(key=lambda f: (f.dataset, f.layer, f.rule, f.item, f.path))
     return found
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer to verify."""
+    """A layer to verify. cleaned : the digests of rules whose intermediate files `clean_work` removed."""
 
     store: Store
     paths: LayerPaths
     plan: VolumePlan | AnnotationPlan
+    cleaned: Mapping[str, str]
 
     def fault(self, rule: str, item: str, path: str, fault: str, detail: str = "") -> Fault:
         return Fault(self.paths.dataset, self.paths.layer, rule, item, path, fault, detail, _wave(rule, item))
@@ -137,7 +141,7 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
             found.faults.append(layer.fault(rule, item, path, "receipt lost"))
         else:
             found.waiting += 1
-    checks = pool.map(lambda entry: _check(layer, entry[2]), files)
+    checks = pool.map(lambda entry: _check(layer, entry[0], entry[2]), files)
     for number, ((rule, item, file), problem) in enumerate(zip(files, checks, strict=True), start=1):
         if problem == ("cleaned", ""):
             found.cleaned += 1
@@ -152,11 +156,11 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
     found.faults += list(_needed_again(layer, found))
 
 
-def _check(layer: _Layer, file: Written) -> tuple[str, str] | None:
+def _check(layer: _Layer, rule: str, file: Written) -> tuple[str, str] | None:
     """(fault, detail) of one file, None where it is as written."""
     size = layer.store.size(file.path)
     if size is None:
-        return ("cleaned", "") if _was_cleaned(layer, file.path) else ("missing", "")
+        return ("cleaned", "") if _may_be_missing(layer, rule, file.path) else ("missing", "")
     if size != file.size_bytes:
         return "wrong size", f"{size} bytes, written {file.size_bytes}"
     try:
@@ -169,47 +173,54 @@ def _check(layer: _Layer, file: Written) -> tuple[str, str] | None:
     return "altered", damaged_entries(layer.store, layer.paths, layer.plan, file.path)
 
 
-def _was_cleaned(layer: _Layer, path: str) -> bool:
-    """Whether a missing file went with its whole folder of intermediate files, as `clean_work` removes them."""
+def _may_be_missing(layer: _Layer, rule: str, path: str) -> bool:
+    """Whether a file is one of the intermediate files that `clean_work` removed."""
     if not path.startswith(f"{layer.paths.work}/"):
         return False
     entry = path.removeprefix(f"{layer.paths.work}/").split("/")[0]
-    if entry in KEPT_WORK or path == layer.paths.mask_objects:
-        return False
-    folder = entry.replace("_index.npy", "_fragments")
-    return not layer.store.has_files(f"{layer.paths.work}/{folder}")
+    return entry not in KEPT_WORK and layer.cleaned.get(rule) == layer.plan.digests[rule]
 
 
 def _has_run(layer: _Layer, rule: str, item: str) -> bool:
-    """Whether a job without a receipt ran with the plan's settings and code: its timing, written first, says so."""
+    """Whether a job without a receipt ran with the plan's settings and code: its timing, written first, says so.
+
+    A timing that says nothing, being damaged, is of a job that ran.
+    """
     timing = layer.paths.timing(rule, item)
     if not layer.store.exists(timing):
         return False
-    return bool(json.loads(layer.store.read(timing)).get("digest") == layer.plan.digests[rule])
+    try:
+        return bool(json.loads(layer.store.read(timing))["digest"] == layer.plan.digests[rule])
+    except (ValueError, KeyError, TypeError):
+        return True
+    except StoreError:
+        if layer.store.bucket:
+            raise
+        return True
 
 
 def _needed_again(layer: _Layer, found: Verified) -> Iterator[Fault]:
-    """The jobs whose cleaned intermediate files the damaged jobs of a layer read."""
+    """The jobs whose cleaned intermediate files the damaged jobs of a layer read, and those that these read in turn."""
+    if not isinstance(layer.plan, VolumePlan) or not layer.cleaned:
+        return
     own = (layer.paths.dataset, layer.paths.layer)
-    damaged = {(f.rule, f.item) for f in found.faults if (f.dataset, f.layer) == own}
-    wanted: set[str] = set()
-    for rule, item in damaged:
-        product, _, step = rule.rpartition("_")
-        if step in ("shards", "index", "objects") and product in FOLDERS:
-            wanted |= {f"{product}_fragments", f"{product}_index", f"{product}_objects"}
-        if rule == "pyramid_blocks" and not item.startswith("r0."):
-            wanted.add("pyramid_blocks")
-        if rule == "label_stats":
-            wanted.add("pyramid_blocks")
-    for rule, item in planned_jobs(layer.plan):
-        if rule not in wanted or (rule, item) in damaged:
-            continue
-        path = layer.paths.receipt(rule, item)
-        if not layer.store.exists(path):
-            continue
-        gone = [f.path for f in read_receipt(layer.store, path).files if _check(layer, f) == ("cleaned", "")]
-        if gone:
-            yield layer.fault(rule, item, gone[0], "needed again", "removed by clean_work")
+    needs = Needs(layer.store, layer.paths, layer.plan)
+    again = sorted({(f.rule, f.item) for f in found.faults if (f.dataset, f.layer) == own})
+    seen = set(again)
+    while again:
+        for rule, item in needs.of(*again.pop()):
+            path = layer.paths.receipt(rule, item)
+            if (rule, item) in seen or not layer.store.exists(path):
+                continue
+            seen.add((rule, item))
+            gone = [f.path for f in read_receipt(layer.store, path).files if _is_cleaned(layer, rule, f)]
+            if gone:
+                again.append((rule, item))
+                yield layer.fault(rule, item, gone[0], "needed again", "removed by clean_work")
+
+
+def _is_cleaned(layer: _Layer, rule: str, file: Written) -> bool:
+    return _may_be_missing(layer, rule, file.path) and not layer.store.exists(file.path)
 
 
 def record(store: Store, plan: ProjectPlan, found: Verified) -> None:

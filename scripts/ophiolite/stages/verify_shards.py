@@ -38,7 +38,7 @@ def damaged_entries(store: Store, paths: LayerPaths, plan: LayerPlan, path: str)
         keys = entries.reader.keys().tolist()
     except DAMAGE as error:
         return f"its index or info: {error}"
-    bad = [entries.name(key) for key in keys if not _decodes(entries.decode, key)]
+    bad = [_name(entries, key) for key in keys if not _decodes(entries.decode, key)]
     if not bad:
         return f"all {len(keys)} entries decode: bytes that no decoder checks"
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
@@ -105,6 +105,13 @@ def _annotation_index(store: Store, paths: LayerPaths, folder: str) -> object:
         return next((i["sharding"] for i in indices if i["key"] == folder), None)
     except (ValueError, KeyError, TypeError, StoreError):
         return None
+
+
+def _name(entries: _Entries, key: int) -> str:
+    try:
+        return entries.name(key)
+    except Exception:  # an altered index may hold keys of which the grid knows nothing
+        return f"key {key}"
 
 
 def _decodes(decode: Callable[[int], Any], key: int) -> bool:
