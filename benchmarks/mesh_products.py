@@ -13,10 +13,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+import trimesh
 from numpy.typing import NDArray
 
 from ophiolite.kernels.label_surface import surface_samples
-from ophiolite.kernels.mesh_measure import Surface, is_watertight, signed_volume
+from ophiolite.kernels.mesh_measure import Surface, signed_volume
 from ophiolite.kernels.mesh_topology import merge_vertices
 from ophiolite.layers.objects import MeshReader
 from ophiolite.layers.store import Store
@@ -48,9 +49,9 @@ class _Found:
 def compare(request: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Facts of each engine's meshes of all labels of an HDF5 volume at mip 0, by engine.
 
-    objects : labels with voxels. present : with a mesh. watertight_lod<n> : share of the objects that have the level for
-    which it is closed, of one orientation and encloses a volume, its fragments united by place, as stored. volume : of all
-    finest levels over all voxels. distance_mean_nm, distance_p95_nm : between the finest level and zmesh's unsimplified
+    objects : labels with voxels. present : with a mesh. is_volume_lod<n> : share of the objects that have the level for
+    which it is what trimesh calls a volume, its fragments united by place, as stored. volume : of all finest levels
+    over all voxels. distance_mean_nm, distance_p95_nm : between the finest level and zmesh's unsimplified
     surface, points of both, of `measured` objects. triangles : of all finest levels. most_in_fragment : triangles.
     """
     with h5py.File(request["file"], "r") as file:
@@ -141,13 +142,14 @@ def _count(found: _Found, reader: _Reader, label: int, surface: Triangles | None
     found.levels += len(levels)
     for level, ((vertices, faces), counts) in enumerate(levels):
         whole = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])]
-        volume = signed_volume(vertices, whole)
+        with np.errstate(invalid="ignore", divide="ignore"):  # of what encloses nothing
+            is_volume = len(whole) > 0 and bool(trimesh.Trimesh(vertices, whole, process=False).is_volume)
         found.having[level] = found.having.get(level, 0) + 1
-        found.valid[level] = found.valid.get(level, 0) + int(is_watertight(whole) and volume > 0)
+        found.valid[level] = found.valid.get(level, 0) + int(is_volume)
         found.most_in_fragment = max(found.most_in_fragment, *counts)
         if level == 0:
             found.triangles += len(faces)
-            found.volume_nm3 += volume
+            found.volume_nm3 += signed_volume(vertices, whole)
     if surface is not None and len(levels[0][0][1]):
         found.distances.append(_distances(levels[0][0], surface))
 
@@ -161,7 +163,7 @@ def _distances(mesh: Triangles, surface: Triangles) -> NDArray[np.float64]:
 
 def _facts(found: _Found, objects: int, measured: int, voxels_nm3: float) -> dict[str, Any]:
     distances = np.concatenate(found.distances) if found.distances else np.full(1, np.nan)
-    valid = {f"watertight_lod{n}": round(found.valid[n] / found.having[n], 4) for n in sorted(found.having)}
+    valid = {f"is_volume_lod{n}": round(found.valid[n] / found.having[n], 4) for n in sorted(found.having)}
     return {
         "objects": objects,
         "present": found.present,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,52 @@ def test_a_lattice_without_parting_is_found_out(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(LevelGrid, "part", never_apart)
     crowded.append(mesh_entry(vertices, piece.faces, options(10, 10**6, 1)))
     assert [counted(entry, 0, 10).is_volume for entry in crowded] == [True, False]
+
+
+PART = LevelGrid.part
+
+
+def test_a_finest_level_without_room_gets_a_finer_lattice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crowded(self: LevelGrid, lattice: Any, level: int, cut: Any = None) -> bool:
+        return PART(self, lattice, level, cut) and (cut is None or self.depth > 4)
+
+    before = mesh_entry(*blob(1), options())
+    monkeypatch.setattr(LevelGrid, "part", crowded)
+    entry = mesh_entry(*blob(1), options())
+    assert entry.sound
+    assert decode_manifest(entry.manifest).chunk_shape[0] < decode_manifest(before.manifest).chunk_shape[0] / 3
+    assert all(counted(entry, level, 16).is_volume for level in range(entry.lods))
+
+
+def test_a_finest_level_that_never_has_room_is_stored_and_said_to_be_unsound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LevelGrid, "part", never_room)
+    entry = mesh_entry(*blob(1), options(count=1))
+    assert not entry.sound
+    assert (entry.lods, entry.refused) == (1, 1)
+    back = to_nm(entry, 0, 16, stored(entry, 0, 16)[0])
+    assert surface_distance(blob(1)[0], back, stored(entry, 0, 16)[1]).max() < 0.1
+
+
+def test_the_job_says_so_too() -> None:
+    from ophiolite.precomputed.mesh_fragment import encode_mesh_piece
+    from ophiolite.stages import mesh as stage
+
+    said: list[str] = []
+    shards = {"quantization_bits": 10, "lods": "auto", "max_error_nm": 40.0, "draco_level": 7}
+    plan = SimpleNamespace(mip=0, options={"shards": shards, "fragments": {"simplify": False}})
+    volume = SimpleNamespace(scales=[SimpleNamespace(resolution_nm=RESOLUTION)])
+    job: Any = SimpleNamespace(product=lambda _: plan, volume=volume, say=said.append)
+    piece = [((0, 0, 0), encode_mesh_piece(whole(sheet(1), RESOLUTION)[7]))]
+    assert stage.merge(job)(5, piece)[1]["mesh_lods_refused"] == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LevelGrid, "part", never_room)
+        assert stage.merge(job)(5, piece)[1]["mesh_lods_refused"] == 1
+    assert len(said) == 1
+    assert "label 5" in said[0]
+
+
+def never_room(*_: Any) -> bool:
+    return False
 
 
 def test_a_cut_that_is_not_shared_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,6 +21,8 @@ from ophiolite.kernels.parts import part_volumes, parts_of
 from ophiolite.kernels.simplify import simplify
 
 MOST_LODS = 12
+# How many levels deeper an octree may get for a finer lattice; each cuts all faces at twice as many planes.
+_DEEPER = 4
 # A level's faces keep to planes that they err from by no more than this share of its node, root mean square.
 _NODE_SHARE = 1 / 64
 _LEAST_FACES = 1024
@@ -65,11 +67,15 @@ class Lod:
 
 @dataclass(frozen=True)
 class Levels:
-    """The levels of an object, the finest first, and how many it was to have."""
+    """The levels of an object, the finest first, and how many it was to have.
+
+    sound : level 0 is on its lattice what it was, every vertex at a place of its own, no part flat or inside out.
+    """
 
     grid: LevelGrid
     lods: tuple[Lod, ...]
     wanted: int
+    sound: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,13 +98,13 @@ class _Shape:
         return np.flatnonzero((signs != self.signs) & (self.signs != 0) & self.closed)
 
 
-def build_lods(vertices_nm: ArrayLike, faces: ArrayLike, options: LodOptions) -> Levels:
+def build_lods(vertices_nm: ArrayLike, faces: ArrayLike, options: LodOptions, least_depth: int = 1) -> Levels:
     """Levels of detail of a mesh, level 0 the mesh itself on its lattice; errors rise from level to level.
 
-    vertices_nm : (n, 3) in nm. faces : (m, 3), at least one; every vertex is in use.
+    vertices_nm : (n, 3) in nm. faces : (m, 3), at least one; every vertex is in use. least_depth : of the octree.
 
-    Where level 0 is not sound on its lattice the octree gets deeper, and its lattice finer. Raises ValueError without
-    faces.
+    Where level 0 is not sound on its lattice the octree gets deeper, and its lattice finer, by four levels
+    at most. Raises ValueError without faces.
     """
     vertices = np.ascontiguousarray(vertices_nm, dtype=np.float64).reshape(-1, 3)
     corners = np.ascontiguousarray(faces, dtype=np.uint32).reshape(-1, 3)
@@ -107,11 +113,12 @@ def build_lods(vertices_nm: ArrayLike, faces: ArrayLike, options: LodOptions) ->
     part = parts_of(corners, len(vertices))
     shape = _Shape.of(vertices, corners, part)
     count = lod_count(vertices, corners, options)
-    grid = LevelGrid.around(vertices, count, options.quantization_bits)
-    lattice = grid.snap(vertices, 0)
-    while not (grid.part(lattice, 0) and not len(shape.broken(lattice, corners, part))) and grid.depth < MOST_LODS:
-        grid = LevelGrid.around(vertices, grid.depth + 1, options.quantization_bits)
+    for depth in range(max(count, least_depth), deepest(count) + 1):
+        grid = LevelGrid.around(vertices, depth, options.quantization_bits)
         lattice = grid.snap(vertices, 0)
+        sound = grid.part(lattice, 0) and not len(shape.broken(lattice, corners, part))
+        if sound:
+            break
     moved = np.sqrt(((grid.nm(lattice, 0) - vertices) ** 2).sum(axis=1).max())
     lods = [Lod(lattice, corners, float(moved) + _cut_error(grid, 0))]
     while len(lods) < count:
@@ -120,7 +127,7 @@ def build_lods(vertices_nm: ArrayLike, faces: ArrayLike, options: LodOptions) ->
             break
         lod, part = made
         lods.append(lod)
-    return Levels(grid, tuple(lods), count)
+    return Levels(grid, tuple(lods), count, sound)
 
 
 def _coarser(
@@ -173,6 +180,11 @@ def _smallest(
         np.concatenate([number[faces[~gone[part[faces[:, 0]]]]], tetra.reshape(-1, 3)]).astype(np.uint32),
         np.concatenate([part[kept], np.repeat(broken, 4)]).astype(np.int32),
     )
+
+
+def deepest(wanted: int) -> int:
+    """The most levels that the octree of an object of so many may have."""
+    return min(wanted + _DEEPER, MOST_LODS)
 
 
 def lod_count(vertices_nm: NDArray[np.float64], faces: NDArray[np.uint32], options: LodOptions) -> int:

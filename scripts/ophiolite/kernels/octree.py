@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from ophiolite.errors import FormatError, explain
 from ophiolite.geometry import morton
 from ophiolite.kernels.level_grid import LevelGrid
-from ophiolite.kernels.lod import MOST_LODS, Levels, Lod, LodOptions, build_lods
+from ophiolite.kernels.lod import MOST_LODS, Levels, Lod, LodOptions, build_lods, deepest
 from ophiolite.kernels.mesh_measure import is_watertight
 from ophiolite.kernels.octree_loops import crossing, gather
 from ophiolite.kernels.parts import parts_of
@@ -43,12 +43,14 @@ class Node:
 class Octree:
     """The nodes of all levels, each level in Z-curve order, empty parents included.
 
-    chunk_shape, grid_origin : (3,) float32 in nm; a node of level l is `chunk_shape 2**l` long.
+    chunk_shape, grid_origin : (3,) float32 in nm; a node of level l is `chunk_shape 2**l` long. sound : as of `Levels`,
+    after the cut.
     """
 
     chunk_shape: NDArray[np.float32]
     grid_origin: NDArray[np.float32]
     levels: tuple[tuple[Node, ...], ...]
+    sound: bool
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ class MeshEntry:
     """What goes into a shard for one object, and what is said of it.
 
     fragments, manifest : the bytes of all nodes, and where they lie. lods : levels stored. refused : levels that could
-    not be made sound.
+    not be made sound, and so are left out; but for level 0, which is stored in any case. sound : level 0 is.
     """
 
     fragments: bytes
     manifest: bytes
     lods: int
     refused: int
+    sound: bool
 
     @property
     def stored(self) -> tuple[bytes, bytes]:
@@ -80,10 +83,14 @@ def mesh_entry(
     """The entry of one object.
 
     vertices_nm : (n, 3) in nm. faces : (m, 3), at least one. base_error_nm : what the mesh may err before.
-    `lod_scales` are base_error_nm plus each level's measured error. Raises FormatError where it cannot be written.
+    `lod_scales` are base_error_nm plus each level's measured error. Where level 0 is not sound the octree gets deeper,
+    as far as it may. Raises FormatError where it cannot be written.
     """
     levels = build_lods(vertices_nm, faces, options)
     octree = cut_lods(levels)
+    while not octree.sound and levels.grid.depth < deepest(levels.wanted):
+        levels = build_lods(vertices_nm, faces, options, levels.grid.depth + 1)
+        octree = cut_lods(levels)
     fragments = [
         [encode_fragment(n.vertices, n.faces, draco_level) if len(n.faces) else b"" for n in level]
         for level in octree.levels
@@ -97,37 +104,39 @@ def mesh_entry(
     )
     data = b"".join(data for level in fragments for data in level)
     count = len(octree.levels)
-    return MeshEntry(data, encode_manifest(manifest), count, levels.wanted - count)
+    refused = levels.wanted - count + int(not octree.sound)
+    return MeshEntry(data, encode_manifest(manifest), count, refused, octree.sound)
 
 
 def cut_lods(levels: Levels) -> Octree:
     """Cut every level; level l has nodes of twice the length of level l - 1, a last of `grid.depth` one node.
 
-    A coarser level whose cut vertices find no places of their own is left out, with those above it. Raises FormatError
-    where that befalls level 0, and for bits other than 10 and 16, too many levels, or a level 0 without faces.
+    A coarser level whose cut vertices find no places of their own is left out, with those above it; level 0 never is.
+    Raises FormatError for bits other than 10 and 16, too many levels, or a level 0 without faces.
     """
     grid, lods = levels.grid, levels.lods
     if grid.bits not in (10, 16) or not 1 <= len(lods) <= grid.depth <= MOST_LODS or len(lods[0].faces) == 0:
         raise _uncut(f"10 or 16 bits, 1 to {MOST_LODS} levels, faces at level 0", (grid.bits, len(lods), grid.depth))
     out: list[tuple[Node, ...]] = []
     needed: set[tuple[int, int, int]] = set()
+    sound = levels.sound
     for level, lod in enumerate(lods):
-        cut = _cut(grid, level, lod)
-        if cut is None and level == 0:
-            raise _uncut("a place of its own for each vertex", f"{len(lod.lattice)} vertices")
-        if cut is None:
+        points, faces, apart = _cut(grid, level, lod)
+        if level == 0:
+            sound = sound and apart
+        elif not apart:
             break
-        nodes = _nodes(*cut, grid.top, grid.cells(level))
+        nodes = _nodes(points, faces, grid.top, grid.cells(level))
         empty = needed - {n.position for n in nodes}
         nodes += [Node(p, np.empty((0, 3), np.int32), np.empty((0, 3), np.uint32)) for p in sorted(empty)]
         nodes = [nodes[i] for i in z_order([n.position for n in nodes])]
         needed = {(n.position[0] >> 1, n.position[1] >> 1, n.position[2] >> 1) for n in nodes}
         out.append(tuple(nodes))
-    return Octree(np.full(3, grid.side, np.float32), grid.origin, tuple(out))
+    return Octree(np.full(3, grid.side, np.float32), grid.origin, tuple(out), sound)
 
 
-def _cut(grid: LevelGrid, level: int, lod: Lod) -> tuple[NDArray[np.int32], NDArray[np.uint32]] | None:
-    """Vertices on the level's lattice, no two alike, and faces that cross no plane; None where there is no room."""
+def _cut(grid: LevelGrid, level: int, lod: Lod) -> tuple[NDArray[np.int32], NDArray[np.uint32], bool]:
+    """Vertices on the level's lattice, faces that cross no plane, and whether no two vertices are alike."""
     points, faces = lod.lattice, lod.faces
     cells, middle = grid.cells(level), grid.middle(level)
     # Planes at k size + half, from those that halve the root to those that halve a node.
@@ -145,11 +154,10 @@ def _cut(grid: LevelGrid, level: int, lod: Lod) -> tuple[NDArray[np.int32], NDAr
         for size, half in rounds:
             points, rest = _split(points, rest, axis, size, half)
         faces = np.concatenate([whole, rest])
-    if len(points) > len(lod.lattice):
-        points, faces = _welded(points, faces)
-        if not grid.part(points, level, faces):
-            return None
-    return points, faces
+    if len(points) == len(lod.lattice):
+        return points, faces, True
+    points, faces = _welded(points, faces)
+    return points, faces, grid.part(points, level, faces)
 
 
 def _welded(points: NDArray[np.int32], faces: NDArray[np.uint32]) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:

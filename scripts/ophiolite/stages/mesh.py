@@ -62,6 +62,8 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
             job.say(f"label {label}: its mesh has no face left")
             return None, measures
         entry = mesh_entry(vertices_nm, faces, lods, settings["draco_level"], base_error_nm)
+        if not entry.sound:
+            job.say(f"label {label}: its finest level has no room for all vertices; stored with some at one place")
         measures |= {"mesh_lods": entry.lods, "mesh_lods_refused": entry.refused}
         return entry.stored, measures
 
