@@ -20,7 +20,9 @@ from ophiolite.sources.mask_pixels import MaskPixels, open_pixels
 
 Size = tuple[int, int]
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".geojson")
-STRIP_PX = 2**24
+STRIP_PX = 2**22
+# Pixels that are interpolated together.
+HALVED_PX = 2**22
 # Slides of fewer microns per pixel are at 40x, which the challenge halves.
 FINE_MPP = 0.35
 
@@ -106,9 +108,14 @@ class KpisRows:
         width, height = self.pixels.size_px
         if not self.halve:
             return np.asfortranarray(self.pixels.values((0, top, width, bottom)) == 255).view(np.uint8)
-        start, stop = rows_under(top, bottom, height)
-        values = self.pixels.values((0, start, width, stop))
-        return np.asfortranarray(halved_full(values, top, bottom, height)).view(np.uint8)
+        out = np.zeros((halved_size((width, height))[0], bottom - top), np.uint8, order="F")
+        step = max(1, HALVED_PX // (4 * len(out)))
+        for first in range(top, bottom, step):
+            last = min(first + step, bottom)
+            start, stop = rows_under(first, last, height)
+            values = self.pixels.values((0, start, width, stop))
+            out[:, first - top : last - top] = halved_full(values, first, last, height)
+        return out
 
 
 def kpis_size(row: SlideRowPlan) -> tuple[Size, int]:
