@@ -140,7 +140,8 @@ def test_the_hash_is_of_pixels_whatever_holds_them(tmp_path: Path, monkeypatch: 
     assert a == b != c
     assert len({row["perceptual_hash"] for row in whole}) == 1
     assert len({row["file_sha256"] for row in whole}) == 3
-    monkeypatch.setattr(facts_stage, "STRIP_BYTES", 300 * 3 * 7)
+    monkeypatch.setattr(facts_stage, "MOST_BYTES", 300 * 3 * 7)
+    monkeypatch.setattr(facts_stage, "ROWS_TOGETHER", 3)
     monkeypatch.setattr(facts_stage, "COLUMN_PX", 37)
     run_all(plan)
     assert read_parts(store, slides, "items") == whole
