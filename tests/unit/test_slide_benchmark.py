@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorstore
 import tifffile
-from benchmarks.slide_error import means, pyramid_errors
 from numpy.typing import NDArray
 
 SIZE = (77, 601)
@@ -38,6 +37,7 @@ def write_layer(folder: Path, mips: list[NDArray[np.uint8]]) -> None:
 
 @pytest.mark.parametrize("factor", [1, 2, 8])
 def test_means_are_those_of_squares_cut_off_at_the_edge(factor: int) -> None:
+    from benchmarks.slide_error import means
 
     pixels = picture()
     found = means(pixels, factor)
@@ -48,6 +48,7 @@ def test_means_are_those_of_squares_cut_off_at_the_edge(factor: int) -> None:
 
 
 def test_planted_errors_are_reported(tmp_path: Path) -> None:
+    from benchmarks.slide_error import means, pyramid_errors
 
     pixels = picture()
     tifffile.imwrite(tmp_path / "slide.tif", pixels.transpose(1, 0, 2), photometric="rgb")
@@ -64,6 +65,7 @@ def test_planted_errors_are_reported(tmp_path: Path) -> None:
 
 
 def test_a_mip_of_another_size_is_no_measurement(tmp_path: Path) -> None:
+    from benchmarks.slide_error import pyramid_errors
 
     pixels = picture()
     tifffile.imwrite(tmp_path / "slide.tif", pixels.transpose(1, 0, 2), photometric="rgb")
