@@ -79,9 +79,7 @@ def stitched_planes(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Plane
         size, factor = kpis_size(row)
         _check_20x(row, ratio, factor)
         return Planes(size, ratio, kpis_rows(Path(row.mask), row), VotedRows(files, size, (side, side)))
-    layer = plan.datasets[row.dataset].layers["mask"]
-    assert isinstance(layer, VolumePlan)
-    truth = FrameRows(mask, frame.mask, layer.scales[0].voxel_offset_vx[:2], frame.size_px)
+    truth = FrameRows(mask, frame.mask, frame.size_px)
     cells = mask.ratio**2 / (ratio[0] * ratio[1])
     reading = _reading(plan, side)
     scores = options["scores"]
@@ -133,12 +131,11 @@ def _check_20x(row: SlideRowPlan, ratio: tuple[float, float], factor: int) -> No
 class FrameRows:
     """The mask of a slide on the plane of its patches: the majority of what lies under each pixel.
 
-    cut : where the plane's pixels lie in the mask's own; start : the first pixel of the mask there.
+    cut : where the plane's pixels lie in those of the mask.
     """
 
     mask: MaskSource
     cut: Cut
-    start: Size
     size_px: Size
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
@@ -158,13 +155,9 @@ class FrameRows:
     def _under(self, box: Box) -> NDArray[Any]:
         """The values in a box, background where the mask ends before it."""
         out = np.zeros(box.shape[:2], self.mask.dtype)
-        moved = Box(
-            (box.start[0] - self.start[0], box.start[1] - self.start[1], 0),
-            (box.stop[0] - self.start[0], box.stop[1] - self.start[1], 1),
-        )
-        shared = moved.intersect(self.mask.box)
+        shared = box.intersect(self.mask.box)
         if shared.volume:
-            there = shared.slices(moved.start)
+            there = shared.slices(box.start)
             out[there[0], there[1]] = self.mask.read(shared)[:, :, 0, 0]
         return out
 

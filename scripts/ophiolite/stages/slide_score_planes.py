@@ -80,7 +80,8 @@ class MaskRows:
         first, stop = top // self.finer, min(-(-bottom // self.finer), height)
         out = np.zeros((self.size_px[0], bottom - top), self.mask.dtype, order="F")
         if first < stop:
-            own = self.mask.read(Box((0, first, 0), (width, stop, 1)))[:, :, 0, 0]
+            box = Box((0, first, 0), (width, stop, 1)).shift(self.mask.voxel_offset_vx)
+            own = self.mask.read(box)[:, :, 0, 0]
             fine = own.repeat(self.finer, axis=0).repeat(self.finer, axis=1) if self.finer > 1 else own
             fine = fine[: out.shape[0], top - first * self.finer :][:, : out.shape[1]]
             out[: fine.shape[0], : fine.shape[1]] = fine
