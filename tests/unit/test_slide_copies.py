@@ -282,6 +282,18 @@ def test_ome_zarr_holds_every_mip_with_its_scale(made: tuple[Path, ProjectPlan, 
         np.testing.assert_array_equal(ts.open(spec).result().read().result(), wanted)
 
 
+def test_the_plan_counts_what_exports_write(made: tuple[Path, ProjectPlan, Store]) -> None:
+    folder, _, store = made
+    plan = plan_of(folder, folder / "a.tif", exports=["ome_tiff", "ome_zarr"])
+    volume = plan.datasets["a"].layers["slide"]
+    assert isinstance(volume, VolumePlan)
+    costs = {cost.rule: cost for cost in volume.costs}
+    assert {"slide_ome_tiff", "slide_ome_zarr"} < set(volume.digests)
+    for write in (write_ome_tiff, write_ome_zarr):
+        rule = write.__name__.replace("write", "slide")
+        assert costs[rule].files == len(write(export_job(plan, store, rule))[0])
+
+
 def test_exports_are_the_same_bytes_again(made: tuple[Path, ProjectPlan, Store]) -> None:
     _, plan, store = made
     for write in (write_ome_tiff, write_ome_zarr):
