@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-slides run view test test-s3 test-slurm test-envs test-fuzz lint format docs lock clean \
-  benchmark benchmark-mesh benchmark-skeleton benchmark-scale
+  benchmark benchmark-mesh benchmark-skeleton benchmark-scale benchmark-slides
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -110,6 +110,9 @@ benchmark-scale: setup ## plan and dry run of volumes up to a petavoxel, without
 
 benchmark-skeleton: setup $(VENV)-igneous/.done ## skeletons alone, cost and quality: ARGS="--dataset fib25" for one
 	python -m benchmarks.skeleton $(ARGS)
+
+benchmark-slides: setup $(VENV)-igneous/.done ## slides: tiles copied or encoded again, next to Igneous: benchmarks/results/slides.csv
+	python -m benchmarks.slides $(ARGS)
 
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header --no-emit-index-url
 

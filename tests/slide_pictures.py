@@ -12,7 +12,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from ophiolite.geometry import Box
 from ophiolite.sample.slide_files import split_tables
+from ophiolite.sources.slide import SlideSource
 
 Pixels = NDArray[np.uint8]
 TILE_PX = 128
@@ -71,3 +73,23 @@ def decoded(pixels: Pixels, **options: Any) -> Pixels:
     tiles = [np.asarray(Image.open(io.BytesIO(jpeg(tile, **options)))) for tile in tiles_of(pixels)]
     rows = [np.concatenate(tiles[at : at + columns], axis=1) for at in range(0, len(tiles), columns)]
     return np.concatenate(rows)[:height, :width]
+
+
+def write_plain(path: Path, pixels: NDArray[Any], **page: Any) -> None:
+    """One page as tifffile writes it, 0.5 microns per pixel."""
+    tifffile.imwrite(path, pixels, metadata=None, **{"photometric": "rgb", **MICRON_TAGS, **page})
+
+
+def write_strips(path: Path, pixels: Pixels) -> None:
+    """Compressed strips of seven rows."""
+    write_plain(path, pixels, rowsperstrip=7, compression="zlib")
+
+
+def write_tiles(path: Path, pixels: Pixels) -> None:
+    """Compressed tiles of 96 x 64 pixels."""
+    write_plain(path, pixels, tile=(64, 96), compression="lzw")
+
+
+def rows_of(slide: SlideSource, box: Box | None = None) -> Pixels:
+    """What a slide reads as, (h, w, 3)."""
+    return np.ascontiguousarray(slide.read(box or slide.box)[:, :, 0].transpose(1, 0, 2))

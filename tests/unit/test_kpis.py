@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ophiolite.errors import SourceError
+from ophiolite.kernels.patch_grid import patch_grid
 from ophiolite.sources.kpis import PatchName, most_likely_grid, parse_patch_name, read_kpis_folder
 from ophiolite.sources.slide_sheet import BadRow, SheetRow
 
@@ -139,6 +140,15 @@ def test_any_grid_is_found_from_its_patches(stride: int, columns: int, cells: se
     if names:
         grid = most_likely_grid(names)
         assert all(grid.judges(name) and grid.holds(name) for name in names)
+
+
+def test_a_grid_whose_last_patches_were_moved_back_is_found() -> None:
+    grid = patch_grid((2000, 1420), 512, 256, "snap")
+    names = [PatchName("", patch.index, patch.x, patch.y) for patch in grid]
+    found = most_likely_grid(names)
+    assert (found.stride, found.columns) == (256, 7)
+    assert all(found.holds(name) for name in names if found.judges(name))
+    assert not found.holds(PatchName("", 9, 256, 256))
 
 
 def test_names() -> None:

@@ -154,6 +154,8 @@ def test_a_truth_found_twice_counts_twice_with_the_organisers_alone() -> None:
     ours = object_scores(match_objects(overlaps, sizes(truth), sizes(predicted), 0.4), 1, 2)
     theirs = kpis_object_scores(pair_iou(overlaps, sizes(truth), sizes(predicted)), overlaps, 0.4, 1, 2)
     assert (ours.found, theirs.found) == (1, 2)
+    nothing = kpis_object_scores(np.zeros(0), run_overlaps(runs_of(truth)[:0], runs_of(truth)[:0]), 0.5, 1, 1)
+    assert (theirs.pq, nothing.pq, nothing.f1) == (None, None, 0)
 
 
 def test_nothing_at_all() -> None:

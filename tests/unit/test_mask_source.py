@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +177,22 @@ def test_a_mask_at_a_ratio_has_its_own_resolution(tmp_path: Path) -> None:
     Image.fromarray(VALUES).save(tmp_path / "m.png")
     source = open_mask(tmp_path / "m.png", reading(ratio=4))
     assert (source.ratio, source.resolution_nm) == (4, (2000.0, 2000.0, 4000.0))
+
+
+def test_the_mask_of_a_part_of_a_slide_lies_where_the_part_does(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", VALUES, tile=(64, 64))
+    part = replace(reading(ratio=2), slide_start_px=(1000, 642))
+    source = open_mask(tmp_path / "m.tif", part)
+    assert source.box == Box((500, 321, 0), (500 + WIDTH, 321 + HEIGHT, 1))
+    np.testing.assert_array_equal(whole(source), VALUES)
+    np.testing.assert_array_equal(np.concatenate([source.read(box)[:, :, 0, 0].T for box in source.strips(50)]), VALUES)
+    ring = [[1010, 650], [1020, 650], [1020, 652], [1010, 652]]
+    (tmp_path / "m.json").write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    filled = open_mask(tmp_path / "m.json", replace(part, structures={1: "a"}))
+    assert filled.read(Box((1010, 650, 0), (1020, 652, 1))).all()
+    assert np.count_nonzero(whole(filled)) == 20
+    with pytest.raises(SourceError, match=r"E142.*begins within a pixel of the mask.*x 1001, y 642"):
+        open_mask(tmp_path / "m.tif", replace(part, slide_start_px=(1001, 642)))
 
 
 def test_options_change_the_fingerprint(tmp_path: Path) -> None:

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ophiolite.commands import slide_card, slide_facts, slide_leakage, slide_panels, slide_splits, slide_statistics
+from ophiolite.commands import (
+    slide_card,
+    slide_facts,
+    slide_leakage,
+    slide_panels,
+    slide_readable,
+    slide_splits,
+    slide_statistics,
+)
 from ophiolite.config.load import parse_config
 from ophiolite.errors import SourceError
 from ophiolite.plan.estimate import Speeds
@@ -140,7 +148,8 @@ def test_the_hash_is_of_pixels_whatever_holds_them(tmp_path: Path, monkeypatch: 
     assert a == b != c
     assert len({row["perceptual_hash"] for row in whole}) == 1
     assert len({row["file_sha256"] for row in whole}) == 3
-    monkeypatch.setattr(facts_stage, "STRIP_BYTES", 300 * 3 * 7)
+    monkeypatch.setattr(facts_stage, "MOST_BYTES", 300 * 3 * 7)
+    monkeypatch.setattr(facts_stage, "ROWS_TOGETHER", 3)
     monkeypatch.setattr(facts_stage, "COLUMN_PX", 37)
     run_all(plan)
     assert read_parts(store, slides, "items") == whole
@@ -179,6 +188,8 @@ def test_a_patch_that_cannot_be_read_is_told_and_the_others_go_on(sheet: Path) -
     items = {row["slide_id"]: row for row in read_slide_table(store, "items")}
     assert "p.png" in items["p"]["error"]
     assert items["a"]["error"] is items["b"]["error"] is None
+    with pytest.raises(SourceError, match=r"1 of 3 .* cannot be read:\n.*p\.png"):
+        run(slide_readable, sheet)
     for group in ("x", "y"):
         run(slide_panels, sheet, "--group", group)
     run(slide_card, sheet)
@@ -206,7 +217,7 @@ def test_a_mask_that_binarising_empties_is_an_error(tmp_path: Path) -> None:
 
 def test_the_whole_chain_gives_the_same_bytes_again(sheet: Path) -> None:
     def chain() -> dict[str, bytes]:
-        run_all(sheet, slide_statistics, slide_splits, slide_leakage)
+        run_all(sheet, slide_statistics, slide_readable, slide_splits, slide_leakage)
         for group in ("x", "y"):
             run(slide_panels, sheet, "--group", group)
         run(slide_card, sheet)

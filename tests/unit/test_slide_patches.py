@@ -26,6 +26,7 @@ from ophiolite.sources.kpis import read_kpis_folder
 from ophiolite.sources.slide_sheet import SheetRow
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
+from ophiolite.stages.patch_filter import Thumbnail
 from ophiolite.stages.pyramid_block import run_pyramid_block
 from ophiolite.stages.slide_patches import write_slide_patches
 from ophiolite.stages.slide_patches_table import write_patches_table
@@ -320,3 +321,35 @@ def test_a_rerun_gives_the_same_bytes(tmp_path: Path) -> None:
     receipt = store_of(tmp_path).read("s0/receipts/slide/slide_patches.json")
     cut(plan, tmp_path)
     assert store_of(tmp_path).read("s0/receipts/slide/slide_patches.json") == receipt
+
+
+def test_the_plan_says_what_patches_take(tmp_path: Path) -> None:
+    plan = project(tmp_path, {"size_px": 64, "stride_px": 32, "mpp": 1.0, "format": "jpeg"})
+    volume = plan.datasets["s0"].layers["slide"]
+    assert isinstance(volume, VolumePlan)
+    (cost,) = [c for c in volume.costs if c.rule == "slide_patches"]
+    count = ((SIZE[0] // 2 - 64) // 32 + 1) * ((SIZE[1] // 2 - 64) // 32 + 1)
+    assert (cost.jobs, cost.files) == (1, 2 * count + 1)
+    assert 800 <= cost.memory_mb < 1000
+    rows = cut(plan, tmp_path)
+    assert len(rows) == count
+
+
+def test_tissue_is_looked_for_in_few_pixels_whatever_the_slide(tmp_path: Path) -> None:
+    volume = project(tmp_path, {"size_px": 64, "stride_px": 64}).datasets["s0"].layers["slide"]
+    assert isinstance(volume, VolumePlan)
+    base = volume.scales[0]
+    scales = [
+        base.model_copy(
+            update={
+                "mip": mip,
+                "size_vx": (100_000 >> mip, 90_000 >> mip, 1),
+                "resolution_nm": (250.0 * 2**mip, 250.0 * 2**mip, 4000.0),
+            }
+        )
+        for mip in range(9)
+    ]
+    small, huge = Thumbnail.of(volume.scales), Thumbnail.of(scales)
+    assert (small.mip.mip, small.um_per_px) == (len(volume.scales) - 1, 8.0)
+    assert huge.mip.mip == 5
+    assert huge.um_per_px == pytest.approx(11.86, abs=0.01)

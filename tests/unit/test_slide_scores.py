@@ -25,10 +25,12 @@ from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.sample.slide_paint import structure_mask
 from ophiolite.sample.slide_set import SlideTruth, write_mask, write_slides
+from ophiolite.sources.mask import MaskReading, open_mask
 from ophiolite.stages import slide_score_planes
 from ophiolite.stages.patch_frame import Frame, frame_of
 from ophiolite.stages.slide_patches import Names, patch_options
 from ophiolite.stages.slide_score_panels import AGREEMENT, agreement, worst_items
+from ophiolite.stages.slide_score_planes import mask_planes
 from ophiolite.stages.slide_score_tables import write_score_tables
 from ophiolite.stages.slide_scores import open_prediction, row_scores, write_scores
 from ophiolite.stages.slide_tables import batch_names
@@ -347,3 +349,16 @@ def test_agreement_of_a_picture_covers_what_was_counted(made: tuple[Path, list[S
     assert (parts[3] == ((mask == 0) & (guess > 0))).all()
     small = agreement(opened.planes, (100, 70))
     assert small[2].mean() == pytest.approx(parts[2].mean(), abs=2e-3)
+
+
+def test_masks_of_a_cropped_slide_are_read_where_they_lie(tmp_path: Path) -> None:
+    """A mask that begins at (40, 20) of a slide, and a prediction of it at half the size: both planes begin there."""
+    rng = np.random.default_rng(3)
+    mask = rng.integers(0, 2, (60, 40)).astype(np.uint8) * 255
+    write_mask(mask, tmp_path / "m.png")
+    write_mask(mask[::2, ::2], tmp_path / "p.png")
+    reading = MaskReading((60, 40), (500.0, 500.0, 4000.0), 127, {1: "any"}, slide_start_px=(40, 20))
+    planes = mask_planes(open_mask(tmp_path / "m.png", reading), open_mask(tmp_path / "p.png", reading), (60, 40))
+    assert (planes.truth.rows(3, 31) == (mask > 0)[:, 3:31]).all()
+    fine = (mask > 0)[::2, ::2].repeat(2, 0).repeat(2, 1)
+    assert (planes.predicted.rows(3, 31) == fine[:, 3:31]).all()

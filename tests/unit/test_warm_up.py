@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-WARM = "from ophiolite.kernels.warm_up import warm_up; warm_up(('uint8',), ('uint64',), ('mesh', 'skeleton'))"
+WARM = """
+from ophiolite.kernels.warm_up import warm_up
+warm_up(("uint8",), ("uint64",), ("mesh", "skeleton", "mask_objects"))
+"""
 WORK = """
 import numpy as np
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
@@ -39,6 +42,20 @@ for label, piece in skeletonize_labels(labels, (8.0, 8.0, 40.0), labels.shape, n
     seam = whole.vertices[:, 0] > 24 * 256
     radius = whole.radius_nm.astype(np.float64)
     skeleton_measures(*clean_skeleton(whole.vertices * 1.0, whole.edges, radius, seam=seam))
+from ophiolite.kernels.mask_runs import RunLabeller, measure_runs, paint_labels
+from ophiolite.kernels.mask_runs_loops import add_colours
+from ophiolite.kernels.run_contours import trace_contours
+for dtype in (np.uint8, np.uint16):
+    labeller = RunLabeller()
+    mask = np.asfortranarray(labels[:, :, 0], dtype=dtype)
+    runs = np.concatenate([labeller.add(mask[:, y : y + 16], y) for y in range(0, 48, 16)])
+    runs[:, 3] = labeller.objects(0)[0][runs[:, 3]]
+mapped = np.asfortranarray(runs)
+mapped.setflags(write=False)
+count = len(measure_runs(mapped, runs[:, 3].max()).area)
+trace_contours(mapped[mapped[:, 3] > 1], 0.5)
+seen = paint_labels(mapped, (3, 5), (40, 41))
+add_colours(seen, np.zeros((74, 72, 3), np.uint8, order="F"), 2, np.zeros((count, 4), np.int64))
 """
 
 

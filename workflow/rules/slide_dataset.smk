@@ -41,6 +41,25 @@ rule slide_statistics:
         "python -m ophiolite slide_statistics --plan {params.plan:q} 2> {log:q}"
 
 
+rule slide_readable:
+    input:
+        after_plan,
+        slide_tables("items"),
+    output:
+        f"{ROOT}/slides/readable.json",
+    log:
+        f"{ROOT}/logs/slide_readable.log",
+    benchmark:
+        f"{ROOT}/benchmarks/slide_readable.tsv"
+    conda:
+        "../../envs/slides.yaml"
+    params:
+        plan=PLAN_FILE,
+        digest=slides_digest("slide_readable"),
+    shell:
+        "python -m ophiolite slide_readable --plan {params.plan:q} 2> {log:q}"
+
+
 rule slide_splits:
     input:
         after_plan,

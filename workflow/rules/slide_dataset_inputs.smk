@@ -50,4 +50,4 @@ def slide_tables(*names):
 
 def dataset_of_slides(wildcards):
     """The page of the dataset of slides and all that goes with it, where there are slides."""
-    return [f"{ROOT}/slides.html"] if groups_of_slides() else []
+    return [f"{ROOT}/slides.html", f"{ROOT}/slides/readable.json"] if groups_of_slides() else []

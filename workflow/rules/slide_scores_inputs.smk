@@ -4,30 +4,43 @@ PREDICTED_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".geojson")
 SCORES_MB = 900
 
 
+def rows_to_score(wildcards):
+    """The rows of a batch."""
+    batches, number = slides_plan()["batches"], int(wildcards.batch)
+    batch = batches[number] if number < len(batches) else {"first": 0, "stop": 0}
+    return slides_plan()["rows"][batch["first"] : batch["stop"]]
+
+
+@lru_cache(maxsize=None)
+def predicted_files():
+    """The names of the files in the folder of predictions."""
+    folder = SCORES.get("predictions", "")
+    return frozenset(os.listdir(folder)) if os.path.isdir(folder) else frozenset()
+
+
+def prediction_of_row(row):
+    """The prediction of a whole slide or patch, by its id or the names of its files; None where there is none."""
+    image, mask = Path(row["image"]), Path(row["mask"] or row["image"])
+    stems = (row["slide_id"], image.name.split(".")[0], image.stem, mask.stem, image.stem.replace("_img", "_mask"))
+    names = (f"{stem}{suffix}" for stem in stems for suffix in PREDICTED_SUFFIXES)
+    found = next((name for name in names if name in predicted_files()), None)
+    return found and os.path.join(SCORES["predictions"], found)
+
+
 def stamp_of_predictions(wildcards):
-    """Params function: number, size and latest time of the predictions, so that changed ones are scored again."""
-    return json.dumps(stamp_of(SCORES["predictions"]))
+    """Params function: size and time of the predictions of a batch, so that changed ones are scored again.
+
+    Where one is missing, of all predictions, among which its patches may be.
+    """
+    paths = [prediction_of_row(row) for row in rows_to_score(wildcards)]
+    return json.dumps([stamp_of(path) for path in (paths if all(paths) else [SCORES["predictions"]])])
 
 
 def patches_to_stitch(wildcards):
     """The receipts that the slides of a batch are cut into patches, of slides with no prediction of their own."""
-    batch = slides_plan()["batches"][int(wildcards.batch)]
-    rows = slides_plan()["rows"][batch["first"] : batch["stop"]]
-    stitched = [row["dataset"] for row in rows if row["dataset"] and not predicted_whole(row)]
-    cut = [d for d in stitched if "slide_patches" in planned()["datasets"][d]["layers"]["slide"]["digests"]]
+    datasets = [row["dataset"] for row in rows_to_score(wildcards) if row["dataset"] and not prediction_of_row(row)]
+    cut = [d for d in datasets if "slide_patches" in planned()["datasets"][d]["layers"]["slide"]["digests"]]
     return expand(receipt("slide_patches"), dataset=cut, layer="slide")
-
-
-def predicted_whole(row):
-    """Whether there is a prediction of a slide as a whole."""
-    stems = (
-        row["slide_id"],
-        Path(row["image"]).name.split(".")[0],
-        Path(row["image"]).stem,
-        Path(row["mask"] or "").stem,
-    )
-    paths = (Path(SCORES["predictions"]) / f"{stem}{suffix}" for stem in stems for suffix in PREDICTED_SUFFIXES)
-    return any(path.is_file() for path in paths)
 
 
 def scores_of_slides(wildcards):

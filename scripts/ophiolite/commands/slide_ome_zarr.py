@@ -17,4 +17,4 @@ def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "slide_ome_zarr")
     written, facts = write_ome_zarr(job)
-    job.finish(written, facts)
+    job.finish(written, facts, work=sum(scale.box.volume for scale in job.volume.scales) / 1e6)

@@ -27,7 +27,8 @@ def run(args: argparse.Namespace) -> None:
     volumes = [layer for layer in layers if isinstance(layer, VolumePlan)]
     images = sorted({v.source.dtype for v in volumes if v.kind == "image"})
     labels = sorted({v.source.dtype for v in volumes if v.kind == "segmentation"})
-    products = sorted({name for v in volumes for name, _ in v.products()})
+    slides = {"mask_objects"} if any(v.source.format == "mask_objects" for v in volumes) else set()
+    products = sorted({name for v in volumes for name, _ in v.products()} | slides)
     warmed = warm_up(tuple(images), tuple(labels), tuple(products))
     print(f"compiled {', '.join(warmed)} in {time.monotonic() - started:.1f} s", file=sys.stderr)
     data = {"kernels": warmed, "images": images, "labels": labels}

@@ -15,12 +15,14 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 class SlidePyramid(Section):
     """The pyramid of every slide: exact 2x means of level 0, JPEG, sharded."""
 
-    chunk_vx: Annotated[int, Field(ge=256, le=1024)] = Field(
+    chunk_vx: Annotated[int, Field(ge=256, le=1024, multiple_of=16)] = Field(
         512, description="side of a chunk in pixels; where JPEG tiles are copied it is the side of the source's tiles"
     )
     quality: Annotated[int, Field(ge=1, le=100)] = Field(90, description="JPEG quality of what is encoded here")
     copy_tiles: bool = Field(
-        True, description="copy the JPEG tiles of level 0 byte for byte where the source allows it"
+        True,
+        description="read the JPEG tiles of level 0 directly and copy them byte for byte where the source allows it; "
+        "false reads everything through the slide's library and encodes it",
     )
     shard_mb: Positive = Field(512, description="upper bound of a shard's size before compression, in MB")
 
@@ -49,16 +51,23 @@ class Patches(Section):
     size_px: Positive = Field(2048, description="side of a patch in pixels at the wanted resolution")
     stride_px: Positive = Field(1024, description="step of the grid in pixels at the wanted resolution")
     mpp: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="wanted microns per pixel; null takes `level` of the pyramid as it is"
+        None,
+        description="wanted microns per pixel, by means over exact areas of level 0; within 1 % of a multiple of the "
+        "slide's own it takes whole pixels; null takes `level` of the pyramid as it is",
     )
     level: Annotated[int, Field(ge=0)] = Field(0, description="level of our pyramid to cut, where no `mpp` is wanted")
     edge: Literal["drop", "snap", "pad"] = Field(
         "drop", description="patches that leave the slide are dropped, moved back inside, or padded with background"
     )
     min_tissue: Fraction = Field(0.5, description="least fraction of tissue in a patch that is kept")
-    min_label: Fraction = Field(0.0, description="least fraction of any structure in a patch that is kept")
+    min_label: Fraction = Field(
+        0.0, description="least fraction of a patch that structures cover, all together, in one that is kept"
+    )
     naming: Literal["plain", "kpis2024"] = Field(
-        "plain", description="`kpis2024` names files <group>_<case>_<index>_<x>_<y>_img.jpg"
+        "plain",
+        description="`plain`: slides/patches/<dataset>/img|mask/<slide_id>_<index>_<x>_<y>, masks of structure values; "
+        "`kpis2024`: the challenge's tree, <group>/<case>/img|mask/<group>_<case>_<index>_<x>_<y>_img|mask, masks of "
+        "0 and 255 for any structure",
     )
     format: Literal["jpeg", "png"] = Field("png", description="how images are stored; masks are always PNG")
     quality: Annotated[int, Field(ge=1, le=100)] = Field(95, description="JPEG quality of the patches")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.kernels.downsample import block_sums, sum_dtype
+
 Ratio = tuple[float, float]
 Size = tuple[int, int]
 # Multiples of a ratio that should be whole numbers may miss them by rounding.
@@ -20,22 +22,16 @@ def area_mean(source: NDArray[np.uint8], low: Ratio, ratio: Ratio, count: Size) 
     along x and y. count : target pixels, all of which lie in the source. Where pixels fall on pixels, sums are of
     integers.
     """
-    if _on_pixels(low, ratio):
-        fx, fy = round(ratio[0]), round(ratio[1])
-        inside = _part(source, low, (count[0] * fx, count[1] * fy))
-        if fx == fy == 1:
-            return inside
-        blocks = inside.reshape(count[0], fx, count[1], fy, -1)
-        means = blocks.sum(axis=(1, 3), dtype=np.int64) / (fx * fy)
-    else:
-        means = _sums(source, low, ratio, count) / (ratio[0] * ratio[1])
+    if _on_pixels(low, ratio) and ratio[0] == ratio[1] == 1:
+        return _part(source, low, count)
+    means = _sums(source, low, ratio, count) / (ratio[0] * ratio[1])
     out: NDArray[np.uint8] = np.rint(means).astype(np.uint8)
     return out
 
 
 def area_majority(labels: NDArray[Any], low: Ratio, ratio: Ratio, count: Size) -> NDArray[Any]:
     """Labels `(x, y)` at another scale: the label of the largest area, of equal ones the smallest; as `area_mean`."""
-    if all(value == 1 for value in ratio) and _on_pixels(low, ratio):
+    if _on_pixels(low, ratio) and ratio[0] == ratio[1] == 1:
         return _part(labels, low, count)
     out, most = np.zeros(count, dtype=labels.dtype), np.zeros(count)
     for label in np.unique(labels):
@@ -55,8 +51,13 @@ def _part(source: NDArray[Any], low: Ratio, size: Size) -> NDArray[Any]:
     return source[x : x + size[0], y : y + size[1]]
 
 
-def _sums(source: NDArray[np.uint8], low: Ratio, ratio: Ratio, count: Size) -> NDArray[np.float64]:
+def _sums(source: NDArray[np.uint8], low: Ratio, ratio: Ratio, count: Size) -> NDArray[Any]:
     """Sums over areas, `(x, y, c)`."""
+    if _on_pixels(low, ratio):
+        factor = (round(ratio[0]), round(ratio[1]), 1)
+        inside = _part(source, low, (count[0] * factor[0], count[1] * factor[1]))
+        sums = block_sums(inside[:, :, None], (0, 0, 0), factor, sum_dtype(np.uint8, factor[0] * factor[1]))
+        return sums[:, :, 0]
     width, height, channels = source.shape
     across, down = (
         _weights(length, start, r, n) for length, start, r, n in zip((width, height), low, ratio, count, strict=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,7 +154,7 @@ def kpis_object_scores(
     close = iou >= min_iou
     right = len(np.unique(overlaps.predicted[close]))
     missed = truth_objects - len(np.unique(overlaps.truth[close]))
-    return _scored(right, missed, predicted_objects - right, right, None)
+    return replace(_scored(right, missed, predicted_objects - right, right, None), pq=None)
 
 
 def _scored(found: int, missed: int, false: int, right: int, sq: float | None) -> ObjectScores:

@@ -23,6 +23,9 @@ def warm_up(image_types: tuple[str, ...], label_types: tuple[str, ...], products
     if "skeleton" in products:
         _warm_skeletons()
         done.append("skeleton")
+    if "mask_objects" in products:
+        _warm_mask_objects()
+        done.append("mask_objects")
     return done
 
 
@@ -79,3 +82,21 @@ def _warm_skeletons() -> None:
     mask = np.asfortranarray(_ball() > 0)
     soma_loops.warm_up()
     section_areas(vertices, edges, mask, (0, 0, 0), np.array(_NM), (True,) * 6)
+
+
+def _warm_mask_objects() -> None:
+    from ophiolite.kernels.mask_runs import RunLabeller, measure_runs, paint_labels
+    from ophiolite.kernels.mask_runs_loops import add_colours
+    from ophiolite.kernels.run_contours import trace_contours
+
+    for dtype in (np.uint8, np.uint16):
+        labeller = RunLabeller()
+        runs = labeller.add(np.asfortranarray(_ball()[:, :, _SIDE_VX // 2], dtype=dtype), 0)
+    runs[:, 3] = labeller.objects(0)[0][runs[:, 3]]
+    measure_runs(runs, 1)
+    mapped = np.asfortranarray(runs)
+    mapped.setflags(write=False)
+    measure_runs(mapped, 1)
+    trace_contours(runs, 0.5)
+    labels = paint_labels(mapped, (0, 0), (_SIDE_VX, _SIDE_VX))
+    add_colours(labels, np.zeros((_SIDE_VX, _SIDE_VX, 3), np.uint8, order="F"), 1, np.zeros((1, 4), np.int64))

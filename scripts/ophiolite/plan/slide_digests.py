@@ -65,6 +65,7 @@ RULES: dict[str, SlideRule] = {
     ),
     "slide_facts": SlideRule("batch", (*READ, *MASK, "mask.min_object_px")),
     "slide_statistics": SlideRule("cohort", (), ("slide_facts",)),
+    "slide_readable": SlideRule("cohort", (), ("slide_statistics",)),
     "slide_splits": SlideRule("cohort", ("splits",)),
     "slide_leakage": SlideRule("cohort", (), ("slide_facts", "slide_splits")),
     "slide_panels": SlideRule("cohort", (*READ, *MASK, "panels"), when=lambda options: bool(options["panels"])),

@@ -9,6 +9,7 @@ from ophiolite.config.products import Pyramid
 from ophiolite.config.slides import Slides
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.model import VolumePlan
+from ophiolite.plan.slide_costs import export_costs, patch_cost
 from ophiolite.plan.slide_model import SlideRowPlan
 from ophiolite.plan.volume import Opened, plan_volume
 from ophiolite.sources.padded import PaddedSource
@@ -40,7 +41,9 @@ def plan_slide(
     opened = Opened(_whole(slide), row.image.as_posix(), "slide", reading=reading)
     small = config.jobs.model_copy(update={"memory_mb": min(config.jobs.memory_mb, MEMORY_MB)})
     image = plan_volume(config.model_copy(update={"jobs": small}), layer, opened, f"{place}.slide", speeds)
-    layers = {"slide": image.model_copy(update={"warnings": (*slide.warnings, *image.warnings)})}
+    patches = patch_cost(options, image, masked=row.mask is not None, speeds=speeds)
+    costs = (*image.costs, *patches, *export_costs(options, image, speeds))
+    layers = {"slide": image.model_copy(update={"warnings": (*slide.warnings, *image.warnings), "costs": costs})}
     ratio, fingerprint = None, slide.fingerprint()
     if row.mask is not None:
         masks, ratio, of_mask = _plan_masks(config, options, row, slide, place, speeds)
@@ -110,6 +113,7 @@ def mask_reading(options: Slides, slide: SlideSource) -> dict[str, Any]:
     """How the mask of a slide is read: the fields of `MaskReading`, as JSON keeps them."""
     return {
         "slide_size_px": list(slide.shape_vx[:2]),
+        "slide_start_px": list(slide.voxel_offset_vx[:2]),
         "slide_resolution_nm": list(slide.resolution_nm or ()),
         "binarise": options.mask.binarise,
         "structures": {str(value): name for value, name in sorted(options.mask.structures.items())},

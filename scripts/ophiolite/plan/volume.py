@@ -59,14 +59,16 @@ def plan_volume(
     padded = opened.padded
     source = padded.source
     label = isinstance(layer, SegmentationLayer)
-    data_type = LABEL_TYPE if label else str(source.dtype)
+    # Objects of a mask are numbered here: 32 bits hold them all.
+    wide = label and opened.format != "mask_objects"
+    data_type = LABEL_TYPE if wide else str(source.dtype)
     volume = Volume(
         where=place,
         box=padded.box,
         resolution_nm=_resolution(source, place),
         channels=source.channels,
         source_bytes=source.dtype.itemsize,
-        layer_bytes=8 if label else source.dtype.itemsize,
+        layer_bytes=8 if wide else source.dtype.itemsize,
         is_label=label,
         cache_bytes=source.cache_bytes,
         alignment_vx=source.alignment_vx,

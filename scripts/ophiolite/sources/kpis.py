@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from ophiolite.errors import SourceError, explain
@@ -245,10 +246,8 @@ class Grid:
 
 def most_likely_grid(names: Sequence[PatchName]) -> Grid:
     """The grid that most patches of a case fit, of equally good ones the challenge's."""
-    steps = math.gcd(*(value for name in names for value in (name.x, name.y)))
-    strides = [STRIDE, *(s for s in sorted(_divisors(steps), reverse=True) if s != STRIDE)]
     best, most = Grid(STRIDE, 1, False), -1
-    for stride in strides[:16]:
+    for stride in _strides(names):
         for rows_first in (False, True):
             for columns in _columns(names, stride, rows_first):
                 grid = Grid(stride, columns, rows_first)
@@ -269,6 +268,17 @@ def _columns(names: Sequence[PatchName], stride: int, rows_first: bool) -> list[
             found[before // (row // stride)] += 1
     possible = [columns for columns in found if columns >= least]
     return sorted(possible, key=lambda columns: (-found[columns], columns))[:4] or [least]
+
+
+def _strides(names: Sequence[PatchName]) -> list[int]:
+    """Strides to try: the challenge's; steps between neighbours, the most frequent first, for patches moved back from
+    the border lie at no multiple; divisors of all places, for grids of which little is left."""
+    steps: Counter[int] = Counter()
+    for places in ({name.x for name in names}, {name.y for name in names}):
+        steps.update(high - low for low, high in pairwise(sorted(places)))
+    frequent = sorted(steps, key=lambda step: (-steps[step], step))[:8]
+    common = sorted(_divisors(math.gcd(*(value for name in names for value in (name.x, name.y)))), reverse=True)
+    return list(dict.fromkeys((STRIDE, *frequent, *common[:16])))
 
 
 def _divisors(number: int) -> set[int]:

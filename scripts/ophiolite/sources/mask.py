@@ -25,13 +25,15 @@ class MaskReading:
     """How a mask is read.
 
     slide_size_px : (x, y). slide_resolution_nm : (x, y, z). binarise : values above it are structure 1; None keeps the
-    values. structures : value -> name; no other value but 0 may occur.
+    values. structures : value -> name; no other value but 0 may occur. slide_start_px : where the slide's layer begins,
+    if not all of it is kept; the mask is of what is kept, outlines are in pixels of the whole slide.
     """
 
     slide_size_px: tuple[int, int]
     slide_resolution_nm: Nm
     binarise: int | None
     structures: Mapping[int, str]
+    slide_start_px: tuple[int, int] = (0, 0)
 
 
 class MaskSource(HeaderSource):
@@ -42,6 +44,7 @@ class MaskSource(HeaderSource):
 
     def __init__(self, path: Path, pixels: MaskPixels, reading: MaskReading) -> None:
         self.ratio = mask_ratio(str(path), pixels.size_px, reading.slide_size_px)
+        start = _start(str(path), reading.slide_start_px, self.ratio)
         x, y, z = reading.slide_resolution_nm
         width, height = pixels.size_px
         values = [*reading.structures, 1 if reading.binarise is not None else 0]
@@ -52,7 +55,7 @@ class MaskSource(HeaderSource):
                 channels=1,
                 dtype=np.dtype(np.uint8 if max(values) < 256 else np.uint16),
                 resolution_nm=(x * self.ratio, y * self.ratio, z),
-                voxel_offset_vx=(0, 0, 0),
+                voxel_offset_vx=(*start, 0),
                 alignment_vx=(*pixels.tile_px, 1),
                 files=(str(path),),
                 cache_bytes=pixels.cache_bytes,
@@ -74,7 +77,8 @@ class MaskSource(HeaderSource):
         if height is None:
             tile = self.alignment_vx[1]
             height = max(1, STRIP_PX // (width * tile)) * tile
-        return (Box((0, y, 0), (width, min(y + height, rows), 1)) for y in range(0, rows, height))
+        boxes = (Box((0, y, 0), (width, min(y + height, rows), 1)) for y in range(0, rows, height))
+        return (box.shift(self.voxel_offset_vx) for box in boxes)
 
     def nonbinary(self, box: Box) -> int:
         """Pixels of a box, of a mask that is binarised, that are stored as neither nothing nor the largest number."""
@@ -104,11 +108,12 @@ class MaskSource(HeaderSource):
         return 0 if self._pixels.bits == 1 else self._reading.binarise or 0
 
     def _stored(self, box: Box) -> NDArray[Any]:
-        (x0, y0, _), (x1, y1, _) = box.start, box.stop
-        return self._pixels.values((x0, y0, x1, y1))
+        """The stored values (x, y) of a box in absolute coordinates."""
+        (left, top, _), (x0, y0, _), (x1, y1, _) = self.voxel_offset_vx, box.start, box.stop
+        return self._pixels.values((x0 - left, y0 - top, x1 - left, y1 - top))
 
     def _decode(self, box: Box) -> NDArray[Any]:
-        values = self._stored(box)
+        values = self._stored(box.shift(self.voxel_offset_vx))
         if self.binarised:
             return (values > self._bound).astype(self.dtype)[:, :, None, None]
         if not self._known[values].all():
@@ -124,7 +129,7 @@ class MaskSource(HeaderSource):
             count += int(np.count_nonzero(wrong))
             if first is None and wrong.any():
                 row, column = np.argwhere(wrong.T)[0].tolist()
-                first = (int(values[column, row]), column, row + box.start[1])
+                first = (int(values[column, row]), column, row + box.start[1] - self.voxel_offset_vx[1])
         value, x, y = first or (0, 0, 0)
         listed = ", ".join(f"{v} ({name})" for v, name in sorted(self._reading.structures.items()))
         return SourceError(
@@ -145,7 +150,8 @@ class MaskSource(HeaderSource):
 
     def _more_facts(self) -> tuple[object, ...]:
         reading = self._reading
-        return (reading.slide_size_px, reading.binarise, sorted(reading.structures.items()))
+        sides = (reading.slide_size_px, reading.slide_start_px)
+        return (*sides, reading.binarise, sorted(reading.structures.items()))
 
 
 def open_mask(path: Path, reading: MaskReading) -> MaskSource:
@@ -156,8 +162,25 @@ def open_mask(path: Path, reading: MaskReading) -> MaskSource:
     if not path.exists():
         raise SourceError(explain(str(path), "there is no such mask", do="Correct the column `mask` of the sheet"))
     if path.suffix.lower() in VECTOR_SUFFIXES:
-        return MaskSource(path, FilledOutlines(path, reading.slide_size_px, reading.structures), reading)
+        outlines = FilledOutlines(path, reading.slide_size_px, reading.structures, reading.slide_start_px)
+        return MaskSource(path, outlines, reading)
     return MaskSource(path, open_pixels(path), reading)
+
+
+def _start(path: str, slide_start_px: tuple[int, int], ratio: int) -> tuple[int, int]:
+    """Where the mask begins, in its own pixels; SourceError E142 where that is within one of them."""
+    x, y = slide_start_px
+    if x % ratio or y % ratio:
+        raise SourceError(
+            explain(
+                f"E142 {path}",
+                "the region of the slide that is kept begins within a pixel of the mask",
+                expected=f"multiples of {ratio}",
+                got=f"x {x}, y {y}",
+                do="Set slides.crop_to_bounds: false, or save the mask at the slide's size",
+            )
+        )
+    return x // ratio, y // ratio
 
 
 def mask_ratio(path: str, mask_px: tuple[int, int], slide_px: tuple[int, int]) -> int:

@@ -48,6 +48,7 @@ def _mask(path: Path, format: str, reading: dict[str, Any], table: Path | None) 
         slide_resolution_nm=tuple(reading["slide_resolution_nm"]),
         binarise=reading["binarise"],
         structures={int(value): name for value, name in reading["structures"].items()},
+        slide_start_px=tuple(reading["slide_start_px"]),
     )
     if format == "mask":
         return lambda: open_mask(path, facts)

@@ -19,17 +19,20 @@ VECTOR_SUFFIXES = (".geojson", ".json", ".roi", ".zip")
 class FilledOutlines:
     """The outlines of a file as structure values at the size of the slide; later ones lie over earlier ones.
 
-    structures : value -> name. An outline's class names its structure; one without a class belongs to the only
-    structure there is. SourceError for unknown classes, and for outlines without one among several structures.
+    start_px : what pixel of the slide is the first here. structures : value -> name. An outline's class names its
+    structure; one without a class belongs to the only structure there is. SourceError for unknown classes, and for
+    outlines without one among several structures.
     """
 
-    def __init__(self, path: Path, size_px: tuple[int, int], structures: Mapping[int, str]) -> None:
+    def __init__(
+        self, path: Path, size_px: tuple[int, int], structures: Mapping[int, str], start_px: tuple[int, int] = (0, 0)
+    ) -> None:
         self.size_px = size_px
         self.bits, self.dtype = 16, np.dtype(np.uint16)
         self.tile_px = (1, 1)
         self.cache_bytes = 0
         outlines = read_outlines(path)
-        self._rings = [outline.rings for outline in outlines]
+        self._rings = [tuple(ring - start_px for ring in outline.rings) for outline in outlines]
         self._values = [_value(path, outline, structures) for outline in outlines]
         boxes = [_bounds(np.concatenate(rings)) for rings in self._rings]
         self._boxes = np.array(boxes, np.float64).reshape(-1, 4)

@@ -33,7 +33,7 @@ def write_mask_objects(job: Job) -> tuple[list[Written], dict[str, Any]]:
     labeller, nonbinary, raw = RunLabeller(), 0, folder / "runs"
     with raw.open("wb") as stream:
         for box in mask.strips():
-            stream.write(labeller.add(mask.read(box)[:, :, 0, 0], box.start[1]).tobytes())
+            stream.write(labeller.add(mask.read(box)[:, :, 0, 0], box.start[1] - mask.voxel_offset_vx[1]).tobytes())
             nonbinary += mask.nonbinary(box)
     labels, values = labeller.objects(job.volume.source.reading["min_object_px"])
     written = _write_runs(job, raw, labels)

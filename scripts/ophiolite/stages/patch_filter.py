@@ -17,6 +17,8 @@ from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ScalePlan
 from ophiolite.stages.patch_frame import Frame
 
+# Pixels of a thumbnail at most, some 80 bytes of memory each.
+THUMBNAIL_PX = 4_000_000
 SHARES = (0.01, 0.1, 0.5)
 
 
@@ -42,28 +44,40 @@ class Fractions:
         return found
 
 
-def thumbnail_mip(scales: Sequence[ScalePlan]) -> ScalePlan:
-    """The coarsest mip that is at most half as coarse again as thumbnails are."""
-    fine = [s for s in scales if max(s.resolution_nm[:2]) <= 1500 * UM_PER_PX]
-    return fine[-1] if fine else scales[0]
+@dataclass(frozen=True)
+class Thumbnail:
+    """Of what mip the picture is made in which tissue is looked for, and at how many microns per pixel."""
+
+    mip: ScalePlan
+    um_per_px: float
+
+    @classmethod
+    def of(cls, scales: Sequence[ScalePlan]) -> Thumbnail:
+        """The scale of thumbnails, coarser where the slide would take too many pixels; from a mip at least as fine."""
+        um2 = np.prod([n * r / 1000 for n, r in zip(scales[0].size_vx[:2], scales[0].resolution_nm[:2], strict=True)])
+        um_per_px = max(UM_PER_PX, float(np.sqrt(um2 / THUMBNAIL_PX)))
+        fine = [s for s in scales if max(s.resolution_nm[:2]) <= 1000 * um_per_px]
+        return cls(fine[-1] if fine else scales[0], um_per_px)
+
+    def picture(self, reader: VolumeReader) -> NDArray[np.uint8]:
+        """The thumbnail `(x, y, 3)`, from a reader of its mip."""
+        nm, pixels = self.mip.resolution_nm, reader.read(reader.box)[:, :, 0]
+        width, height = (max(1, round(pixels.shape[a] * nm[a] / 1000 / self.um_per_px)) for a in (0, 1))
+        if width >= pixels.shape[0] or height >= pixels.shape[1]:
+            return pixels
+        return area_means(pixels, (width, height))
 
 
 def tissue_fractions(
-    mip: VolumeReader, factor: Sequence[int], frame: Frame, patches: Sequence[Patch], size_px: int
+    reader: VolumeReader, thumbnail: Thumbnail, frame: Frame, patches: Sequence[Patch], size_px: int
 ) -> NDArray[np.float64]:
-    """What part of each patch is tissue, by the areas of a thumbnail's pixels; what leaves the slide is none.
-
-    mip : of the slide, from which the thumbnail is made. factor : pixels of mip 0 per pixel of it.
-    """
-    rgb, um_per_px = mip.read(mip.box)[:, :, 0], mip.scale.resolution_nm[0] / 1000
-    small = [max(1, round(n * r / 1000 / UM_PER_PX)) for n, r in zip(rgb.shape, mip.scale.resolution_nm, strict=False)]
-    if um_per_px < UM_PER_PX / 1.5:
-        rgb, um_per_px = area_means(rgb, (small[0], small[1])), UM_PER_PX
-    mask = tissue_mask(rgb, um_per_px)
+    """What part of each patch is tissue, by the areas of a thumbnail's pixels; what leaves the slide is none."""
+    mask = tissue_mask(thumbnail.picture(reader), thumbnail.um_per_px)
     corners = np.array([(p.x, p.y, p.x + size_px, p.y + size_px) for p in patches], dtype=np.float64)
     at_finest = corners * np.array(frame.finest.ratio * 2) + np.array(frame.finest.origin * 2)
-    first = np.array([mip.box.start[axis] * factor[axis] for axis in (0, 1)] * 2)
-    pixel = np.array([mip.box.shape[axis] * factor[axis] / mask.shape[axis] for axis in (0, 1)] * 2)
+    box, factor = thumbnail.mip.box, thumbnail.mip.factor
+    first = np.array([box.start[axis] * factor[axis] for axis in (0, 1)] * 2)
+    pixel = np.array([box.shape[axis] * factor[axis] / mask.shape[axis] for axis in (0, 1)] * 2)
     return covered_fractions(mask, (at_finest - first) / pixel)
 
 

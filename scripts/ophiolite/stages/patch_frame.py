@@ -133,7 +133,8 @@ def read_image(
     reader: VolumeReader, cut: Cut, patch: Patch, size_px: int, background: tuple[int, ...]
 ) -> NDArray[np.uint8]:
     """The image of a patch, (size_px, size_px, 3); background where it leaves the slide."""
-    out = np.empty((size_px, size_px, len(background)), dtype=np.uint8)
+    # Rows of pixels lie as encoders want them.
+    out = np.empty((size_px, size_px, len(background)), dtype=np.uint8).transpose(1, 0, 2)
     out[:] = background
     for y, rows in _strips(patch, cut.ratio):
         box = cut.box(patch.x, y, patch.w, rows, reader.box.start[2])
@@ -144,7 +145,7 @@ def read_image(
 
 def read_mask(reader: VolumeReader, cut: Cut, patch: Patch, size_px: int) -> NDArray[np.uint16]:
     """The structures of a patch's pixels, (size_px, size_px); 0 where it leaves the slide."""
-    out = np.zeros((size_px, size_px), dtype=np.uint16)
+    out = np.zeros((size_px, size_px), dtype=np.uint16, order="F")
     for y, rows in _strips(patch, cut.ratio):
         box = cut.box(patch.x, y, patch.w, rows, reader.box.start[2])
         values, low = reader.read(box)[:, :, 0, 0].astype(np.uint16), _inside(cut, box, patch.x, y)

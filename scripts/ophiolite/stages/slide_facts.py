@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 # Sides of the pictures that items are compared by, and that tissue is looked for in.
 THUMBNAIL_SIDE = 64
 LEAST_PX, MOST_PX = 256, 4096
-STRIP_BYTES = 96_000_000
+# Of whole tiles, a strip has at least STRIP_BYTES; no strip has more than MOST_BYTES.
+STRIP_BYTES, MOST_BYTES = 24_000_000, 160_000_000
+ROWS_TOGETHER = 64
 COLUMN_PX = 4096
 
 
@@ -115,7 +117,8 @@ def image_facts(image: SlideSource, *, scaled: bool) -> Row:
     reducer = StripReducer((width, height), to_px, 3)
     for strip in strips_of(image):
         digest.update(strip.data)
-        reducer.add(strip.swapaxes(0, 1))
+        for top in range(0, len(strip), ROWS_TOGETHER):
+            reducer.add(strip[top : top + ROWS_TOGETHER].swapaxes(0, 1))
     picture = reducer.picture()
     tissue = tissue_mask(picture, max(mpp) * width / to_px[0]) if mpp else tissue_mask(picture)
     hashed = dct_hash(grey_square(picture, HASH_SIDE))
@@ -134,12 +137,14 @@ def image_facts(image: SlideSource, *, scaled: bool) -> Row:
 
 
 def strips_of(image: SlideSource) -> Iterator[NDArray[np.uint8]]:
-    """The rows of an image from the top, (rows, x, 3) in C order, of whole tiles where these are not too high."""
+    """The rows of an image from the top, (rows, x, 3) in C order, of whole tiles unless these are too high."""
     width, height, _ = image.shape_vx
     x0, y0, z0 = image.box.start
     tile = image.alignment_vx[1]
-    rows = max(1, STRIP_BYTES // (3 * width))
-    rows = rows // tile * tile or rows
+    row_bytes = 3 * width
+    rows = max(1, -(-STRIP_BYTES // (row_bytes * tile))) * tile
+    if rows * row_bytes > MOST_BYTES:
+        rows = max(1, MOST_BYTES // row_bytes)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         strip = np.empty((bottom - top, width, 3), np.uint8)
@@ -164,14 +169,15 @@ def mask_facts(mask: MaskSource, names: Mapping[int, str], least_px: int, image:
     image : the facts of the image, whose size and scale areas are given in. The mask is read strip by strip.
     """
     labeller, runs = RunLabeller(), []
-    pixels = np.zeros(max(names) + 1, np.int64)
+    pixels = dict.fromkeys(names, 0)
     nonbinary = 0
     for box in mask.strips():
         strip = np.asfortranarray(mask.read(box)[:, :, 0, 0])
-        pixels += np.bincount(strip.ravel(order="K"), minlength=len(pixels))[: len(pixels)]
+        for value in names:
+            pixels[value] += int(np.count_nonzero(strip == value))
         runs.append(labeller.add(strip, box.start[1]))
         nonbinary += mask.nonbinary(box)
-    if not pixels[1:].any():
+    if not any(pixels.values()):
         mask.check_binarised()
     labels, values = labeller.objects(least_px)
     table = np.concatenate(runs)
@@ -190,14 +196,14 @@ def mask_facts(mask: MaskSource, names: Mapping[int, str], least_px: int, image:
     structures = []
     for value, name in sorted(names.items()):
         own = values == value
-        covered = int(pixels[value]) * cell_px
+        covered = pixels[value] * cell_px
         structures.append(
             {
                 "value": value,
                 "structure": name,
                 "pixels": covered,
                 "area_um2": None if scale is None else covered * scale,
-                "fraction": int(pixels[value]) / (mask.shape_vx[0] * mask.shape_vx[1]),
+                "fraction": pixels[value] / (mask.shape_vx[0] * mask.shape_vx[1]),
                 "objects": int(own.sum()),
                 "edge_objects": int((own & at_edge).sum()),
                 "object_areas_px": (measures.area[own] * cell_px).tolist(),

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from ophiolite.sources.slide import SlideSource
 
 UNKNOWN_MPP = 1.0
-STRIP_BYTES = 96_000_000
+STRIP_ROWS, STRIP_BYTES = 512, 160_000_000
+ROWS_TOGETHER = 64
 
 
 def check_headers(plan: ProjectPlan, row: SlideRowPlan) -> None:
@@ -94,10 +95,11 @@ def overview(image: SlideSource, to_px: tuple[int, int]) -> NDArray[np.uint8]:
     size = max(1, round(width * scale[0])), max(1, round(height * scale[1]))
     size = (min(size[0], image.levels[level][0] - left), min(size[1], image.levels[level][1] - top))
     reducer = StripReducer(size, to_px, 3)
-    rows = max(1, STRIP_BYTES // (3 * size[0]))
+    rows = min(STRIP_ROWS, max(1, STRIP_BYTES // (3 * size[0])))
     for first in range(0, size[1], rows):
         strip = image.read_level(level, left, top + first, (size[0], min(rows, size[1] - first)))
-        reducer.add(strip.swapaxes(0, 1))
+        for top_row in range(0, len(strip), ROWS_TOGETHER):
+            reducer.add(strip[top_row : top_row + ROWS_TOGETHER].swapaxes(0, 1))
     return reducer.picture()
 
 
@@ -107,6 +109,8 @@ def coverage(mask: MaskSource, to_px: tuple[int, int], values: Sequence[int]) ->
     reducer = StripReducer((width, height), to_px, len(values))
     for box in mask.strips():
         strip = mask.read(box)[:, :, 0, 0]
-        reducer.add(np.stack([(strip == value).astype(np.uint8) * 255 for value in values], axis=2))
+        for top in range(0, strip.shape[1], ROWS_TOGETHER):
+            part = strip[:, top : top + ROWS_TOGETHER]
+            reducer.add(np.stack([(part == value).astype(np.uint8) * 255 for value in values], axis=2))
     parts = reducer.picture() / 255
     return {value: parts[..., i] for i, value in enumerate(values)}

@@ -231,8 +231,8 @@ def leak_message(place: str, rows: Sequence[Row], found: Mapping[str, Found]) ->
     what = explain(
         f"E160 {place}",
         "splits share what they must not",
-        do="Put what belongs together into one split: give such items one case_id in the sheet, or name their cases in "
-        "slides.splits.lock; remove copies",
+        do="Put what belongs together into one split: give such items one case_id (or one split) in the sheet, or name "
+        "their cases in slides.splits.lock; remove copies",
     )
     return what + "\n" + "\n".join(lines)
 

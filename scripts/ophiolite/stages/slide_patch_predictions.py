@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.geometry import Box
 from ophiolite.kernels.area_resample import TINY, area_majority
 from ophiolite.kernels.kpis_scoring import FULL, MIN_VOTES
-from ophiolite.kernels.patch_stitch import Method, Placed, stitch
+from ophiolite.kernels.patch_stitch import Method, Rectangle, stitch
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
@@ -36,6 +37,10 @@ from ophiolite.stages.slide_tables import Row, read_rows
 
 # Pixels of a slide that are reduced together.
 REDUCED_PX = 2_000_000
+# What is stitched together, and how many decoded patches are kept for the next.
+BAND_ROWS, BAND_COLUMNS = 1024, 2048
+KEPT_PATCHES = 12
+KEPT_BITMAPS = 256
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,7 @@ def stitched_planes(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Plane
         size, factor = kpis_size(row)
         _check_20x(row, ratio, factor)
         return Planes(size, ratio, kpis_rows(Path(row.mask), row), VotedRows(files, size, (side, side)))
-    layer = plan.datasets[row.dataset].layers["mask"]
-    assert isinstance(layer, VolumePlan)
-    truth = FrameRows(mask, frame.mask, layer.scales[0].voxel_offset_vx[:2], frame.size_px)
+    truth = FrameRows(mask, frame.mask, frame.size_px)
     cells = mask.ratio**2 / (ratio[0] * ratio[1])
     reading = _reading(plan, side)
     scores = options["scores"]
@@ -128,12 +131,11 @@ def _check_20x(row: SlideRowPlan, ratio: tuple[float, float], factor: int) -> No
 class FrameRows:
     """The mask of a slide on the plane of its patches: the majority of what lies under each pixel.
 
-    cut : where the plane's pixels lie in the mask's own; start : the first pixel of the mask there.
+    cut : where the plane's pixels lie in those of the mask.
     """
 
     mask: MaskSource
     cut: Cut
-    start: Size
     size_px: Size
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
@@ -153,70 +155,96 @@ class FrameRows:
     def _under(self, box: Box) -> NDArray[Any]:
         """The values in a box, background where the mask ends before it."""
         out = np.zeros(box.shape[:2], self.mask.dtype)
-        moved = Box(
-            (box.start[0] - self.start[0], box.start[1] - self.start[1], 0),
-            (box.stop[0] - self.start[0], box.stop[1] - self.start[1], 1),
-        )
-        shared = moved.intersect(self.mask.box)
+        shared = box.intersect(self.mask.box)
         if shared.volume:
-            there = shared.slices(moved.start)
+            there = shared.slices(box.start)
             out[there[0], there[1]] = self.mask.read(shared)[:, :, 0, 0]
         return out
 
 
-@dataclass(frozen=True)
 class StitchedRows:
     """Overlapping predictions joined: by vote of structures, or where the mean of a structure is above `threshold`.
 
     reading : how a patch's file is read. Where masks are binarised, values of predictions are probabilities, 0 to 255.
     """
 
-    files: Sequence[PlacedFile]
-    size_px: Size
-    method: Method
-    threshold: float
-    reading: MaskReading
+    def __init__(
+        self, files: Sequence[PlacedFile], size_px: Size, method: Method, threshold: float, reading: MaskReading
+    ) -> None:
+        self._files, self._size, self._reading = files, size_px, reading
+        self._method, self._threshold = method, threshold
+        self._decoded = lru_cache(maxsize=KEPT_PATCHES)(self._decode)
+        self._band_at = lru_cache(maxsize=2)(self._stitch_band)
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """As `Rows`."""
-        box = (0, top, self.size_px[0], bottom - top)
-        near = [file for file in self.files if file.y < bottom and top < file.y + file.h]
-        if self.method == "vote":
-            return np.asarray(stitch(_structures(near, self.reading), box, "vote"))
-        if self.reading.binarise is not None:
-            above = stitch(_probabilities(near, self.reading.slide_size_px), box, self.method) > self.threshold
-            return np.asfortranarray(above).view(np.uint8)
-        return self._likeliest(list(_structures(near, self.reading)), box)
+        bands = [self._band_at(band) for band in range(top // BAND_ROWS, -(-bottom // BAND_ROWS))]
+        first = top // BAND_ROWS * BAND_ROWS
+        return np.concatenate(bands, axis=1)[:, top - first : bottom - first]
 
-    def _likeliest(self, near: Sequence[Placed], box: tuple[int, int, int, int]) -> NDArray[Any]:
-        """The structure of the largest mean, of equal ones the smallest."""
-        out, best = np.zeros(box[2:], np.uint16), np.full(box[2:], self.threshold, np.float32)
-        for value in sorted(self.reading.structures):
-            share = stitch(((x, y, (pixels == value).astype(np.uint8)) for x, y, pixels in near), box, self.method)
+    def _stitch_band(self, band: int) -> NDArray[Any]:
+        """Some rows of full width, so that few patches are held and each is decoded for few of them."""
+        top = band * BAND_ROWS
+        height = min(BAND_ROWS, self._size[1] - top)
+        near = [file for file in self._files if file.y < top + height and top < file.y + file.h]
+        out = np.zeros((self._size[0], height), np.uint16, order="F")
+        for x in range(0, self._size[0], BAND_COLUMNS):
+            width = min(BAND_COLUMNS, self._size[0] - x)
+            here = [file for file in near if file.x < x + width and x < file.x + file.w]
+            out[x : x + width] = self._stitch(here, (x, top, width, height))
+        return out
+
+    def _stitch(self, files: Sequence[PlacedFile], box: Rectangle) -> NDArray[Any]:
+        patches = [(file.x, file.y, self._decoded(file)) for file in files]
+        if self._method == "vote":
+            return np.asarray(stitch(patches, box, "vote"))
+        if self._reading.binarise is not None:
+            return np.asarray(stitch(patches, box, self._method) > self._threshold)
+        # The structure of the largest mean, of equal ones the smallest.
+        out, best = np.zeros(box[2:], np.uint16), np.full(box[2:], self._threshold, np.float32)
+        for value in sorted(self._reading.structures):
+            share = stitch(((x, y, (pixels == value).astype(np.uint8)) for x, y, pixels in patches), box, self._method)
             more = share > best
             out[more], best[more] = value, share[more]
         return out
 
+    def _decode(self, file: PlacedFile) -> NDArray[Any]:
+        """The structures of a predicted patch, or its probabilities, (w, h)."""
+        if self._method == "vote" or self._reading.binarise is None:
+            mask = open_mask(file.path, self._reading)
+            _check_size(file, mask.shape_vx[:2], self._reading.slide_size_px)
+            return mask.read(mask.box)[: file.w, : file.h, 0, 0]
+        pixels = open_pixels(file.path)
+        _check_size(file, pixels.size_px, self._reading.slide_size_px)
+        top = 1 if pixels.bits == 1 else np.iinfo(pixels.dtype).max
+        return np.asarray(pixels.values((0, 0, file.w, file.h)) / np.float32(top), np.float32)
 
-@dataclass(frozen=True)
+
 class VotedRows:
     """Predictions joined as the KPIs challenge does: foreground needs two patches that say so."""
 
-    files: Sequence[PlacedFile]
-    size_px: Size
-    patch_px: Size
+    def __init__(self, files: Sequence[PlacedFile], size_px: Size, patch_px: Size) -> None:
+        self._files, self._size, self._patch_px = files, size_px, patch_px
+        # Strips are lower than patches, so those across the slide are kept, as bits.
+        self._packed = lru_cache(maxsize=KEPT_BITMAPS)(self._decode)
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """As `Rows`."""
-        votes = np.zeros((self.size_px[0], bottom - top), np.uint16)
-        for file in self.files:
+        votes = np.zeros((self._size[0], bottom - top), np.uint16)
+        for file in self._files:
             first, stop = max(top, file.y), min(bottom, file.y + file.h)
             if first < stop:
-                pixels = open_pixels(file.path)
-                _check_size(file, pixels.size_px, self.patch_px)
-                values = pixels.values((0, first - file.y, file.w, stop - file.y))
-                votes[file.x : file.x + file.w, first - top : stop - top] += values > FULL // 2
+                foreground = np.unpackbits(self._packed(file), axis=1, count=file.h)
+                votes[file.x : file.x + file.w, first - top : stop - top] += foreground[
+                    :, first - file.y : stop - file.y
+                ]
         return np.asfortranarray(votes >= MIN_VOTES).view(np.uint8)
+
+    def _decode(self, file: PlacedFile) -> NDArray[np.uint8]:
+        """Where a patch was predicted, eight rows to a byte."""
+        pixels = open_pixels(file.path)
+        _check_size(file, pixels.size_px, self._patch_px)
+        return np.packbits(pixels.values((0, 0, file.w, file.h)) > FULL // 2, axis=1)
 
 
 def _check_size(file: PlacedFile, got_px: tuple[int, ...], size_px: Size) -> None:
@@ -224,18 +252,3 @@ def _check_size(file: PlacedFile, got_px: tuple[int, ...], size_px: Size) -> Non
         expected, got = ("{} x {}".format(*size) for size in (size_px, got_px))
         problem = "a predicted patch is as large as the patches of the config"
         raise SourceError(explain(f"E142 {file.path}", problem, expected=expected, got=got, do="Predict at that size"))
-
-
-def _structures(files: Sequence[PlacedFile], reading: MaskReading) -> Iterator[Placed]:
-    for file in files:
-        mask = open_mask(file.path, reading)
-        _check_size(file, mask.shape_vx[:2], reading.slide_size_px)
-        yield file.x, file.y, mask.read(mask.box)[: file.w, : file.h, 0, 0]
-
-
-def _probabilities(files: Sequence[PlacedFile], size_px: Size) -> Iterator[Placed]:
-    for file in files:
-        pixels = open_pixels(file.path)
-        _check_size(file, pixels.size_px, size_px)
-        top = 1 if pixels.bits == 1 else np.iinfo(pixels.dtype).max
-        yield file.x, file.y, (pixels.values((0, 0, file.w, file.h)) / top).astype(np.float32)

@@ -21,9 +21,9 @@ from ophiolite.stages.job import Job, finished_tasks
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.patch_filter import (
     Fractions,
+    Thumbnail,
     refuse_none,
     structure_fractions,
-    thumbnail_mip,
     tissue_fractions,
 )
 from ophiolite.stages.patch_frame import Frame, frame_of, read_image, read_mask
@@ -158,8 +158,8 @@ def _has_mask(job: Job) -> bool:
 def _fractions(
     job: Job, frame: Frame, patches: Sequence[Patch], options: Patches, structures: dict[int, str]
 ) -> Fractions:
-    scale = thumbnail_mip(job.volume.scales)
-    tissue = tissue_fractions(_reader(job, job.layer, scale.mip), scale.factor, frame, patches, options.size_px)
+    thumbnail = Thumbnail.of(job.volume.scales)
+    tissue = tissue_fractions(_reader(job, job.layer, thumbnail.mip.mip), thumbnail, frame, patches, options.size_px)
     if not _has_mask(job):
         return Fractions(tissue, np.zeros((len(patches), len(structures))))
     labels = structure_fractions(_reader(job, "mask", 0), list(structures), frame, patches, options.size_px)

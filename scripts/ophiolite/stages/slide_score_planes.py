@@ -20,7 +20,9 @@ from ophiolite.sources.mask_pixels import MaskPixels, open_pixels
 
 Size = tuple[int, int]
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".geojson")
-STRIP_PX = 2**24
+STRIP_PX = 2**22
+# Pixels that are interpolated together.
+HALVED_PX = 2**22
 # Slides of fewer microns per pixel are at 40x, which the challenge halves.
 FINE_MPP = 0.35
 
@@ -78,7 +80,8 @@ class MaskRows:
         first, stop = top // self.finer, min(-(-bottom // self.finer), height)
         out = np.zeros((self.size_px[0], bottom - top), self.mask.dtype, order="F")
         if first < stop:
-            own = self.mask.read(Box((0, first, 0), (width, stop, 1)))[:, :, 0, 0]
+            box = Box((0, first, 0), (width, stop, 1)).shift(self.mask.voxel_offset_vx)
+            own = self.mask.read(box)[:, :, 0, 0]
             fine = own.repeat(self.finer, axis=0).repeat(self.finer, axis=1) if self.finer > 1 else own
             fine = fine[: out.shape[0], top - first * self.finer :][:, : out.shape[1]]
             out[: fine.shape[0], : fine.shape[1]] = fine
@@ -106,9 +109,14 @@ class KpisRows:
         width, height = self.pixels.size_px
         if not self.halve:
             return np.asfortranarray(self.pixels.values((0, top, width, bottom)) == 255).view(np.uint8)
-        start, stop = rows_under(top, bottom, height)
-        values = self.pixels.values((0, start, width, stop))
-        return np.asfortranarray(halved_full(values, top, bottom, height)).view(np.uint8)
+        out = np.zeros((halved_size((width, height))[0], bottom - top), np.uint8, order="F")
+        step = max(1, HALVED_PX // (4 * len(out)))
+        for first in range(top, bottom, step):
+            last = min(first + step, bottom)
+            start, stop = rows_under(first, last, height)
+            values = self.pixels.values((0, start, width, stop))
+            out[:, first - top : last - top] = halved_full(values, first, last, height)
+        return out
 
 
 def kpis_size(row: SlideRowPlan) -> tuple[Size, int]:

@@ -126,6 +126,7 @@ def predicted_source(plan: ProjectPlan, path: Path, row: SlideRowPlan, truth: Ma
         slide_resolution_nm=(x / truth.ratio, y / truth.ratio, z),
         binarise=plan.slides.options["mask"]["binarise"],
         structures=structures_of(plan),
+        slide_start_px=(truth.voxel_offset_vx[0] * truth.ratio, truth.voxel_offset_vx[1] * truth.ratio),
     )
     return open_mask(path, reading)
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from ophiolite.errors import SourceError
 from ophiolite.layers.store import Store
 from ophiolite.plan.slide_model import SlidesPlan
-from ophiolite.stages.slide_tables import ITEMS, LISTS, STRUCTURES, Row, read_parts, write_slide_table
+from ophiolite.stages.slide_tables import (
+    FOLDER,
+    ITEMS,
+    LISTS,
+    STRUCTURES,
+    Row,
+    read_parts,
+    read_slide_table,
+    write_slide_table,
+)
 
 EVERY_GROUP = "all groups"
 # A row per kind of item and group, and one over all groups. Least, median and largest are sizes of items that exist:
@@ -45,6 +56,16 @@ def write_statistics(slides: SlidesPlan, store: Store) -> None:
     write_slide_table(store, "sizes", size_rows(items), SIZES)
     write_slide_table(store, "occurrences", occurrence_rows(items, structures), OCCURRENCES)
     write_slide_table(store, "objects", object_rows(items, structures), OBJECTS)
+
+
+def check_readable(store: Store) -> None:
+    """Write slides/readable.json; SourceError names every item that could not be read, where there is any."""
+    items = read_slide_table(store, "items")
+    errors = [item["error"] for item in items if item["error"] is not None]
+    if errors:
+        told = "\n  ".join(errors)
+        raise SourceError(f"{len(errors)} of {len(items)} slides and patches cannot be read:\n  {told}")
+    store.write(f"{FOLDER}/readable.json", (json.dumps({"items": len(items)}) + "\n").encode())
 
 
 def lower_median(values: Iterable[Any]) -> Any:
