@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ophiolite.config.load import parse_config
+from ophiolite.config.slides import Patches
 from ophiolite.errors import PlanError, SourceError
+from ophiolite.geometry import Box
+from ophiolite.geometry.pyramid import coarse_box
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
@@ -27,6 +30,7 @@ from ophiolite.sources.slide_sheet import SheetRow
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.patch_filter import Thumbnail
+from ophiolite.stages.patch_frame import frame_of
 from ophiolite.stages.pyramid_block import run_pyramid_block
 from ophiolite.stages.slide_patches import write_slide_patches
 from ophiolite.stages.slide_patches_table import write_patches_table
@@ -353,3 +357,26 @@ def test_tissue_is_looked_for_in_few_pixels_whatever_the_slide(tmp_path: Path) -
     assert (small.mip.mip, small.um_per_px) == (len(volume.scales) - 1, 8.0)
     assert huge.mip.mip == 5
     assert huge.um_per_px == pytest.approx(11.86, abs=0.01)
+
+
+@pytest.mark.parametrize("options", [{"level": 0}, {"level": 2}, {"mpp": 1.0}, {"mpp": 0.85}])
+def test_slides_that_were_cropped_keep_their_place(tmp_path: Path, options: dict[str, Any]) -> None:
+    volume = project(tmp_path, {"size_px": 64, "stride_px": 64}).datasets["s0"].layers["slide"]
+    assert isinstance(volume, VolumePlan)
+    whole = Box.of((102, 50, 0), volume.scales[0].size_vx)
+    scales = []
+    for mip in range(3):
+        box = coarse_box(whole, (2**mip, 2**mip, 1))
+        update = {"mip": mip, "factor": (2**mip, 2**mip, 1), "voxel_offset_vx": box.start, "size_vx": box.shape}
+        scales.append(volume.scales[0].model_copy(update=update))
+    cropped = volume.model_copy(update={"scales": tuple(scales)})
+    frame = frame_of(cropped, 2, Patches(**options), "slide")
+    first, stop = frame.finest.low(0, 0), frame.finest.low(*frame.size_px)
+    level = options.get("level", 0)
+    step = options["mpp"] / 0.5 if "mpp" in options else 2**level
+    for axis in (0, 1):
+        assert whole.start[axis] <= first[axis] < whole.start[axis] + step
+        assert whole.stop[axis] - step < stop[axis] <= whole.stop[axis] + 1e-6
+        assert frame.mask.low(3, 5)[axis] == pytest.approx(frame.finest.low(3, 5)[axis] / 2)
+        assert frame.image.low(3, 5)[axis] == pytest.approx(frame.finest.low(3, 5)[axis] / 2**level)
+    assert scales[level].box.contains(frame.image.box(0, 0, *frame.size_px, 0))
