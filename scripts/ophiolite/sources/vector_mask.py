@@ -54,7 +54,8 @@ class FilledOutlines:
     def _within(self, window: tuple[int, int, int, int]) -> NDArray[np.bool_]:
         """Which outlines' boxes reach into a window."""
         x0, y0, x1, y1 = window
-        return ((self._boxes[:, 2:] > (x0, y0)) & (self._boxes[:, :2] < (x1, y1))).all(axis=1)
+        inside = (self._boxes[:, 2:] > (x0, y0)) & (self._boxes[:, :2] < (x1, y1))
+        return np.asarray(inside.all(axis=1))
 
 
 def _outside(path: Path, boxes: NDArray[np.float64], size_px: tuple[int, int]) -> SourceError:
