@@ -174,6 +174,33 @@ def test_predictions_that_cannot_be_compared(made: tuple[Path, list[SlideTruth]]
         row_scores(absent, store, row)
 
 
+def test_one_file_is_no_prediction_of_two_items(tmp_path: Path) -> None:
+    """Files of one name in two folders: which of them was predicted is told by the id alone."""
+    lines = ["slide_id\tcase_id\tgroup\timage\tmask\tmpp\tkind"]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / name / "1.png")
+        write_mask(np.full((64, 64), 255, np.uint8), tmp_path / name / "1_mask.png")
+        lines.append(f"{name}\t{name}\tg\t{name}/1.png\t{name}/1_mask.png\t\tpatch")
+    (tmp_path / "slides.tsv").write_text("\n".join(lines) + "\n")
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask={"binarise": 127, "structures": {1: "any"}})
+    store = Store(tmp_path / "p")
+
+    def score() -> None:
+        for batch in batch_names(slides_of(plan)):
+            write_scores(plan, slides_of(plan), store, batch)
+        write_score_tables(plan, slides_of(plan), store)
+
+    write_mask(np.full((64, 64), 255, np.uint8), tmp_path / "in/1.png")
+    with pytest.raises(SourceError, match=r"in/1\.png.*names of a and b"):
+        score()
+    for name in "ab":
+        (tmp_path / "in/1.png").rename(tmp_path / f"in/{name}.png")
+        write_mask(np.full((64, 64), 255, np.uint8), tmp_path / "in/1.png")
+    score()
+    assert {Path(row["prediction"]).name for row in read(store, "slides/tables/scores.parquet")} == {"a.png", "b.png"}
+
+
 def cut_predictions(
     plan: ProjectPlan, store: Store, row: SlideRowPlan, mask: NDArray[np.uint8], folder: Path
 ) -> tuple[Frame, list[Path]]:
