@@ -96,6 +96,7 @@ def test_yaml_and_json_are_the_same_config(tmp_path: Path) -> None:
             {"v.h5": {"url": "https://h/v.h5?a=1&X-Amz-Signature=hush&b=2", "sha256": "0" * 64}},
             ("downloads.v.h5.url", "mirror", "a=1&X-Amz-Signature=***&b=2"),
         ),
+        ("datasets.d.layers.cells.mesh.max_error_nm", float("inf"), ("mesh.max_error_nm", "finite")),
         ("store", "s3://bucket/../x", ("store", "prefix")),
         ("store", "ftp://bucket/x", ("store", "s3://")),
         ("results", "elsewhere", ("results", "set store: elsewhere")),
