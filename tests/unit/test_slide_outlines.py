@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from ophiolite.__main__ import main
 from ophiolite.config.load import parse_config
+from ophiolite.layers.bucket import Bucket
+from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
@@ -26,6 +29,7 @@ from ophiolite.precomputed.segment_properties import NumberProperty, TagsPropert
 from ophiolite.sources.mask import MaskReading, open_mask
 from ophiolite.stages.job import Job, open_project
 from ophiolite.stages.layer import volume_info
+from ophiolite.stages.slide_measures import runs_of
 from ophiolite.stages.slide_outlines import outline_table
 from ophiolite.stages.verify import verify
 
@@ -255,3 +259,17 @@ def test_after_clean_work_heal_makes_the_objects_again_that_a_damaged_job_reads(
         item = ["--item", fault.item] if fault.item else []
         assert main(["heal_job", "--plan", str(root / "plan.json"), *at, *item]) == 0
     assert lost.read_bytes() == before[lost]
+
+
+def test_of_a_bucket_no_objects_are_taken_that_a_killed_try_of_another_mask_copied(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of copies outlives a killed job."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for runs in (np.full((3, 4), 7, np.uint32), np.full((2, 4), 9, np.uint32)):
+        data = io.BytesIO()
+        np.save(data, runs)
+        monkeypatch.setattr(Bucket, "_parts", lambda self, path, data=data: [data.getvalue()])
+        monkeypatch.setattr(Bucket, "size", lambda self, path: 1)
+        there = replace(job, store=Store(tmp_path, Bucket("s3://data/a")), scratch=[])
+        np.testing.assert_array_equal(runs_of(there), runs)
