@@ -211,3 +211,10 @@ def test_intervals_ignore_what_does_not_count_and_the_order() -> None:
     assert (alone.value, alone.low, alone.high) == (2, None, None)
     assert Resampling(cases, 0, 2).mean(values).low is None
     assert Resampling([], 10, 2).mean(np.zeros(0)).value is None
+
+
+def test_a_draw_of_nothing_that_counts_gives_no_interval() -> None:
+    cases, values = [str(i) for i in range(9)], np.array([1.0, 2.0, *[np.nan] * 7])
+    found = [Resampling(cases, 1, seed).mean(values) for seed in range(40)]
+    assert {interval.low is None for interval in found} == {True, False}
+    assert {interval.value for interval in found} == {1.5}
