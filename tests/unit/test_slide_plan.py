@@ -140,6 +140,14 @@ def test_patches_have_no_dataset_and_go_in_batches(folder: Path) -> None:
     assert [row.slide_id for row in slides.rows_of(2)] == ["p200", "p201", "p202"]
 
 
+def test_no_job_is_said_to_take_more_than_the_config_allows(folder: Path) -> None:
+    write_header_slide(folder / "large.tiff", (16000, 12000))
+    plan = planned(folder, ("a", "", "", "large.tiff", "large.tiff"))
+    jobs = [cost for name in ("mask", "objects") for cost in layer(plan, "a", name).costs]
+    assert jobs
+    assert all(cost.memory_mb <= 2000 for cost in jobs), jobs
+
+
 def test_patches_are_planned_by_what_reads_them_later(folder: Path) -> None:
     colours = Image.fromarray(np.zeros((64, 64), np.uint8)).convert("P")
     colours.putpalette([0, 0, 0, 255, 0, 0] + [9] * 762)
