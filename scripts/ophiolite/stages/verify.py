@@ -139,7 +139,7 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
             if (receipt.rule, receipt.item, receipt.digest) != (rule, item, layer.plan.digests[rule]):
                 raise LayerError(f"{layer.store.place(path)}: names another job or other settings than the plan.")
             files += [(rule, item, file) for file in receipt.files]
-        except LayerError as error:
+        except (LayerError, StoreError) as error:
             found.faults.append(layer.fault(rule, item, path, "receipt unreadable", str(error)))
     for rule, item, path in lost:
         if _has_run(layer, rule, item):
