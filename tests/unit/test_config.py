@@ -124,6 +124,8 @@ SECRET_PLACES = (
     "https://h/v?se=2030&sig=hush",
     "https://h/v#access_token=hush",
     "https://h/v?api_key=hush",
+    "https://gitlab.org/a/raw/v.h5?private_token=hush",
+    "https://h/v?a=1&client_secret=hush",
 )
 OPEN_PLACES = (
     "v.h5:/raw",
@@ -131,7 +133,7 @@ OPEN_PLACES = (
     "precomputed://me@home/v",
     "https://host:8080/v.zarr:/raw",
     "https://h/v@2/x",
-    "https://h/v.h5?download=1&signatures=2",
+    "https://h/v.h5?download=1&signatures=2&page_token=3",
     "s3://bucket/prefix",
 )
 
