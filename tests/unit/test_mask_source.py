@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -160,6 +161,17 @@ def test_a_fourth_sample_that_is_no_alpha_is_left_out(tmp_path: Path) -> None:
         path = tmp_path / f"{kind}.tif"
         tifffile.imwrite(path, samples, tile=(64, 64), photometric="rgb", extrasamples=[kind])
         np.testing.assert_array_equal(whole(open_mask(path, reading())), expected)
+
+
+def test_colours_of_a_picture_are_never_an_array_as_large_as_it(tmp_path: Path) -> None:
+    side = 3000
+    Image.new("RGB", (side, side)).save(tmp_path / "m.png", compress_level=1)
+    source = open_mask(tmp_path / "m.png", MaskReading((side, side), (500.0, 500.0, 4000.0), 127, {1: "a"}))
+    tracemalloc.start()
+    source.read(Box((0, 0, 0), (10, 10, 1)))
+    peak = tracemalloc.get_traced_memory()[1]  # numpy's; Pillow's own copy is not counted
+    tracemalloc.stop()
+    assert peak < 2.5 * side * side
 
 
 def test_transparent_pixels_are_background(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from ophiolite.sources.source import CACHE_BYTES
 
 # PNG and JPEG have no tiles: they are decoded whole, up to this.
 MAX_WHOLE_PX = 178_000_000
+ROWS_TOGETHER = 512
 # A grey mask stored as lossy colour differs between its channels by a few levels.
 GREY_SPREAD = 16
 # TIFF's photometric interpretations of several samples that make a grey: grey with alpha, RGB, YCbCr.
@@ -81,12 +82,20 @@ class WholeImage:
             with Image.open(self._path) as image:
                 if image.mode == "P":
                     image = _without_palette(image)
-                array = np.asarray(image)
+                return self._in_strips(image)
         except (OSError, ValueError, SyntaxError) as error:
             raise _unreadable(self._path, error) from error
-        return one_channel(self._path, array.T if array.ndim == 2 else array.transpose(1, 0, 2), (0, 0)).astype(
-            self.dtype
-        )
+
+    def _in_strips(self, image: Any) -> NDArray[Any]:
+        """The values of an opened picture; Pillow's copy and ours are whole, colours as arrays are not."""
+        width, height = self.size_px
+        out = np.empty(self.size_px, self.dtype, order="F")
+        for top in range(0, height, ROWS_TOGETHER):
+            stop = min(top + ROWS_TOGETHER, height)
+            part = np.asarray(image.crop((0, top, width, stop)))
+            part = part.T if part.ndim == 2 else part.transpose(1, 0, 2)
+            out[:, top:stop] = one_channel(self._path, part, (0, top))
+        return out
 
 
 def _without_palette(image: Any) -> Any:
