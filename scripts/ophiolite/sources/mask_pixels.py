@@ -15,7 +15,7 @@ from ophiolite.sources.source import CACHE_BYTES
 
 # PNG and JPEG have no tiles: they are decoded whole, up to this.
 MAX_WHOLE_PX = 178_000_000
-ROWS_TOGETHER = 512
+ROWS_TOGETHER = 256
 # A grey mask stored as lossy colour differs between its channels by a few levels.
 GREY_SPREAD = 16
 # TIFF's photometric interpretations of several samples that make a grey: grey with alpha, RGB, YCbCr.
