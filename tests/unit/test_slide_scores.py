@@ -174,6 +174,19 @@ def test_predictions_that_cannot_be_compared(made: tuple[Path, list[SlideTruth]]
         row_scores(absent, store, row)
 
 
+def test_the_truth_is_not_scored_against_itself(tmp_path: Path) -> None:
+    kpis_slide(tmp_path)
+    one = {"binarise": 127, "structures": {1: "any"}}
+    plan = plan_of(tmp_path, tmp_path, tmp_path, mask=one)
+    with pytest.raises(SourceError, match="the image of s itself"):
+        row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/s.png").symlink_to(tmp_path / "m.png")
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "links", mask=one)
+    with pytest.raises(SourceError, match="the mask of s itself"):
+        row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
+
+
 def test_one_file_is_no_prediction_of_two_items(tmp_path: Path) -> None:
     """Files of one name in two folders: which of them was predicted is told by the id alone."""
     lines = ["slide_id\tcase_id\tgroup\timage\tmask\tmpp\tkind"]

@@ -171,7 +171,10 @@ def kpis_rows(path: Path, row: SlideRowPlan) -> KpisRows:
 
 
 def find_prediction(folder: Path, row: SlideRowPlan) -> Path | None:
-    """The file with the predicted mask of a row, by its id or the names of its files; None where there is none."""
+    """The file with the predicted mask of a row, by its id or the names of its files; None where there is none.
+
+    SourceError where there is no folder, or the file is the truth.
+    """
     if not folder.is_dir():
         problem = "the folder of predictions is not there"
         raise SourceError(explain(str(folder), problem, do="Correct `slides.scores.predictions`"))
@@ -180,5 +183,14 @@ def find_prediction(folder: Path, row: SlideRowPlan) -> Path | None:
     for stem in dict.fromkeys(stems):
         for suffix in SUFFIXES:
             if (folder / f"{stem}{suffix}").is_file():
-                return folder / f"{stem}{suffix}"
+                return _not_own(folder / f"{stem}{suffix}", row)
     return None
+
+
+def _not_own(path: Path, row: SlideRowPlan) -> Path:
+    """The path; SourceError where it is the row's own image or mask, which would agree with itself."""
+    for own, name in ((row.mask, "mask"), (row.image, "image")):
+        if own and Path(own).exists() and path.samefile(own):
+            problem = f"is the {name} of {row.slide_id} itself, no prediction"
+            raise SourceError(explain(str(path), problem, do="Correct `slides.scores.predictions`"))
+    return path
