@@ -6,7 +6,7 @@ import re
 USER = r"((?:https?|ftp|s3|gs)://)[^/?#\s'\"]*@"
 SECRET = (
     r"([?&;#](?:x-(?:amz|goog)-(?:signature|credential|security-token)|awsaccesskeyid|googleaccessid|signature|sig"
-    r"|(?:access_|auth_)?token|api_?key|password|secret)=)[^&;#\s'\")]+"
+    r"|(?:access_|auth_|private_|job_)?token|api_?key|password|(?:client_)?secret)=)[^&;#\s'\")]+"
 )
 CREDENTIALS = f"(?i){USER}|{SECRET}"
 

@@ -96,6 +96,7 @@ def test_yaml_and_json_are_the_same_config(tmp_path: Path) -> None:
             {"v.h5": {"url": "https://h/v.h5?a=1&X-Amz-Signature=hush&b=2", "sha256": "0" * 64}},
             ("downloads.v.h5.url", "mirror", "a=1&X-Amz-Signature=***&b=2"),
         ),
+        ("datasets.d.layers.cells.mesh.max_error_nm", float("inf"), ("mesh.max_error_nm", "finite")),
         ("store", "s3://bucket/../x", ("store", "prefix")),
         ("store", "ftp://bucket/x", ("store", "s3://")),
         ("results", "elsewhere", ("results", "set store: elsewhere")),
@@ -123,6 +124,8 @@ SECRET_PLACES = (
     "https://h/v?se=2030&sig=hush",
     "https://h/v#access_token=hush",
     "https://h/v?api_key=hush",
+    "https://gitlab.org/a/raw/v.h5?private_token=hush",
+    "https://h/v?a=1&client_secret=hush",
 )
 OPEN_PLACES = (
     "v.h5:/raw",
@@ -130,7 +133,7 @@ OPEN_PLACES = (
     "precomputed://me@home/v",
     "https://host:8080/v.zarr:/raw",
     "https://h/v@2/x",
-    "https://h/v.h5?download=1&signatures=2",
+    "https://h/v.h5?download=1&signatures=2&page_token=3",
     "s3://bucket/prefix",
 )
 

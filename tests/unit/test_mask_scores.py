@@ -121,6 +121,17 @@ def test_matching_is_the_best_assignment(seed: int, many: int, others: int, leas
         assert scores.pq == 0
 
 
+def test_two_poor_pairs_go_before_one_better_pair() -> None:
+    """Sizes 100 and 90; IoUs of 0.43 for the better pair, 0.19 for each of the others."""
+    overlaps = Overlaps(np.array([1, 1, 2]), np.array([1, 2, 1]), np.array([60, 30, 30]))
+    px = np.array([0, 100, 90])
+    matches = match_objects(overlaps, px, px, 0.1)
+    assert list(zip(matches.truth.tolist(), matches.predicted.tolist(), strict=True)) == [(1, 2), (2, 1)]
+    assert matches.iou.tolist() == [30 / 160, 30 / 160]
+    alone = match_objects(overlaps, px, px, 0.2)
+    assert (alone.truth.tolist(), alone.predicted.tolist()) == ([1], [1])
+
+
 def test_ties_at_one_half_are_paired_once() -> None:
     """Two halves of an object both have an IoU of one half: one is right, one is too many."""
     truth, predicted = np.zeros((4, 2), np.int64), np.zeros((4, 2), np.int64)
@@ -211,3 +222,10 @@ def test_intervals_ignore_what_does_not_count_and_the_order() -> None:
     assert (alone.value, alone.low, alone.high) == (2, None, None)
     assert Resampling(cases, 0, 2).mean(values).low is None
     assert Resampling([], 10, 2).mean(np.zeros(0)).value is None
+
+
+def test_a_draw_of_nothing_that_counts_gives_no_interval() -> None:
+    cases, values = [str(i) for i in range(9)], np.array([1.0, 2.0, *[np.nan] * 7])
+    found = [Resampling(cases, 1, seed).mean(values) for seed in range(40)]
+    assert {interval.low is None for interval in found} == {True, False}
+    assert {interval.value for interval in found} == {1.5}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -136,6 +138,40 @@ def test_coloured_masks_are_refused_with_the_first_place(tmp_path: Path) -> None
         Image.fromarray(colours).save(path) if name == "m.png" else tifffile.imwrite(path, colours, tile=(64, 64))
         with pytest.raises(SourceError, match=r"colour image.*\[200, 10, 10\] at x 77, y 101"):
             whole(open_mask(path, reading()))
+
+
+def test_masks_whose_numbers_would_be_changed_or_taken_for_others_are_refused(tmp_path: Path) -> None:
+    deep = VALUES.astype(np.uint16)
+    opaque = np.full_like(deep, 65535)
+    for number, samples in enumerate(([deep] * 3, [deep, opaque])):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(imagecodecs.png_encode(np.dstack(samples)))
+        with pytest.raises(SourceError, match=r"numbers that could stand.*16 bits per colour.*grey image"):
+            open_mask(path, reading())
+    ink = Image.fromarray(np.dstack([VALUES * 100] * 3)).convert("CMYK")
+    for name, kind in (("m.jpg", "CMYK"), ("m.tif", "SEPARATED")):
+        ink.save(tmp_path / name)
+        with pytest.raises(SourceError, match=f"numbers that could stand.*Got {kind}"):
+            open_mask(tmp_path / name, reading(127))
+
+
+def test_a_fourth_sample_that_is_no_alpha_is_left_out(tmp_path: Path) -> None:
+    samples = np.dstack([VALUES] * 3 + [VALUES * 0])
+    for kind, expected in (("unspecified", VALUES), ("unassalpha", VALUES * 0)):
+        path = tmp_path / f"{kind}.tif"
+        tifffile.imwrite(path, samples, tile=(64, 64), photometric="rgb", extrasamples=[kind])
+        np.testing.assert_array_equal(whole(open_mask(path, reading())), expected)
+
+
+def test_colours_of_a_picture_are_never_an_array_as_large_as_it(tmp_path: Path) -> None:
+    side = 3000
+    Image.new("RGB", (side, side)).save(tmp_path / "m.png", compress_level=1)
+    source = open_mask(tmp_path / "m.png", MaskReading((side, side), (500.0, 500.0, 4000.0), 127, {1: "a"}))
+    tracemalloc.start()
+    source.read(Box((0, 0, 0), (10, 10, 1)))
+    peak = tracemalloc.get_traced_memory()[1]  # numpy's; Pillow's own copy is not counted
+    tracemalloc.stop()
+    assert peak < 2.5 * side * side
 
 
 def test_transparent_pixels_are_background(tmp_path: Path) -> None:

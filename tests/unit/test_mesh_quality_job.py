@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tracemalloc
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -24,11 +27,13 @@ from ophiolite.layers.label_masks import LabelMasks
 from ophiolite.layers.objects import MeshReader
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
-from ophiolite.precomputed.fragment_file import Fragment
+from ophiolite.precomputed.fragment_file import Fragment, encode_fragment_file
 from ophiolite.precomputed.sharding import ShardingSpec, ShardReader, build_shard, locate, shard_name
 from ophiolite.stages import mesh_quality
+from ophiolite.stages.fragment_index import INDEX
 from ophiolite.stages.fragments import _largest
 from ophiolite.stages.mesh_pieces import MERGE_BYTES_PER_FACE
+from ophiolite.stages.shards import block_fragments
 
 BALL, LARGE, TWIN, SINGLE, DUST, LEFT_OUT = 7, 2**64 - 1, 2**53 + 1, 12, 13, 14
 
@@ -103,7 +108,7 @@ def test_the_index_knows_the_memory_of_each_merge_job(project: Path) -> None:
     facts = json.loads((receipts / "mesh_index.json").read_bytes())["facts"]
     index = np.load(project / "d" / "work" / "v" / "mesh_index.npy")
     assert len(facts["memory_mb"]) == plan["merge_jobs"]
-    wanted = np.bincount(index["merge_job"], weights=index["size"], minlength=plan["merge_jobs"])
+    wanted = 2 * np.bincount(index["merge_job"], weights=index["size"], minlength=plan["merge_jobs"])
     for block in names(plan):
         of_block = json.loads((receipts / "mesh_fragments" / f"{block}.json").read_bytes())["facts"]
         jobs = [job for job, _ in of_block["largest_object_bytes"]]
@@ -118,6 +123,26 @@ def test_the_largest_object_of_a_merge_job_counts_whole() -> None:
     pieces = [(0, 7, 10), (0, 8, 25), (1, 9, 4), (0, 7, 20)]
     fragments = [Fragment(job, job, label, (n, 0, 0), bytes(size)) for n, (job, label, size) in enumerate(pieces)]
     assert _largest(fragments, len) == [[0, 30], [1, 4]]
+
+
+def test_a_merge_job_of_many_small_objects_takes_no_more_memory_than_the_index_says() -> None:
+    """The index counts what is read twice: the sections, and the pieces cut out of them."""
+    pieces = [Fragment(0, 0, label, (0, 0, 0), bytes(20000)) for label in range(1, 300)]
+    content, ranges = encode_fragment_file("mesh", pieces)
+    table = io.BytesIO()
+    np.save(table, np.array([(block, 0, *ranges[0]) for block in range(2)], INDEX))
+    job: Any = SimpleNamespace(
+        product=lambda product: SimpleNamespace(block_names=lambda: ["0", "1"]),
+        paths=SimpleNamespace(fragment_index=lambda product: "index", fragments=lambda product, block: block),
+        read_work=lambda *_: table.getvalue(),
+        read_blocks=lambda spans, *_: [bytes(bytearray(content[offset : offset + size])) for _, offset, size in spans],
+    )
+    tracemalloc.start()
+    held = list(block_fragments(job, "mesh", 0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    size = sum(len(fragment.data) for fragment in held)
+    assert peak < 2.1 * size
 
 
 def test_every_label_is_accounted_for(table: pd.DataFrame) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
@@ -171,6 +172,30 @@ def test_rings_that_would_meet_are_kept_whole() -> None:
 )
 def test_meeting_rings_are_found(points: list[tuple[int, int]], stops: list[int], meet: bool) -> None:
     assert rings_meet(np.array(points), np.array(stops)) is meet
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40)), min_size=3, max_size=7), min_size=1, max_size=3)
+)
+def test_meeting_is_found_as_pair_by_pair(rings: list[list[tuple[int, int]]]) -> None:
+    rings = [[p for p, before in zip(ring, [ring[-1], *ring], strict=False) if p != before] for ring in rings]
+    rings = [ring for ring in rings if len(ring) >= 3]
+    assume(rings)
+    points, stops = np.array([p for ring in rings for p in ring]), np.cumsum([len(ring) for ring in rings])
+    assert rings_meet(points, stops) == crossing([np.array(ring) / 2 for ring in rings])
+
+
+def test_a_tall_ragged_object_takes_no_longer_than_a_wide_one() -> None:
+    left = np.random.default_rng(0).integers(0, 20, 20_000)
+    tall = (np.arange(50)[:, None] >= left).astype(np.uint8)
+    seconds = []
+    for mask in (tall[:, :100], tall.T, tall):
+        runs, _ = runs_of(mask)
+        start = time.process_time()
+        assert trace_contours(runs, 0.5).unsimplified == 0
+        seconds.append(time.process_time() - start)
+    assert seconds[2] < 5 * seconds[1] + 0.5
 
 
 def test_no_object_has_no_contour() -> None:

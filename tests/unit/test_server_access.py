@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from server_client import Answer, ask, connect
 from ophiolite.errors import ConfigError, LayerError, StoreError
 from ophiolite.report import server_listener
 from ophiolite.report.server import CLIENT_PAGE, ResultsServer
+from ophiolite.report.server_access import check_origin
 
 SHARD = bytes(range(256)) * 40
 
@@ -95,6 +97,20 @@ def test_and_no_page_of_a_similar_one(open_server: ResultsServer, origin: str) -
 def test_what_is_no_origin_is_refused(root: Path, origin: str) -> None:
     with pytest.raises(ConfigError, match="--allow-origin: is no origin"):
         ResultsServer(root, str, origins=[origin])
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("https://h.org:443/", "https://h.org"),
+        ("http://h.org:80", "http://h.org"),
+        ("http://[::1]:80", "http://[::1]"),
+        ("https://h.org:80", "https://h.org:80"),
+        ("http://h.org:8080", "http://h.org:8080"),
+    ],
+)
+def test_an_origin_is_taken_as_browsers_send_it(given: str, sent: str) -> None:
+    assert check_origin(given) == sent
 
 
 @pytest.mark.parametrize("host", ["evil.example.org", "192.0.2.1:8000", "localhost.evil.org", "[2001:db8::1]", "[", ""])
@@ -186,3 +202,19 @@ def test_too_many_connections_are_turned_away_and_the_server_goes_on(
                 assert ask(running, "/d/layers/em/info").status == 200
                 return
         raise AssertionError("no place was given back")
+
+
+def test_a_connection_for_which_there_is_no_thread_leaves_its_place(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server_listener, "MOST_CONNECTIONS", 1)
+
+    def fails(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with ResultsServer(root, str) as running:
+        with pytest.MonkeyPatch.context() as patch, connect(running) as turned_away:
+            patch.setattr(threading.Thread, "start", fails)
+            assert turned_away.recv(1) == b""
+        assert ask(running, "/d/layers/em/info").status == 200
+    assert "can't start new thread" in capfd.readouterr().err

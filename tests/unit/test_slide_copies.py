@@ -32,6 +32,7 @@ from ophiolite.stages.layer import write_layer_info
 from ophiolite.stages.pyramid_block import run_pyramid_block
 from ophiolite.stages.slide_ome_tiff import write_ome_tiff
 from ophiolite.stages.slide_ome_zarr import write_ome_zarr
+from ophiolite.stages.tile_copies import TileCopies
 from slide_headers import write_header_slide
 from slide_pictures import TILE_PX, picture, write_jpeg_tiff
 
@@ -178,6 +179,19 @@ def test_a_damaged_tile_is_filled_counted_and_not_copied(tmp_path: Path) -> None
     (tmp_path / "b").mkdir()
     with pytest.raises(SourceError, match="E143"):
         run_slide(plan_of(tmp_path / "b", tmp_path / "a.tif"), tmp_path / "b")
+
+
+def test_filled_tiles_that_begin_outside_the_scanned_region_count_once(tmp_path: Path) -> None:
+    write_jpeg_tiff(tmp_path / "a.tif", picture(WIDTH, HEIGHT))
+    slide = open_slide(tmp_path / "a.tif")
+    slide.voxel_offset_vx, slide.shape_vx = (100, 90, 0), (300, 300, 1)
+    slide.filled |= {(0, 0, 0), (0, TILE_PX, 0), (0, TILE_PX, TILE_PX), (1, 0, 0)}
+    counts = []
+    for box in (Box((100, 90, 0), (256, 256, 1)), Box((256, 90, 0), (400, 256, 1))):
+        copies = TileCopies(slide, TILE_PX)
+        copies.count_filled(box)
+        counts.append(copies.filled)
+    assert counts == [3, 0]
 
 
 def test_a_job_takes_less_than_700_mb_whatever_the_size(tmp_path: Path) -> None:

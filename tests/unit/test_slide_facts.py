@@ -25,6 +25,7 @@ from ophiolite.config.load import parse_config
 from ophiolite.errors import SourceError
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
+from ophiolite.sources.mask import MaskReading, open_mask
 from ophiolite.stages import slide_facts as facts_stage
 from ophiolite.stages.job import load_plan
 from ophiolite.stages.slide_panels import panel_rows
@@ -166,6 +167,18 @@ def test_coarse_masks_count_in_pixels_of_the_slide(tmp_path: Path) -> None:
     glomeruli = read_parts(store, slides, "structures")[0]
     assert glomeruli["object_areas_px"] == [4 * 64, 4 * 30]
     assert glomeruli["area_um2"] == 4 * 94 * 0.25
+
+
+def test_objects_at_the_edge_of_a_cropped_slide_are_counted(tmp_path: Path) -> None:
+    """The mask begins at (40, 60) of its slide; so does the count of its rows."""
+    save(tmp_path / "m.png", mask())
+    facts = {"mpp_x_um": 0.5, "mpp_y_um": 0.5}
+    found = []
+    for start in ((0, 0), (40, 60)):
+        reading = MaskReading(SIZE, (500.0, 500.0, 4000.0), None, {1: "a", 2: "b"}, slide_start_px=start)
+        found.append(facts_stage.mask_facts(open_mask(tmp_path / "m.png", reading), {1: "a", 2: "b"}, 0, facts))
+    assert [row["edge_objects"] for row in found[0].structures] == [1, 0]
+    assert found[1].structures == found[0].structures
 
 
 def test_small_objects_are_left_out_but_not_their_pixels(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
-from PIL import ImageCms
+from PIL import Image, ImageCms
 
 from ophiolite.errors import SourceError
 from ophiolite.geometry import Box
@@ -264,3 +265,35 @@ def test_the_fingerprint_knows_how_it_is_read(tmp_path: Path) -> None:
     readings = (SlideReading(), SlideReading(background=(0, 0, 0)), SlideReading(mpp=0.3))
     assert len({open_slide(tmp_path / "a.tif", reading).fingerprint() for reading in readings}) == len(readings)
     assert open_slide(tmp_path / "a.tif").fingerprint() == open_slide(tmp_path / "a.tif").fingerprint()
+
+
+def test_pictures_of_16_bits_are_refused_not_cut(tmp_path: Path) -> None:
+    for number, dtype in enumerate((np.uint8, np.uint16)):
+        (tmp_path / f"{number}.png").write_bytes(imagecodecs.png_encode(picture(60, 50).astype(dtype)))
+    assert open_slide(tmp_path / "0.png", SlideReading(mpp=0.5)).shape_vx == (60, 50, 1)
+    with pytest.raises(SourceError, match="16 bits per colour"):
+        open_slide(tmp_path / "1.png", SlideReading(mpp=0.5))
+
+
+def test_an_orientation_that_is_not_applied_is_told(tmp_path: Path) -> None:
+    pixels = picture(60, 50)
+    for value in (1, 6):
+        exif = Image.Exif()
+        exif[274] = value
+        Image.fromarray(pixels).save(tmp_path / f"{value}.jpg", exif=exif)
+        tifffile.imwrite(tmp_path / f"{value}.tif", pixels, photometric="rgb", extratags=[(274, "H", 1, value, True)])
+    for name in ("1.jpg", "1.tif", "6.jpg", "6.tif"):
+        slide = open_slide(tmp_path / name, SlideReading(mpp=0.5))
+        assert slide.shape_vx == (60, 50, 1)
+        told = [text for text in slide.warnings if "orientation 6 is asked for" in text]
+        assert len(told) == name.startswith("6"), name
+
+
+def test_an_uncompressed_slide_does_not_stay_in_memory(tmp_path: Path) -> None:
+    side = 9000
+    tifffile.imwrite(tmp_path / "a.tif", shape=(side, side, 3), dtype=np.uint8, photometric="rgb")
+    slide = open_slide(tmp_path / "a.tif", SlideReading(mpp=0.5))
+    for y in range(0, side, 1000):
+        slide.read(Box((0, y, 0), (side, y + 500, 1)))
+    mapped = Path("/proc/self/smaps").read_text().partition(str(tmp_path / "a.tif"))[1]
+    assert not mapped, "the file is still mapped, and its pages count"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 
 from ophiolite.__main__ import main
 from ophiolite.config.load import parse_config
+from ophiolite.layers.bucket import Bucket
+from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
@@ -25,7 +29,9 @@ from ophiolite.precomputed.segment_properties import NumberProperty, TagsPropert
 from ophiolite.sources.mask import MaskReading, open_mask
 from ophiolite.stages.job import Job, open_project
 from ophiolite.stages.layer import volume_info
+from ophiolite.stages.slide_measures import runs_of
 from ophiolite.stages.slide_outlines import outline_table
+from ophiolite.stages.verify import verify
 
 RATIO, SIZE = 2, (310, 205)  # of the mask
 STRUCTURES = {1: "glomerulus", 3: "sclerosed one"}
@@ -219,3 +225,51 @@ def test_an_empty_mask_has_no_objects_but_all_layers(job: Job, tmp_path: Path) -
     run_rules(file, project.datasets["a"].layers)
     assert table_of(replace(job, store=store, project=project))["label"] == []
     assert json.loads(store.read("a/objects/objects/contours.geojson"))["features"] == []
+
+
+TRACED = {"mask_objects", "slide_contours"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "damaged", "needed"),
+    [
+        ("objects", "layers/objects/*/0.shard", {"mask_objects"}),
+        ("objects", "objects/objects/slide.parquet", {"mask_objects"}),
+        ("contours", "layers/contours/info", TRACED),
+        ("boxes", "layers/boxes/info", TRACED),
+        ("objects", "layers/objects/segment_properties/info", set()),
+    ],
+)
+def test_after_clean_work_heal_makes_the_objects_again_that_a_damaged_job_reads(
+    job: Job, tmp_path: Path, layer: str, damaged: str, needed: set[str]
+) -> None:
+    root = tmp_path / "p"
+    shutil.copytree(job.store.root, root)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    assert main(["clean_work", "--plan", str(root / "plan.json")]) == 0
+    project, store = open_project(root / "plan.json")
+    assert verify(store, project, 1, lambda text: None).faults == []
+    for lost in sorted((root / "a").glob(damaged))[:1]:
+        lost.unlink()
+    faults = verify(store, project, 1, lambda text: None).faults
+    assert {f.layer for f in faults if f.fault == "missing"} == {layer}
+    assert {f.rule for f in faults if f.fault == "needed again"} == needed
+    for fault in sorted(faults, key=lambda f: f.wave):
+        at = ["--dataset", "a", "--layer", fault.layer, "--rule", fault.rule, "--output", str(tmp_path / "healed")]
+        item = ["--item", fault.item] if fault.item else []
+        assert main(["heal_job", "--plan", str(root / "plan.json"), *at, *item]) == 0
+    assert lost.read_bytes() == before[lost]
+
+
+def test_of_a_bucket_no_objects_are_taken_that_a_killed_try_of_another_mask_copied(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder of copies outlives a killed job."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for runs in (np.full((3, 4), 7, np.uint32), np.full((2, 4), 9, np.uint32)):
+        data = io.BytesIO()
+        np.save(data, runs)
+        monkeypatch.setattr(Bucket, "_parts", lambda self, path, data=data: [data.getvalue()])
+        monkeypatch.setattr(Bucket, "size", lambda self, path: 1)
+        there = replace(job, store=Store(tmp_path, Bucket("s3://data/a")), scratch=[])
+        np.testing.assert_array_equal(runs_of(there), runs)

@@ -90,6 +90,18 @@ def test_mask_and_overlay_show_the_structure_where_it_is() -> None:
     assert (np.abs(both - image).max(axis=2)[inside] > 0).mean() > 0.99
 
 
+def test_the_overlay_is_tinted_and_its_outline_nearly_of_the_colour() -> None:
+    shown = panel(100, 80)
+    assert shown.masks is not None
+    colour = structure_colours(NAMES)[1]
+    image, _, both = pictures_of(shown, structure_colours(NAMES))
+    edge = outline(shown.masks[1] > 0)
+    core = (shown.masks[1] > 0) & ~edge
+    assert edge.sum() == 2 * 50 + 2 * 28
+    for where, strength in ((edge, 0.9), (core, 0.4)):
+        assert np.allclose(both[where], image[where] + strength * (colour - image[where]))
+
+
 def test_outlines_lie_inside_and_do_not_follow_the_picture_s_end() -> None:
     region = np.zeros((7, 6), bool)
     region[0:5, 1:5] = True

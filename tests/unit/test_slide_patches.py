@@ -355,6 +355,8 @@ def test_tissue_is_looked_for_in_few_pixels_whatever_the_slide(tmp_path: Path) -
     ]
     small, huge = Thumbnail.of(volume.scales), Thumbnail.of(scales)
     assert (small.mip.mip, small.um_per_px) == (len(volume.scales) - 1, 8.0)
+    coarse = Thumbnail.of([base.model_copy(update={"resolution_nm": (20_000.0, 20_000.0, 4000.0)})])
+    assert (coarse.mip.mip, coarse.um_per_px) == (0, 20.0), "what is a speck follows the true scale"
     assert huge.mip.mip == 5
     assert huge.um_per_px == pytest.approx(11.86, abs=0.01)
 

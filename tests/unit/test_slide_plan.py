@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -137,6 +138,31 @@ def test_patches_have_no_dataset_and_go_in_batches(folder: Path) -> None:
     assert [i for b in slides.batches for i in range(b.first, b.stop)] == list(range(len(slides.rows)))
     assert (slides.rows[1].size_px, slides.rows[1].mpp, slides.rows[1].dataset) == ((64, 64), None, None)
     assert [row.slide_id for row in slides.rows_of(2)] == ["p200", "p201", "p202"]
+
+
+def test_no_job_is_said_to_take_more_than_the_config_allows(folder: Path) -> None:
+    write_header_slide(folder / "large.tiff", (16000, 12000))
+    plan = planned(folder, ("a", "", "", "large.tiff", "large.tiff"))
+    jobs = [cost for name in ("mask", "objects") for cost in layer(plan, "a", name).costs]
+    assert jobs
+    assert all(cost.memory_mb <= 2000 for cost in jobs), jobs
+
+
+def test_patches_are_planned_by_what_reads_them_later(folder: Path) -> None:
+    colours = Image.fromarray(np.zeros((64, 64), np.uint8)).convert("P")
+    colours.putpalette([0, 0, 0, 255, 0, 0] + [9] * 762)
+    colours.save(folder / "palette.png")
+    square = {"type": "Polygon", "coordinates": [[[1, 1], [9, 1], [9, 9], [1, 1]]]}
+    (folder / "outline.geojson").write_text(json.dumps(square))
+    Image.new("CMYK", (64, 64)).save(folder / "ink.jpg")
+    masks = ("palette.png", "outline.geojson", "ink.jpg")
+    rows = [(f"p{i}", "", "", "p0.png", mask, "", "patch") for i, mask in enumerate(masks)]
+    plan = planned(folder, *rows, ("p3", "", "", "ink.jpg", "", "", "patch"), ("b", "", "", "b.tiff"))
+    first, second, third, fourth, last = slides_of(plan).rows
+    assert (first.error, second.error, last.error) == (None, None, None)
+    assert (first.size_px, first.mpp, first.mask_ratio) == ((64, 64), None, 1)
+    assert "CMYK" in str(third.error)
+    assert "CMYK" in str(fourth.error)
 
 
 def test_a_changed_file_changes_its_own_digests_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

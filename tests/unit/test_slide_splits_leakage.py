@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ophiolite.errors import ConfigError
 from ophiolite.kernels.perceptual_hash import correlation, dct_hash, grey_square
 from ophiolite.plan.slide_model import SlideRowPlan
-from ophiolite.stages.slide_leakage import find_leaks, leak_message, leak_rows, spelling, splits_of
+from ophiolite.stages import slide_leakage
+from ophiolite.stages.slide_leakage import boxes_of, find_leaks, leak_message, leak_rows, spelling, splits_of
 from ophiolite.stages.slide_splits import case_rows, read_lock
 
 OPTIONS: dict[str, object] = {
@@ -199,6 +200,36 @@ def test_overlapping_patches_of_one_slide() -> None:
     boxes = {0: ("a", (0, 0, 100, 100)), 8: ("a", (99, 50, 100, 100)), 9: ("a", (200, 0, 100, 100)),
              10: ("b", (0, 0, 100, 100))}  # fmt: skip
     assert leaks(items, splits, boxes) == {"overlap": [("0.tif", "8.tif")]}
+
+
+def patch(number: int, name: str, case: str) -> dict[str, Any]:
+    return {**item(number, case, picture(number)), "kind": "patch", "image": f"cut/{name}.png"}
+
+
+def test_patches_of_one_slide_are_known_where_each_is_a_case_of_its_own() -> None:
+    names = [f"S0_{3 * row + col}_{50 * col}_{50 * row}" for row in range(2) for col in range(3)]
+    items = [patch(i, name, name) for i, name in enumerate(names)]
+    splits: list[str | None] = ["train", "train", "test", "test", "test", "test"]
+    found = leaks(items, splits, boxes_of(items))["overlap"]
+    assert ("cut/S0_1_50_0.png", "cut/S0_2_100_0.png") in found
+    assert ("cut/S0_0_0_0.png", "cut/S0_2_100_0.png") not in found
+    assert len(found) == 6
+
+
+def test_numbers_that_are_no_index_join_no_patches() -> None:
+    """Here the first number is the slide's, and all patches begin at its corner or beside it."""
+    items = [patch(i, f"tile_{i // 2}_{50 * (i % 2)}_0", f"c{i // 2}") for i in range(6)]
+    assert leaks(items, ["train", "train", "test", "test", "test", "test"], boxes_of(items)) == {}
+
+
+def test_leaks_are_named_however_many_copies_lie_within_a_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slide_leakage, "MOST_ROWS", 3)
+    items, splits = clean()
+    for i in (0, 1, 2, 3, 4, 5, 6):
+        items[i]["file_sha256"] = "copy"
+    items[7]["file_sha256"] = items[8]["file_sha256"] = "leak"
+    assert leaks(items, splits) == {"file": [("7.tif", "8.tif")]}
+    assert find_leaks(items, splits, {})["file"].within == 6
 
 
 def test_copies_within_a_split_are_told_but_are_no_leak() -> None:

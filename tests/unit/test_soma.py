@@ -25,7 +25,7 @@ from ophiolite.kernels.skeleton_merge import (
     skeleton_measures,
 )
 from ophiolite.kernels.soma import STEPS, Flat, SomaOptions, SomaRegion, bridges, soma_region, way, wide_places
-from ophiolite.kernels.soma_graft import Grafted, graft, healed
+from ophiolite.kernels.soma_graft import Grafted, _without_lost_ways, graft, healed
 from ophiolite.kernels.soma_loops import spread
 
 NM = np.array(VOXEL_NM)
@@ -149,6 +149,48 @@ def test_traces_side_by_side_enter_as_one_neurite() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(soma_graft, "_entries", lambda region, at, known, crossing, parts: np.arange(len(crossing)))
         assert loops(grafted(doubled, region).skeleton) > 0
+
+
+LOST = [(0, 1, 0), (0, 0, 1), (0, -1, 0)]
+
+
+@pytest.mark.parametrize("lost", [LOST[:1], LOST[:2], LOST, [*LOST, LOST[0]]])
+@pytest.mark.parametrize("neurites", [[], [(1, 0, 0)], [(1, 0, 0), (-1, 0, 0)]])
+def test_ways_to_lost_neurites_go_and_neither_a_root_nor_a_neurite_does(
+    lost: list[tuple[int, int, int]], neurites: list[tuple[int, int, int]]
+) -> None:
+    """Ways of 10 vertices from the root at the origin, a neurite of 30 beyond; a way again joins its first at 5."""
+    names: dict[tuple[int, ...], int] = {(0, 0, 0): 0}
+    links: dict[str, list[tuple[int, int]]] = {"before": [], "after": []}
+
+    def line(along: tuple[int, int, int], start: int, stop: int, *when: str, turn: int = 0) -> None:
+        places = [tuple(i * d + (turn if i > 5 else 0) for d in along) for i in range(start, stop + 1)]
+        for a, b in pairwise(names.setdefault(place, len(names)) for place in places):
+            for time in when:
+                links[time] += [(a, b)] if (a, b) not in links[time] else []
+
+    for there in neurites:
+        line(there, 0, 40, "before", "after")
+    for number, there in enumerate(lost):
+        line(there, 0, 10, "before", "after", turn=100 * lost[:number].count(there))
+        line(there, 10, 13, "before", turn=100 * lost[:number].count(there))
+    places = np.array(list(names))
+    new = np.abs(places).max(axis=1) % 100 <= 10
+    at = skeleton_of(places, links["before"])
+    found = _without_lost_ways(skeleton_of(places, links["after"]), Grafted(at, new, np.arange(len(new)) == 0))
+    kept = {tuple(place) for place in found.vertices.tolist()}
+    wanted = {tuple(i * d for d in there) for there in neurites for i in range(41)}
+    if neurites:
+        assert kept == wanted
+    else:
+        assert len(kept) == 11
+        assert (0, 0, 0) in kept
+    assert len(found.edges) == len(kept) - 1
+
+
+def skeleton_of(places: NDArray[np.int64], edges: list[tuple[int, int]]) -> Skeleton:
+    count = len(places)
+    return Skeleton(places, np.array(edges, np.uint32), np.ones(count, np.float32), np.zeros(count, np.bool_))
 
 
 def beside(skeleton: Skeleton) -> Skeleton:

@@ -71,6 +71,14 @@ def test_ink_is_no_tissue_not_even_its_rim(ink: tuple[int, int, int]) -> None:
     assert inside(mask, (71, 21, 38, 58)) == 1
 
 
+@pytest.mark.parametrize("colour", [(0, 0, 0), (28, 58, 176)])
+def test_padding_and_ink_within_tissue_are_no_holes_to_fill(colour: tuple[int, int, int]) -> None:
+    spot = (60, 40, 8, 8)
+    mask = tissue_mask(picture(tissue=((20, 10, 80, 80), PAS), spot=(spot, colour)))
+    assert inside(mask, spot) == 0
+    assert mask.sum() > 80 * 80 - 14 * 14
+
+
 def test_dust_is_dropped_and_lumens_are_filled_by_their_size_in_microns() -> None:
     dust, lumen, gap = (10, 10, 6, 6), (50, 40, 9, 9), (50, 60, 25, 25)
     rgb = picture(dust=(dust, PAS), tissue=((40, 20, 60, 70), PAS), lumen=(lumen, GLASS), gap=(gap, GLASS))

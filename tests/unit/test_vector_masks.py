@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 from ophiolite.errors import SourceError
 from ophiolite.geometry import Box
 from ophiolite.kernels.mask_runs import RunLabeller
+from ophiolite.kernels.polygon_fill import fill_rings
 from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
 
 SIZE = (60, 40)
@@ -134,3 +136,42 @@ def test_the_biologists_rois_are_their_glomeruli(data_dir: Path, field: str, glo
     drawn = np.asarray(Image.open(folder / f"derived_mask_{field}.png")).T
     assert (drawn[found > 0] > 0).mean() > 0.995
     assert np.count_nonzero((drawn > 0) & (found > 0)) / np.count_nonzero((drawn > 0) | (found > 0)) > 0.98
+
+
+def test_overlapping_polygons_of_one_geometry_are_one_region(tmp_path: Path) -> None:
+    corner = [[8, 9], [18, 9], [18, 19], [8, 19], [8, 9]]
+    many = {"type": "MultiPolygon", "coordinates": [[SQUARE], [corner]]}
+    collection = {"type": "GeometryCollection", "geometries": [polygon(SQUARE), polygon(corner)]}
+    expected = np.zeros(SIZE, np.uint8)
+    expected[2:12, 3:13] = expected[8:18, 9:19] = 1
+    for number, data in enumerate((many, collection)):
+        source = mask_of(write(tmp_path / f"{number}.geojson", data), {1: "it"})
+        np.testing.assert_array_equal(values(source), expected)
+
+
+def test_outlines_of_another_slide_are_refused_but_not_those_of_a_part_of_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.geojson", [feature(polygon(FAR), "Tumor"), feature(polygon(SQUARE), "Tumor")])
+    assert values(mask_of(path, size=(20, 15))).any()
+    path = write(tmp_path / "b.geojson", feature(polygon(FAR), "Tumor"))
+    with pytest.raises(SourceError, match=r"E142 .*x 0 to 20, y 0 to 15.*x 30.5 to 40, y 20 to 30"):
+        mask_of(path, size=(20, 15))
+    nothing = write(tmp_path / "c.geojson", {"type": "FeatureCollection", "features": []})
+    assert not values(mask_of(nothing)).any()
+
+
+def test_a_derived_class_is_named_by_its_parts(tmp_path: Path) -> None:
+    derived = feature(polygon(SQUARE), None)
+    derived["properties"]["classification"] = {"names": ["Tumor", "Positive"], "color": [1, 2, 3]}
+    path = write(tmp_path / "a.geojson", derived)
+    assert np.count_nonzero(values(mask_of(path, {1: "Tumor", 4: "Tumor: Positive"})) == 4) == 100
+
+
+def test_filling_takes_bytes_not_words_and_any_number_of_rings() -> None:
+    square = np.array([[1, 1], [900, 1], [900, 900], [1, 900]], np.float64)
+    tracemalloc.start()
+    inside = fill_rings([square] * 513, (0, 0), (1000, 1000))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert inside.sum() == 899 * 899
+    assert peak < 4e6
+    assert not fill_rings([square] * 512, (0, 0), (1000, 1000)).any()

@@ -89,6 +89,15 @@ def test_a_lost_receipt_is_seen_where_the_timing_is_damaged(project: tuple[Proje
     assert [(f.rule, f.fault) for f in verified(project).faults] == [("layer_info", "receipt lost")]
 
 
+@linux
+def test_a_receipt_that_the_disk_does_not_read_is_a_fault_like_others(project: tuple[ProjectPlan, Store]) -> None:
+    _, store = project
+    receipt = store.local(PATHS.receipt("layer_info", ""))
+    receipt.unlink()
+    receipt.symlink_to("/proc/self/mem")
+    assert [(f.rule, f.fault) for f in verified(project).faults] == [("layer_info", "receipt unreadable")]
+
+
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
 def test_a_damaged_timing_is_named_by_the_tables_of_timings(project: tuple[ProjectPlan, Store], text: str) -> None:
     plan, store = project

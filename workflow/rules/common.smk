@@ -131,8 +131,11 @@ def memory_of_merge(product):
     def of_job(wildcards, input, attempt):
         known = None
         if not STORED:  # receipts in a bucket come to the job, not to whoever submits it
-            with open(input.index) as file:
-                known = json.load(file)["facts"].get("memory_mb")
+            try:
+                with open(input.index) as file:
+                    known = json.load(file)["facts"].get("memory_mb")
+            except (ValueError, KeyError, TypeError):
+                raise WorkflowError(f"{input.index} is no sound receipt: `snakemake verify`, then `snakemake heal`")
         planned = known[int(wildcards.job)] if known else cost(f"{product}_shards", wildcards)["memory_mb"]
         return planned * attempt + SNAKEMAKE_MB * workflow.non_local_exec
 

@@ -85,7 +85,9 @@ class Mesh(Section):
         "ophiolite", description="what extracts surfaces, by marching cubes either; `zmesh` takes longer"
     )
     simplify: bool = Field(True, description="simplify the fragments")
-    max_error_nm: Annotated[float, Field(gt=0)] = Field(40.0, description="simplification error allowed")
+    max_error_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(
+        40.0, description="simplification error allowed"
+    )
     reduction: Annotated[float, Field(gt=1)] = Field(100.0, description="simplify at most by this ratio of triangles")
     lods: Auto | Annotated[int, Field(ge=1, le=10)] = Field(
         "auto", description="levels of detail at most; `auto` follows face count and longest side of each object"

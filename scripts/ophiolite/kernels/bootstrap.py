@@ -47,6 +47,8 @@ class Resampling:
         above, below = self._weights @ over, self._weights @ under
         # A resample in which nothing counts says nothing.
         drawn = above[below > 0] / below[below > 0]
+        if not len(drawn):
+            return Interval(value, None, None)
         low, high = np.percentile(drawn, (2.5, 97.5)).tolist()
         return Interval(value, low, high)
 

@@ -19,7 +19,8 @@ def fill_rings(
     Edges toggle all pixels right of where they cross a row (Ackland and Weste, IEEE Trans. Comput. C-30, 1981).
     """
     width, height = shape
-    toggles = np.zeros((width + 1, height), np.int64)
+    # Only whether a pixel was toggled an odd number of times counts, so one byte that may wrap is enough.
+    toggles = np.zeros((width + 1, height), np.uint8)
     for ring in rings:
         (x0, y0), (x1, y1) = ring.T, np.roll(ring, -1, axis=0).T
         # Rows whose centre line an edge crosses: its lower end belongs to it, its upper does not.
@@ -32,4 +33,5 @@ def fill_rings(
         x = x0[edge] + (row + 0.5 - y0[edge]) * (x1 - x0)[edge] / (y1 - y0)[edge]
         column = np.clip(np.ceil(x - 0.5) - corner[0], 0, width).astype(np.int64)
         np.add.at(toggles, (column, row - corner[1]), 1)
-    return np.asarray(np.cumsum(toggles, axis=0)[:width] % 2 == 1)
+    toggles &= 1
+    return np.bitwise_xor.accumulate(toggles, axis=0)[:width].view(np.bool_)

@@ -179,7 +179,7 @@ def _squared_distance(point, a, b):  # type: ignore[no-untyped-def]
 def rings_meet(points, stops):  # type: ignore[no-untyped-def]
     """Whether any two segments of some rings touch, other than neighbours at their common point.
 
-    points (m, 2), integers; stops (k,) : end of each ring. Sweeps the segments by their left ends.
+    points (m, 2), integers; stops (k,) : end of each ring. Sweeps the segments of each band of rows by their left ends.
     """
     m = len(points)
     after = np.empty(m, np.int64)
@@ -192,18 +192,45 @@ def rings_meet(points, stops):  # type: ignore[no-untyped-def]
     for i in range(m):
         low[i] = min(points[i, 0], points[after[i], 0])
         high[i] = max(points[i, 0], points[after[i], 0])
-    order = np.argsort(low)
-    for p in range(m):
-        i = order[p]
-        for q in range(p + 1, m):
-            j = order[q]
-            if low[j] > high[i]:
-                break
-            if after[i] != j and after[j] != i and _segments_meet(points, i, after[i], j, after[j]):
-                return True
-            if (after[i] == j or after[j] == i) and _fold_back(points, after, i, j):
-                return True
+    starts, members = _bands(points, after, np.argsort(low))
+    for band in range(len(starts) - 1):
+        for p in range(starts[band], starts[band + 1]):
+            i = members[p]
+            for q in range(p + 1, starts[band + 1]):
+                j = members[q]
+                if low[j] > high[i]:
+                    break
+                if after[i] != j and after[j] != i and _segments_meet(points, i, after[i], j, after[j]):
+                    return True
+                if (after[i] == j or after[j] == i) and _fold_back(points, after, i, j):
+                    return True
     return False
+
+
+@_jit
+def _bands(points, after, order):  # type: ignore[no-untyped-def]
+    """The segments that reach into each band of rows, as `starts` (bands + 1,) in `members`, those in `order`.
+
+    Bands are as high as segments are on average, so that all bands together hold at most three times the segments.
+    """
+    bottom, top, total = points[0, 1], points[0, 1], 0
+    for i in range(len(points)):
+        bottom, top = min(bottom, points[i, 1]), max(top, points[i, 1])
+        total += abs(points[after[i], 1] - points[i, 1])
+    height = total // len(points) + 1
+    starts = np.zeros((top - bottom) // height + 2, np.int64)
+    for i in range(len(points)):
+        one, other = points[i, 1] - bottom, points[after[i], 1] - bottom
+        for band in range(min(one, other) // height, max(one, other) // height + 1):
+            starts[band + 1] += 1
+    starts = np.cumsum(starts)
+    members, at = np.empty(starts[-1], np.int64), starts[:-1].copy()
+    for i in order:
+        one, other = points[i, 1] - bottom, points[after[i], 1] - bottom
+        for band in range(min(one, other) // height, max(one, other) // height + 1):
+            members[at[band]] = i
+            at[band] += 1
+    return starts, members
 
 
 @_jit

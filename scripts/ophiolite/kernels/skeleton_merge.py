@@ -145,7 +145,7 @@ def clean_skeleton(
         if options.join_close:
             kept = _with_joins(points, radius, kept)
         if options.tick_nm > 0:
-            kept = without_branches(points, kept, np.full(len(points), float(options.tick_nm)))
+            kept = _without_branches(points, kept, np.full(len(points), float(options.tick_nm)))
     used = np.zeros(len(points), np.bool_)
     used[kept] = True
     place = np.cumsum(used) - 1
@@ -281,7 +281,7 @@ def _without_scars(
     ball = ball_nm.copy()
     members = edges[order[inside]]
     ball[members[degree[members] < 3]] = -1.0
-    return without_branches(points, edges, reaches(edges, lengths, ball), asked)
+    return _without_branches(points, edges, reaches(edges, lengths, ball), asked)
 
 
 def _trimmed(points: NDArray[np.float64], edges: Ints, ball_nm: NDArray[np.float64], seam: NDArray[np.bool_]) -> Ints:
@@ -316,7 +316,7 @@ def _along_curve(points: NDArray[np.float64]) -> Ints:
     return near
 
 
-def without_branches(
+def _without_branches(
     points: NDArray[np.float64],
     edges: Ints,
     limit_nm: NDArray[np.float64],

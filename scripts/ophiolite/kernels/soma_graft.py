@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.kernels.skeleton_graph_loops import component_roots, contract
-from ophiolite.kernels.skeleton_merge import CleanOptions, Skeleton, clean_skeleton, without_branches
+from ophiolite.kernels.skeleton_graph_loops import component_roots
+from ophiolite.kernels.skeleton_merge import CleanOptions, Skeleton, clean_skeleton
 from ophiolite.kernels.soma import SomaRegion, bridges, reached, way
 
 Ints = NDArray[np.int64]
@@ -17,17 +17,19 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Grafted:
-    """A skeleton, which of its vertices replace others, how many those were, and neurites led to a root."""
+    """A skeleton, which of its vertices replace others, and are roots, how many those were, neurites led to a root."""
 
     skeleton: Skeleton
     new: NDArray[np.bool_]
+    root: NDArray[np.bool_]
     removed: int = 0
     neurites: int = 0
 
     @classmethod
     def of(cls, skeleton: Skeleton) -> Grafted:
         """A skeleton in which nothing is replaced yet."""
-        return cls(skeleton, np.zeros(len(skeleton.vertices), np.bool_))
+        none = np.zeros(len(skeleton.vertices), np.bool_)
+        return cls(skeleton, none, none)
 
 
 def healed(grafted: Grafted, step_nm: NDArray[np.float64], options: CleanOptions) -> Skeleton:
@@ -46,23 +48,55 @@ def healed(grafted: Grafted, step_nm: NDArray[np.float64], options: CleanOptions
 
 
 def _without_lost_ways(skeleton: Skeleton, before: Grafted) -> Skeleton:
-    """The skeleton without ways to neurites that are no more: scars alongside the trace of another task."""
+    """The skeleton without ways to neurites that are no more: scars alongside the trace of another task.
+
+    A way goes as far as it is its own: to its root, or where it meets another. The last of a root stays.
+    """
     degree = np.bincount(before.skeleton.edges.ravel().astype(np.int64), minlength=len(before.new))
-    inner = before.skeleton.vertices[before.new & (degree > 1)]
-    points, edges = skeleton.vertices.astype(np.float64), skeleton.edges.astype(np.int64)
-    _, _, ends = contract(len(points), edges)
-    known = {tuple(place) for place in inner.tolist()}
-    lost = np.array([tuple(place) in known for place in skeleton.vertices.tolist()], np.bool_)
-    lost &= np.bincount(edges.ravel(), minlength=len(points)) == 1
-    if not lost.any():
+    inner = before.new & ~before.root
+    of_way = _among(skeleton.vertices, before.skeleton.vertices[inner])
+    edges = skeleton.edges.astype(np.int64)
+    tips = np.bincount(edges.ravel(), minlength=len(of_way)) == 1
+    tips &= _among(skeleton.vertices, before.skeleton.vertices[inner & (degree > 1)])
+    if not tips.any():
         return skeleton
-    kept = without_branches(points, edges, np.full(len(points), np.inf), lost[ends].any(axis=1))
+    kept = _without_ways(edges, np.flatnonzero(tips), of_way)
     used = np.unique(kept)
-    number = np.zeros(len(points), np.int64)
+    number = np.zeros(len(of_way), np.int64)
     number[used] = np.arange(len(used))
     return Skeleton(
         skeleton.vertices[used], number[kept].astype(np.uint32), skeleton.radius_nm[used], skeleton.seam[used]
     )
+
+
+def _among(places: Ints, others: Ints) -> NDArray[np.bool_]:
+    """Which places (n, 3) are among others (m, 3)."""
+    known = {tuple(place) for place in others.tolist()}
+    return np.array([tuple(place) in known for place in places.tolist()], np.bool_)
+
+
+def _without_ways(edges: Ints, tips: Ints, of_way: NDArray[np.bool_]) -> Ints:
+    """The edges without the dead ends that begin at `tips`, each through vertices of ways to the first fork or other.
+
+    What would leave that vertex without an edge stays.
+    """
+    degree, gone = np.bincount(edges.ravel(), minlength=len(of_way)), np.zeros(len(of_way), np.bool_)
+    ends = np.concatenate([edges, edges[:, ::-1]])
+    ends = ends[np.argsort(ends[:, 0], kind="stable")]
+    first = np.searchsorted(ends[:, 0], np.arange(len(of_way) + 1))
+    for tip in tips.tolist():
+        here, track = tip, list[int]()
+        while of_way[here] and degree[here] == 1 + bool(track):
+            track.append(here)
+            beyond = [b for b in ends[first[here] : first[here + 1], 1].tolist() if not gone[b] and b not in track[-2:]]
+            if not beyond:
+                break
+            here = beyond[0]
+        if here not in track[-1:] and degree[here] > 1:
+            gone[track] = True
+            degree[here] -= 1
+    found: Ints = edges[~gone[edges].any(axis=1)]
+    return found
 
 
 class _Ways:
@@ -221,8 +255,8 @@ def _assembled(
     region: SomaRegion,
     ways: _Ways,
     place: Callable[[Ints], Ints],
-) -> tuple[Skeleton, NDArray[np.bool_]]:
-    """One skeleton of what is kept and what is new, and which vertices are; those without an edge are left out."""
+) -> tuple[Skeleton, NDArray[np.bool_], NDArray[np.bool_]]:
+    """One skeleton of what is kept and what is new; which vertices are new, and roots; without those of no edge."""
     skeleton = before.skeleton
     new = np.array(ways.voxels, np.int64)
     vertices = np.concatenate([skeleton.vertices, place(new)])
@@ -233,4 +267,5 @@ def _assembled(
     number = np.cumsum(used) - 1
     seam = np.concatenate([skeleton.seam, np.zeros(len(new), np.bool_)])
     fresh = np.concatenate([before.new, np.ones(len(new), np.bool_)])
-    return Skeleton(vertices[used], number[edges].astype(np.uint32), radius[used], seam[used]), fresh[used]
+    root = np.concatenate([before.root, np.isin(new, region.roots)])
+    return Skeleton(vertices[used], number[edges].astype(np.uint32), radius[used], seam[used]), fresh[used], root[used]

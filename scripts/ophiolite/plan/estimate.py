@@ -97,7 +97,9 @@ def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
     size = sum(s.box.volume * itemsize * plan.source.channels / COMPRESSION[s.encoding.name] for s in plan.scales)
     shards = sum(prod(ceildiv(s.chunks.shape, s.shard_chunks)) if s.sharding else len(s.chunks) for s in plan.scales)
     voxel_bytes = itemsize * plan.source.channels
-    task_bytes = prod(low(first.task_vx, plan.scales[0].size_vx)) * voxel_bytes * MEMORY_PER_TASK_BYTE
+    # Voxels are widened to those of the layer chunk by chunk.
+    read_bytes = _itemsize(plan.source.dtype) * plan.source.channels
+    task_bytes = prod(low(first.task_vx, plan.scales[0].size_vx)) * read_bytes * MEMORY_PER_TASK_BYTE
     shard_bytes = max(_shard_bytes(s, voxel_bytes) for s in plan.scales)
     shared = shared_tasks(plan.source.alignment_vx, first.task_vx) != (1, 1, 1)
     block = mul(first.task_vx, first.block_tasks)

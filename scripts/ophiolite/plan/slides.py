@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from ophiolite.config.model import Config
 from ophiolite.config.slides import Slides
@@ -16,14 +17,19 @@ from ophiolite.layers.paths import LayerPaths
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.model import DatasetPlan, LayerPlan, Refused, VolumePlan
 from ophiolite.plan.slide_digests import batch_digests, cohort_digests, rules_of_layers, slide_layer_digests
-from ophiolite.plan.slide_layers import plan_slide
+from ophiolite.plan.slide_layers import mask_reading, plan_slide, slide_reading
 from ophiolite.plan.slide_model import SlideBatch, SlideRowPlan, SlidesPlan
 from ophiolite.plan.slide_outlines import OUTLINES, outline_layers
-from ophiolite.sources.imagehead import image_head
+from ophiolite.sources.slide_layers import open_slide_layer
 from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet, refuse_duplicates
+
+if TYPE_CHECKING:
+    from ophiolite.sources.slide import SlideSource
 
 PATCHES_PER_BATCH = 200
 IN_REPORT = 6
+# Patches whose scale nobody knows are read as if a pixel were a micron.
+UNKNOWN_MPP = 1.0
 # Folders of a project that are no datasets.
 TAKEN = ("slides", "tables", "figures", "logs", "benchmarks", "receipts", "quality", "healing")
 
@@ -220,22 +226,27 @@ def _refused(row: SheetRow | BadRow, error: str) -> SlideRowPlan:
 
 
 def _patch(row: SheetRow, options: Slides) -> SlideRowPlan:
-    """The plan of a patch, from the headers of its files; raises PlanError where its mask is of another size."""
-    head = image_head(row.image)
-    size = (head.width, head.height)
+    """The plan of a patch, from the headers of its files; raises where its mask is of another size, or none is read."""
+    mpp = row.mpp or options.mpp
+    reading = {
+        **slide_reading(options, row),
+        "mpp": mpp or UNKNOWN_MPP,
+        "force_mpp": options.force_mpp or mpp is None,
+    }
+    image = cast("SlideSource", open_slide_layer(row.image, "slide", reading))
+    width, height, _ = image.shape_vx
     if row.mask:
-        mask = image_head(row.mask)
-        if (mask.width, mask.height) != size:
+        mask = open_slide_layer(row.mask, "mask", mask_reading(options, image))
+        if mask.shape_vx != image.shape_vx:
             raise PlanError(
                 explain(
                     f"E142 {row.mask}",
                     "the mask of a patch is as large as its image",
-                    expected="{} x {} pixels".format(*size),
-                    got=f"{mask.width} x {mask.height}",
+                    expected=f"{width} x {height} pixels",
+                    got="{} x {}".format(*mask.shape_vx),
                     do="Pair the right files",
                 )
             )
-    mpp = row.mpp or options.mpp
     return SlideRowPlan(
         line=row.line,
         slide_id=row.slide_id,
@@ -247,7 +258,7 @@ def _patch(row: SheetRow, options: Slides) -> SlideRowPlan:
         mask=row.mask.as_posix() if row.mask else None,
         mpp=(mpp, mpp) if mpp else None,
         mpp_origin=("sheet" if row.mpp else "config") if mpp else "",
-        size_px=size,
+        size_px=(width, height),
         mask_ratio=1 if row.mask else None,
         dataset=None,
         fingerprint=_stamp(row),

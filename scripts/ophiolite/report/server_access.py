@@ -15,6 +15,9 @@ from ophiolite.errors import ConfigError, explain
 
 ORIGIN = re.compile(r"https?://[a-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-f:]+\](:\d{1,5})?")
 
+# Browsers leave it out.
+DEFAULT_PORT = re.compile(r"(http://.+):80$|(https://.+):443$")
+
 
 def is_loopback(name: str) -> bool:
     """Whether a host's name or address is this machine's own, reached by no other."""
@@ -40,7 +43,7 @@ def answers_to(host: str | None, bind: str) -> bool:
 
 def check_origin(text: str) -> str:
     """An origin as browsers send it; raises ConfigError for anything else."""
-    origin = text.lower().rstrip("/")
+    origin = DEFAULT_PORT.sub(r"\1\2", text.lower().rstrip("/"))
     if not ORIGIN.fullmatch(origin):
         raise ConfigError(
             explain(

@@ -28,7 +28,11 @@ class _Listener(ThreadingHTTPServer):
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a connection a thread of its own, or close it where all are taken."""
         if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
+            try:
+                super().process_request(request, client_address)
+            except RuntimeError:  # no thread to be had
+                self._places.release()
+                raise
         else:
             self.shutdown_request(request)
 

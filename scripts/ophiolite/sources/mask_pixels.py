@@ -10,12 +10,17 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
 from ophiolite.sources.cache import ArrayCache
+from ophiolite.sources.slide_picture import cut_to_8_bits
 from ophiolite.sources.source import CACHE_BYTES
 
 # PNG and JPEG have no tiles: they are decoded whole, up to this.
 MAX_WHOLE_PX = 178_000_000
+ROWS_TOGETHER = 256
 # A grey mask stored as lossy colour differs between its channels by a few levels.
 GREY_SPREAD = 16
+# TIFF's photometric interpretations of several samples that make a grey: grey with alpha, RGB, YCbCr.
+COLOURS = (0, 1, 2, 6)
+ALPHA = {1, 2}
 Window = tuple[int, int, int, int]
 
 
@@ -41,6 +46,7 @@ class WholeImage:
         try:
             with Image.open(path) as image:
                 self.size_px, mode, self._kind = image.size, image.mode, image.format
+                deep = cut_to_8_bits(image)
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise _unreadable(path, error) from error
         if self.size_px[0] * self.size_px[1] > MAX_WHOLE_PX:
@@ -53,6 +59,8 @@ class WholeImage:
                     do="Save the mask as a tiled TIFF (`vips tiffsave mask.png mask.tif --tile --compression deflate`)",
                 )
             )
+        if deep or mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16", "I;16B"):
+            raise _unfit(path, "16 bits per colour" if deep else mode)
         self._path = path
         self.bits = 1 if mode == "1" else 16 if mode.startswith("I") else 8
         self.dtype = np.dtype(np.uint16 if self.bits == 16 else np.uint8)
@@ -74,12 +82,20 @@ class WholeImage:
             with Image.open(self._path) as image:
                 if image.mode == "P":
                     image = _without_palette(image)
-                array = np.asarray(image)
+                return self._in_strips(image)
         except (OSError, ValueError, SyntaxError) as error:
             raise _unreadable(self._path, error) from error
-        return one_channel(self._path, array.T if array.ndim == 2 else array.transpose(1, 0, 2), (0, 0)).astype(
-            self.dtype
-        )
+
+    def _in_strips(self, image: Any) -> NDArray[Any]:
+        """The values of an opened picture; Pillow's copy and ours are whole, colours as arrays are not."""
+        width, height = self.size_px
+        out = np.empty(self.size_px, self.dtype, order="F")
+        for top in range(0, height, ROWS_TOGETHER):
+            stop = min(top + ROWS_TOGETHER, height)
+            part = np.asarray(image.crop((0, top, width, stop)))
+            part = part.T if part.ndim == 2 else part.transpose(1, 0, 2)
+            out[:, top:stop] = one_channel(self._path, part, (0, top))
+        return out
 
 
 def _without_palette(image: Any) -> Any:
@@ -121,6 +137,8 @@ class TiffImage:
                     do="Convert it to 8 or 16 bits without scaling",
                 )
             )
+        if page.samplesperpixel > 1 and page.photometric not in COLOURS:
+            raise _unfit(path, getattr(page.photometric, "name", page.photometric))
         self._path, self._page = path, planes[0]
         self.size_px = (page.imagewidth, page.imagelength)
         self.bits = int(page.bitspersample)
@@ -155,6 +173,8 @@ class TiffImage:
         columns, rows = (-(-n // t) for n, t in zip(self.size_px, self.tile_px, strict=True))
         planes = [self._segment((plane * rows + row) * columns + column) for plane in range(self._planes)]
         tile = planes[0] if len(planes) == 1 else np.concatenate(planes, axis=2)
+        if tile.shape[2] in (2, 4) and not set(self._page.keyframe.extrasamples) & ALPHA:
+            tile = tile[..., :-1]
         corner = (column * self.tile_px[0], row * self.tile_px[1])
         return one_channel(self._path, tile.transpose(1, 0, 2), corner).astype(self.dtype)
 
@@ -244,6 +264,18 @@ def one_channel(path: Path, array: NDArray[Any], corner: tuple[int, int]) -> NDA
             )
         grey = array[..., 1]
     return np.where(array[..., -1] > 0, grey, 0).astype(array.dtype) if samples in (2, 4) else grey
+
+
+def _unfit(path: Path, got: object) -> SourceError:
+    return SourceError(
+        explain(
+            str(path),
+            "the mask has no numbers that could stand for structures",
+            expected="grey of at most 16 bits, a palette, or 8-bit RGB",
+            got=got,
+            do="Save the mask as a grey image whose numbers stand for the structures",
+        )
+    )
 
 
 def _unreadable(path: Path, error: Exception) -> SourceError:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
-from ophiolite.sources.slide_reader import Size, SlideFacts
+from ophiolite.sources.slide_reader import ORIENTATION, Size, SlideFacts, turned_warning
 
 LARGEST_BYTES = 150 * 10**6
 KNOWN = ("PNG", "JPEG")
@@ -23,6 +25,7 @@ class PictureReader:
         try:
             with Image.open(file, formats=KNOWN) as picture:
                 size, mode, icc = picture.size, picture.mode, picture.info.get("icc_profile")
+                deep, turned = cut_to_8_bits(picture), _turned(picture)
         except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
             raise SourceError(
                 explain(
@@ -37,6 +40,10 @@ class PictureReader:
                 explain(
                     path, f"pictures of mode {mode} are not read", expected="8-bit RGB or grey", do="Save it as RGB"
                 )
+            )
+        if deep:
+            raise SourceError(
+                explain(path, "the picture has 16 bits per colour", expected="8 bits", do="Convert it to 8-bit RGB")
             )
         if size[0] * size[1] * 3 > LARGEST_BYTES:
             raise SourceError(
@@ -61,6 +68,7 @@ class PictureReader:
             associated=(),
             files=(str(file),),
             cache_bytes=size[0] * size[1] * 7,
+            warnings=(turned_warning(turned),) if turned else (),
         )
 
     def associated_image(self, name: str) -> NDArray[np.uint8]:
@@ -88,3 +96,19 @@ class PictureReader:
             raise SourceError(
                 explain(self._path, f"the picture cannot be decoded ({error})", do="Copy the file again; it is damaged")
             ) from error
+
+
+def cut_to_8_bits(picture: Any) -> bool:
+    """Whether Pillow would keep the high bytes alone of a picture that it has opened and not loaded: 16-bit colours."""
+    return picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile[3]) for tile in picture.tile)
+
+
+def _turned(picture: Any) -> int:
+    """The orientation that EXIF asks viewers to show a picture in; 0 where it asks for none."""
+    if "exif" not in picture.info:
+        return 0
+    try:
+        value = picture.getexif().get(ORIENTATION, 1)
+    except (SyntaxError, ValueError, TypeError, KeyError, struct.error):
+        return 0
+    return value if value in range(2, 9) else 0

@@ -12,6 +12,8 @@ from ophiolite.errors import SourceError, explain
 
 Rgb = tuple[int, int, int]
 Size = tuple[int, int]
+# The tag of TIFF and EXIF that asks viewers to turn a picture.
+ORIENTATION = 274
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,13 @@ class SlideReader(Protocol):
 
     def first_lost(self) -> tuple[int, int, int, int] | None:
         """Level, x, y and file offset of the first tile that lies behind the end of the file, judged by the header."""
+
+
+def turned_warning(orientation: int) -> str:
+    """What the user should know of a picture that asks to be shown in another orientation than 1."""
+    return (
+        f"orientation {orientation} is asked for; pixels are taken as they are stored, unturned: its mask must be too"
+    )
 
 
 def segment_size(page: Any) -> Size:

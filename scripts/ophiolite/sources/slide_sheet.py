@@ -18,6 +18,8 @@ COLUMNS = ("slide_id", "case_id", "group", "image", "mask", "mpp", "kind", "spli
 REQUIRED = ("slide_id", "image")
 # Ids, cases and groups become parts of file names.
 NAME = re.compile(r"[\w](?:[\w. +-]*[\w+-])?")
+# File names hold 255 bytes, those of patches a group, a case and where they were cut.
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ def _name(text: str) -> None:
         raise _FaultyCellError("is empty; write a name")
     if not NAME.fullmatch(text):
         raise _FaultyCellError(f"{text!r} cannot be part of a file's name; use letters, digits and ._+- within it")
+    if len(text.encode()) > LONGEST_NAME:
+        raise _FaultyCellError(f"{text!r} is too long to be part of a file's name; use at most {LONGEST_NAME} bytes")
 
 
 def _kind(text: str) -> Kind:
@@ -179,10 +183,17 @@ def _mpp(text: str) -> float | None:
 def _file(sheet: Path, text: str) -> Path:
     if not text:
         raise _FaultyCellError("is empty; write the path of the file")
-    path = sheet.parent / Path(text).expanduser()
-    if path.exists():
-        return path
-    if not path.parent.is_dir():
+    try:
+        path = sheet.parent / Path(text).expanduser()
+        if path.is_file():
+            return path
+        is_folder, beside = path.is_dir(), path.parent.is_dir()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise _FaultyCellError(f"{text!r} cannot be looked for ({reason}); correct the path") from None
+    if is_folder:
+        raise _FaultyCellError(f"{text!r} is a folder; write the path of a file")
+    if not beside:
         raise _FaultyCellError(f"{text!r} does not exist, nor does the folder {path.parent}; correct the path")
     near = difflib.get_close_matches(path.name, sorted(item.name for item in path.parent.iterdir()), n=1)
     do = f"did you mean {near[0]!r}" if near else "correct the path"

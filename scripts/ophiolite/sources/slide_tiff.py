@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +16,15 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.sources.axes import unit_in_nm
 from ophiolite.sources.cache import ArrayCache
 from ophiolite.sources.slide_mpp import TIFF_TAGS, Mpp
-from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts, lost_tile, segment_size
+from ophiolite.sources.slide_reader import (
+    ORIENTATION,
+    BadTileError,
+    Size,
+    SlideFacts,
+    lost_tile,
+    segment_size,
+    turned_warning,
+)
 from ophiolite.sources.tiffhead import walk_pages
 
 CACHE_BYTES = 96 * 2**20
@@ -64,6 +73,7 @@ class TiffSlideReader:
         for page, mapped in zip(self._pages, self._maps, strict=True):
             _check_segment(path, page, mapped)
         mpp, objective = _scale(path, self._tiff, first)
+        turned = first.tags.valueof(ORIENTATION, 1)
         self.facts = SlideFacts(
             reader=f"tifffile {tifffile.__version__}",
             vendor=main.kind,
@@ -75,6 +85,7 @@ class TiffSlideReader:
             associated=tuple(sorted(self._others)),
             files=(str(file),),
             cache_bytes=max(CACHE_BYTES, tile[0] * tile[1] * 4),
+            warnings=(turned_warning(turned),) if turned in range(2, 9) else (),
         )
         self._cache = ArrayCache(CACHE_BYTES)
 
@@ -82,7 +93,7 @@ class TiffSlideReader:
         """See `SlideReader.read`."""
         mapped = self._maps[level]
         if mapped is not None:
-            return _colours(self._pages[level], mapped[y : y + size[1], x : x + size[0]])
+            return _colours(self._pages[level], mapped.part(x, y, size))
         page = self._pages[level]
         width, height = segment_size(page)
         columns = -(-page.imagewidth // width)
@@ -191,7 +202,7 @@ def _check_page(path: str, page: Any) -> None:
         )
 
 
-def _check_segment(path: str, page: Any, mapped: NDArray[np.uint8] | None) -> None:
+def _check_segment(path: str, page: Any, mapped: _Mapped | None) -> None:
     width, height = segment_size(page)
     if mapped is None and width * height * 4 > LARGEST_SEGMENT_BYTES:
         raise SourceError(
@@ -205,14 +216,28 @@ def _check_segment(path: str, page: Any, mapped: NDArray[np.uint8] | None) -> No
         )
 
 
-def _mapped(file: Path, page: Any) -> NDArray[np.uint8] | None:
-    """The pixels (h, w, s) of an uncompressed page that lies in one piece, mapped; None for any other."""
+@dataclass(frozen=True)
+class _Mapped:
+    """The pixels of an uncompressed page that lies in one piece: from byte `offset` on, of `shape` (h, w, s)."""
+
+    file: Path
+    offset: int
+    shape: tuple[int, int, int]
+
+    def part(self, x: int, y: int, size: Size) -> NDArray[np.uint8]:
+        """A copy of a region; mapped for this read alone, since mapped pages count as the job's memory."""
+        pixels = np.memmap(self.file, np.uint8, "r", offset=self.offset, shape=self.shape)
+        return np.array(pixels[y : y + size[1], x : x + size[0]])
+
+
+def _mapped(file: Path, page: Any) -> _Mapped | None:
+    """Where the pixels of an uncompressed page lie that can be mapped; None for any other."""
     if not page.is_memmappable or page.planarconfig != 1 or page.dtype != np.uint8:
         return None
     shape = (page.imagelength, page.imagewidth, page.samplesperpixel)
     if page.dataoffsets[0] + shape[0] * shape[1] * shape[2] > file.stat().st_size:
         return None
-    return np.memmap(file, np.uint8, "r", offset=page.dataoffsets[0], shape=shape)
+    return _Mapped(file, int(page.dataoffsets[0]), shape)
 
 
 def _with_samples(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

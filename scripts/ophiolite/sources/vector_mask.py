@@ -20,8 +20,8 @@ class FilledOutlines:
     """The outlines of a file as structure values at the size of the slide; later ones lie over earlier ones.
 
     start_px : what pixel of the slide is the first here. structures : value -> name. An outline's class names its
-    structure; one without a class belongs to the only structure there is. SourceError for unknown classes, and for
-    outlines without one among several structures.
+    structure; one without a class belongs to the only structure there is. SourceError for unknown classes, for outlines
+    without one among several structures, and (E142) where all lie outside the slide.
     """
 
     def __init__(
@@ -36,18 +36,39 @@ class FilledOutlines:
         self._values = [_value(path, outline, structures) for outline in outlines]
         boxes = [_bounds(np.concatenate(rings)) for rings in self._rings]
         self._boxes = np.array(boxes, np.float64).reshape(-1, 4)
+        if boxes and not self._within((0, 0, *size_px)).any():
+            raise _outside(path, self._boxes, size_px)
 
     def values(self, window: tuple[int, int, int, int]) -> NDArray[Any]:
         """The values in (x0, y0, x1, y1), half open, as (x, y)."""
         x0, y0, x1, y1 = window
         out = np.zeros((x1 - x0, y1 - y0), self.dtype, order="F")
         low, high = self._boxes[:, :2], self._boxes[:, 2:]
-        for i in np.flatnonzero(((high > (x0, y0)) & (low < (x1, y1))).all(axis=1)).tolist():
+        for i in np.flatnonzero(self._within(window)).tolist():
             left, top = np.maximum(np.floor(low[i]), (x0, y0)).astype(int).tolist()
             right, bottom = np.minimum(np.ceil(high[i]), (x1, y1)).astype(int).tolist()
             inside = fill_rings(self._rings[i], (left, top), (right - left, bottom - top))
             out[left - x0 : right - x0, top - y0 : bottom - y0][inside] = self._values[i]
         return out
+
+    def _within(self, window: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+        """Which outlines' boxes reach into a window."""
+        x0, y0, x1, y1 = window
+        inside = (self._boxes[:, 2:] > (x0, y0)) & (self._boxes[:, :2] < (x1, y1))
+        return np.asarray(inside.all(axis=1))
+
+
+def _outside(path: Path, boxes: NDArray[np.float64], size_px: tuple[int, int]) -> SourceError:
+    (x0, y0), (x1, y1) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    return SourceError(
+        explain(
+            f"E142 {path}",
+            "all of its outlines lie outside the slide",
+            expected="x 0 to {}, y 0 to {}".format(*size_px),
+            got=f"x {x0:g} to {x1:g}, y {y0:g} to {y1:g}",
+            do="Pair the right files; outlines are drawn in pixels of the slide's largest level",
+        )
+    )
 
 
 def _bounds(points: NDArray[np.float64]) -> list[float]:

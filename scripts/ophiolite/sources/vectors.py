@@ -43,21 +43,29 @@ def _read_geojson(path: Path) -> list[Outline]:
     found = []
     for number, feature in enumerate(features):
         properties = feature.get("properties") or {}
-        classification = properties.get("classification") or {}
-        structure = classification["name"] if isinstance(classification, dict) and classification else ""
-        geometry = feature.get("geometry", feature if "coordinates" in feature else None)
-        rings = tuple(_rings_of(path, number, geometry))
-        if not rings:
+        structure = _class_of(properties)
+        geometry = feature.get("geometry", feature if {"coordinates", "geometries"} & feature.keys() else None)
+        polygons = [rings for rings in _polygons_of(path, number, geometry) if rings]
+        if not polygons:
             raise ValueError(f"feature {number} is empty")
-        found.append(Outline(rings, structure, str(properties.get("name") or "")))
+        # Polygons of one geometry may overlap, so each is a region of its own.
+        found += [Outline(rings, structure, str(properties.get("name") or "")) for rings in polygons]
     return found
 
 
-def _rings_of(path: Path, number: int, geometry: dict[str, Any] | None) -> Iterator[NDArray[np.float64]]:
+def _class_of(properties: dict[str, Any]) -> str:
+    """The name of the class; the parts of a derived one, which QuPath writes as `names`, joined as it shows them."""
+    classification = properties.get("classification")
+    if not isinstance(classification, dict) or not classification:
+        return ""
+    return ": ".join(classification["names"]) if "names" in classification else classification["name"] or ""
+
+
+def _polygons_of(path: Path, number: int, geometry: dict[str, Any] | None) -> Iterator[Rings]:
     kind = geometry["type"] if geometry else None
     if geometry and kind == "GeometryCollection":
         for part in geometry["geometries"]:
-            yield from _rings_of(path, number, part)
+            yield from _polygons_of(path, number, part)
         return
     if geometry is None or kind not in ("Polygon", "MultiPolygon"):
         raise SourceError(
@@ -71,8 +79,9 @@ def _rings_of(path: Path, number: int, geometry: dict[str, Any] | None) -> Itera
         )
     polygons = geometry["coordinates"] if kind == "MultiPolygon" else [geometry["coordinates"]]
     for polygon in polygons:
-        for ring in polygon:
-            yield _ring(path, f"feature {number}", np.array([point[:2] for point in ring], np.float64))
+        yield tuple(
+            _ring(path, f"feature {number}", np.array([point[:2] for point in ring], np.float64)) for ring in polygon
+        )
 
 
 def _read_rois(path: Path) -> list[Outline]:

@@ -41,6 +41,7 @@ def write_index(job: Job, product: str) -> tuple[list[Written], dict[str, Any]]:
     found: dict[str, Any] = {"labels": labels, "largest_job_bytes": int(bytes_of_jobs.max())}
     if object_bytes:
         jobs, sizes = np.array(object_bytes, np.int64).T
-        bytes_of_jobs += np.bincount(jobs, weights=sizes, minlength=plan.merge_jobs)
+        # What is read is held twice while it is taken apart; later, what is written lies beside it.
+        bytes_of_jobs = 2 * bytes_of_jobs + np.bincount(jobs, weights=sizes, minlength=plan.merge_jobs)
         found["memory_mb"] = [BASE_MEMORY_MB + int(size) // 10**6 for size in bytes_of_jobs]
     return [job.store.write(job.paths.fragment_index(product), buffer.getvalue())], found

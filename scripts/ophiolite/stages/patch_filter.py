@@ -53,11 +53,14 @@ class Thumbnail:
 
     @classmethod
     def of(cls, scales: Sequence[ScalePlan]) -> Thumbnail:
-        """The scale of thumbnails, coarser where the slide would take too many pixels; from a mip at least as fine."""
+        """The scale of thumbnails, coarser where the slide is, or would take too many pixels; from a mip at least as
+        fine."""
         um2 = np.prod([n * r / 1000 for n, r in zip(scales[0].size_vx[:2], scales[0].resolution_nm[:2], strict=True)])
         um_per_px = max(UM_PER_PX, float(np.sqrt(um2 / THUMBNAIL_PX)))
         fine = [s for s in scales if max(s.resolution_nm[:2]) <= 1000 * um_per_px]
-        return cls(fine[-1] if fine else scales[0], um_per_px)
+        if not fine:
+            return cls(scales[0], max(scales[0].resolution_nm[:2]) / 1000)
+        return cls(fine[-1], um_per_px)
 
     def picture(self, reader: VolumeReader) -> NDArray[np.uint8]:
         """The thumbnail `(x, y, 3)`, from a reader of its mip."""

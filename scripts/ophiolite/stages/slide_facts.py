@@ -175,7 +175,7 @@ def mask_facts(mask: MaskSource, names: Mapping[int, str], least_px: int, image:
         strip = np.asfortranarray(mask.read(box)[:, :, 0, 0])
         for value in names:
             pixels[value] += int(np.count_nonzero(strip == value))
-        runs.append(labeller.add(strip, box.start[1]))
+        runs.append(labeller.add(strip, box.start[1] - mask.voxel_offset_vx[1]))
         nonbinary += mask.nonbinary(box)
     if not any(pixels.values()):
         mask.check_binarised()

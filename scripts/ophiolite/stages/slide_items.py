@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ophiolite.kernels.area_means import StripReducer
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.plan.slide_model import SlideRowPlan
+from ophiolite.plan.slides import UNKNOWN_MPP
 from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.volume_input import open_planned
@@ -19,7 +20,6 @@ from ophiolite.stages.volume_input import open_planned
 if TYPE_CHECKING:
     from ophiolite.sources.slide import SlideSource
 
-UNKNOWN_MPP = 1.0
 STRIP_ROWS, STRIP_BYTES = 512, 160_000_000
 ROWS_TOGETHER = 64
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,7 +61,7 @@ class Pair:
 
 @dataclass
 class Found:
-    """What a check found: how many items it compared, its pairs (the first of them), how many there were."""
+    """What a check found: how many items it compared, its pairs (the first that leak and that do not), their number."""
 
     compared: int
     pairs: list[Pair]
@@ -91,15 +92,28 @@ def splits_of(items: Sequence[Row], cases: Sequence[Row]) -> list[str | None]:
 
 
 def boxes_of(items: Sequence[Row]) -> dict[int, tuple[str, tuple[int, int, int, int]]]:
-    """Of patches whose names say where they were cut: number -> (slide, (x, y, width, height))."""
-    from ophiolite.sources.kpis import parse_patch_name
+    """Of patches whose names say where they were cut: number -> (slide, (x, y, width, height)).
 
-    found = {}
+    A slide is a case, as names of the challenge have it; or, where rows of several cases share a folder and what their
+    names begin with, and their indices fit one grid, that beginning.
+    """
+    from ophiolite.sources.kpis import PatchName, most_likely_grid, parse_patch_name
+
+    together: dict[str, dict[int, PatchName]] = {}
     for number, item in enumerate(items):
         name = parse_patch_name(item["image"]) if item["kind"] == "patch" and item["error"] is None else None
         if name is not None:
+            together.setdefault(str(Path(item["image"]).parent / name.prefix), {})[number] = name
+    found = {}
+    for beginning, named in together.items():
+        cases = {spelling(items[number]["case_id"]) for number in named}
+        names = list(named.values())
+        grid = most_likely_grid(names) if len(cases) > 1 and names[0].prefix else None
+        one = grid is not None and all(grid.holds(name) for name in names if grid.judges(name))
+        for number, name in named.items():
+            item = items[number]
             place = (name.x, name.y, item["width_px"], item["height_px"])
-            found[number] = (spelling(item["case_id"]), place)
+            found[number] = (beginning if one else spelling(item["case_id"]), place)
     return found
 
 
@@ -138,10 +152,11 @@ def find_leaks(
 def _collect(found: Found, pairs: Iterable[Pair], code: NDArray[np.int64]) -> None:
     for pair in pairs:
         leak = code[pair.a] != code[pair.b]
+        # Copies within a split, however many, leave room for what leaks.
+        if (found.leaks if leak else found.within) < MOST_ROWS:
+            found.pairs.append(pair)
         found.leaks += int(leak)
         found.within += int(not leak)
-        if len(found.pairs) < MOST_ROWS:
-            found.pairs.append(pair)
 
 
 def _cases(numbers: Sequence[int], items: Sequence[Row], code: NDArray[np.int64]) -> Iterator[Pair]:
@@ -242,5 +257,5 @@ def _told(row: Row, check: str) -> str:
         "near duplicate": f" ({row['bits']} of 64 bits differ, correlation {row['correlation'] or 0:.4f})",
         "overlap": f" ({row['shared_px'] or 0:,} pixels)",
     }.get(check, "")
-    sides = [f"{row[f'image_{s}']} (case {row[f'case_{s}']}, {row[f'split_{s}']})" for s in "ab"]
+    sides = [f"{row[f'image_{s}']} (case {row[f'case_{s}']}, {row[f'split_{s}'] or 'no split'})" for s in "ab"]
     return f"{sides[0]} and {sides[1]}{measured}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,7 @@ def runs_of(job: Job) -> NDArray[np.uint32]:
     """The table of runs of a mask's objects, mapped."""
     job.require(job.paths.mask_objects, "mask_objects")
     copies = job.store.scratch(f"{job.paths.work}/{job.rule}")
+    shutil.rmtree(copies, ignore_errors=True)  # of a killed try, which may have had another mask
     job.scratch.append(copies)
     return np.asarray(np.load(job.store.local_copy(job.paths.mask_objects, copies), mmap_mode="r"))
 

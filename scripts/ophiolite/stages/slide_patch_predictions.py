@@ -30,8 +30,10 @@ from ophiolite.stages.slide_score_planes import (
     SUFFIXES,
     Planes,
     Size,
+    grey_levels,
     kpis_rows,
     kpis_size,
+    refuse_levels,
 )
 from ophiolite.stages.slide_tables import Row, read_rows
 
@@ -152,6 +154,10 @@ class FrameRows:
             )
         return out
 
+    def check_read(self) -> None:
+        """As `Rows`."""
+        self.mask.check_binarised()
+
     def _under(self, box: Box) -> NDArray[Any]:
         """The values in a box, background where the mask ends before it."""
         out = np.zeros(box.shape[:2], self.mask.dtype)
@@ -181,6 +187,18 @@ class StitchedRows:
         bands = [self._band_at(band) for band in range(top // BAND_ROWS, -(-bottom // BAND_ROWS))]
         first = top // BAND_ROWS * BAND_ROWS
         return np.concatenate(bands, axis=1)[:, top - first : bottom - first]
+
+    def check_read(self) -> None:
+        """As `Rows`. Probabilities may be low, but not all 0 or 1 of 255."""
+        if self._reading.binarise is None:
+            return
+        if self._method != "vote":
+            _refuse_levels(self._files, 1)
+            return
+        masks = [open_mask(file.path, self._reading) for file in self._files]
+        if not any(mask.read(mask.box).any() for mask in masks):
+            for mask in masks:
+                mask.check_binarised()
 
     def _stitch_band(self, band: int) -> NDArray[Any]:
         """Some rows of full width, so that few patches are held and each is decoded for few of them."""
@@ -240,11 +258,22 @@ class VotedRows:
                 ]
         return np.asfortranarray(votes >= MIN_VOTES).view(np.uint8)
 
+    def check_read(self) -> None:
+        """As `Rows`."""
+        _refuse_levels(self._files, FULL // 2)
+
     def _decode(self, file: PlacedFile) -> NDArray[np.uint8]:
         """Where a patch was predicted, eight rows to a byte."""
         pixels = open_pixels(file.path)
         _check_size(file, pixels.size_px, self._patch_px)
-        return np.packbits(pixels.values((0, 0, file.w, file.h)) > FULL // 2, axis=1)
+        return np.packbits(grey_levels(pixels, (0, 0, file.w, file.h)) > FULL // 2, axis=1)
+
+
+def _refuse_levels(files: Sequence[PlacedFile], bound: int) -> None:
+    """As `refuse_levels`, of all files together."""
+    pixels = [open_pixels(file.path) for file in files]
+    tops = [int(grey_levels(p, (0, 0, *p.size_px)).max()) for p in pixels]
+    refuse_levels(files[int(np.argmax(tops))].path, max(tops), bound)
 
 
 def _check_size(file: PlacedFile, got_px: tuple[int, ...], size_px: Size) -> None:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry import Box
-from ophiolite.kernels.kpis_scoring import halved_full, halved_size, rows_under
+from ophiolite.kernels.kpis_scoring import FULL, halved_full, halved_size, rows_under
 from ophiolite.plan.slide_model import SlideRowPlan
 from ophiolite.sources.mask import MaskSource
-from ophiolite.sources.mask_pixels import MaskPixels, open_pixels
+from ophiolite.sources.mask_pixels import MaskPixels, Window, open_pixels
 
 Size = tuple[int, int]
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".geojson")
@@ -32,6 +32,23 @@ class Rows(Protocol):
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """The rows [top, bottom), (width, rows) unsigned integers."""
+
+    def check_read(self) -> None:
+        """Raise SourceError where all rows are background though the file is not: its levels are not those expected."""
+
+
+def grey_levels(pixels: MaskPixels, window: Window) -> NDArray[Any]:
+    """The stored values of a mask, 255 for the ones of a bilevel file, as every reader of pictures has them."""
+    values = pixels.values(window)
+    return values * np.uint8(FULL) if pixels.bits == 1 else values
+
+
+def refuse_levels(path: Path, top: int, bound: int) -> None:
+    """Raise SourceError where a mask whose largest value is `top` holds something, but nothing above `bound`."""
+    if 0 < top <= bound:
+        problem = "none of its values is foreground"
+        do = "Save it with 255 where the structure is"
+        raise SourceError(explain(str(path), problem, expected=f"values above {bound}", got=f"0 to {top}", do=do))
 
 
 @dataclass(frozen=True)
@@ -65,6 +82,9 @@ class ArrayRows:
         """As `Rows`."""
         return self.values[:, top:bottom]
 
+    def check_read(self) -> None:
+        """As `Rows`: what is in memory was read before."""
+
 
 @dataclass(frozen=True)
 class MaskRows:
@@ -87,6 +107,10 @@ class MaskRows:
             out[: fine.shape[0], : fine.shape[1]] = fine
         return out
 
+    def check_read(self) -> None:
+        """As `Rows`."""
+        self.mask.check_binarised()
+
 
 def mask_planes(truth: MaskSource, predicted: MaskSource, slide_px: Size) -> Planes:
     """Two masks of a slide on the coarsest plane that has whole pixels for both."""
@@ -101,6 +125,7 @@ def mask_planes(truth: MaskSource, predicted: MaskSource, slide_px: Size) -> Pla
 class KpisRows:
     """A mask as the KPIs challenge scores it: at 20x, 1 where it is exactly 255."""
 
+    path: Path
     pixels: MaskPixels
     halve: bool
 
@@ -108,15 +133,22 @@ class KpisRows:
         """As `Rows`."""
         width, height = self.pixels.size_px
         if not self.halve:
-            return np.asfortranarray(self.pixels.values((0, top, width, bottom)) == 255).view(np.uint8)
+            return np.asfortranarray(grey_levels(self.pixels, (0, top, width, bottom)) == FULL).view(np.uint8)
         out = np.zeros((halved_size((width, height))[0], bottom - top), np.uint8, order="F")
         step = max(1, HALVED_PX // (4 * len(out)))
         for first in range(top, bottom, step):
             last = min(first + step, bottom)
             start, stop = rows_under(first, last, height)
-            values = self.pixels.values((0, start, width, stop))
+            values = grey_levels(self.pixels, (0, start, width, stop))
             out[:, first - top : last - top] = halved_full(values, first, last, height)
         return out
+
+    def check_read(self) -> None:
+        """As `Rows`."""
+        width, height = self.pixels.size_px
+        step = max(1, STRIP_PX // width)
+        strips = ((0, top, width, min(top + step, height)) for top in range(0, height, step))
+        refuse_levels(self.path, max(int(grey_levels(self.pixels, strip).max()) for strip in strips), FULL - 1)
 
 
 def kpis_size(row: SlideRowPlan) -> tuple[Size, int]:
@@ -135,11 +167,14 @@ def kpis_rows(path: Path, row: SlideRowPlan) -> KpisRows:
         got = "{} x {}".format(*pixels.size_px)
         problem = "`compat: kpis2024` knows masks at the slide's size and at 20x"
         raise SourceError(explain(f"E142 {path}", problem, expected=expected, got=got, do="Save it at one of them"))
-    return KpisRows(pixels, halve=ratio == 2 and pixels.size_px == row.size_px)
+    return KpisRows(path, pixels, halve=ratio == 2 and pixels.size_px == row.size_px)
 
 
 def find_prediction(folder: Path, row: SlideRowPlan) -> Path | None:
-    """The file with the predicted mask of a row, by its id or the names of its files; None where there is none."""
+    """The file with the predicted mask of a row, by its id or the names of its files; None where there is none.
+
+    SourceError where there is no folder, or the file is the truth.
+    """
     if not folder.is_dir():
         problem = "the folder of predictions is not there"
         raise SourceError(explain(str(folder), problem, do="Correct `slides.scores.predictions`"))
@@ -148,5 +183,14 @@ def find_prediction(folder: Path, row: SlideRowPlan) -> Path | None:
     for stem in dict.fromkeys(stems):
         for suffix in SUFFIXES:
             if (folder / f"{stem}{suffix}").is_file():
-                return folder / f"{stem}{suffix}"
+                return _not_own(folder / f"{stem}{suffix}", row)
     return None
+
+
+def _not_own(path: Path, row: SlideRowPlan) -> Path:
+    """The path; SourceError where it is the row's own image or mask, which would agree with itself."""
+    for own, name in ((row.mask, "mask"), (row.image, "image")):
+        if own and Path(own).exists() and path.samefile(own):
+            problem = f"is the {name} of {row.slide_id} itself, no prediction"
+            raise SourceError(explain(str(path), problem, do="Correct `slides.scores.predictions`"))
+    return path

@@ -35,7 +35,7 @@ ALL = "all"
 
 
 def write_score_tables(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> None:
-    """Write slides/tables/scores and score_summary; SourceError where nothing was predicted."""
+    """Write slides/tables/scores and score_summary; SourceError where nothing was predicted, or a file serves two."""
     rows = [row for batch in batch_names(slides) for row in read_rows(store, score_part(batch))]
     options = slides.options["scores"]
     if not any(row["prediction"] for row in rows):
@@ -43,10 +43,21 @@ def write_score_tables(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> N
         expected = "a file per slide, <slide_id>.png or .tif, or one per patch, <patch name>.png"
         problem = "holds a prediction of none of the slides"
         raise SourceError(explain(folder, problem, expected=expected, do="Correct `slides.scores.predictions`"))
+    _check_own(rows, options["predictions"])
     write_slide_table(store, "scores", rows, SCORES)
     names = list(structures_of(plan).values())
     summary = summarise(rows, names, options["bootstrap"], options["seed"])
     write_slide_table(store, "score_summary", summary, SUMMARY)
+
+
+def _check_own(rows: Sequence[Row], folder: str) -> None:
+    """Raise SourceError where a file was taken for the prediction of two items, whose files bear one name."""
+    owners: dict[str, str] = {}
+    for row in rows:
+        path = row["prediction"]
+        if path and path != folder and owners.setdefault(path, row["slide_id"]) != row["slide_id"]:
+            problem = f"fits the names of {owners[path]} and {row['slide_id']}"
+            raise SourceError(explain(path, problem, do="Name predictions by slide_id"))
 
 
 def summarise(rows: Sequence[Row], structures: Sequence[str], resamples: int, seed: int) -> list[Row]:

@@ -17,11 +17,20 @@ from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
 from ophiolite.sources.mask_pixels import open_pixels
-from ophiolite.stages.slide_counts import count_objects, structure_scores
+from ophiolite.stages.slide_counts import Counted, count_objects, structure_scores
 from ophiolite.stages.slide_items import open_row_mask
 from ophiolite.stages.slide_patch_predictions import stitched_planes
 from ophiolite.stages.slide_project import structures_of
-from ophiolite.stages.slide_score_planes import ArrayRows, Planes, find_prediction, kpis_rows, kpis_size, mask_planes
+from ophiolite.stages.slide_score_planes import (
+    ArrayRows,
+    Planes,
+    find_prediction,
+    grey_levels,
+    kpis_rows,
+    kpis_size,
+    mask_planes,
+    refuse_levels,
+)
 from ophiolite.stages.slide_tables import FOLDER, Row
 from ophiolite.stages.tables import parquet_bytes, schema_of, table_of
 
@@ -60,10 +69,18 @@ def row_scores(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> list[Row]:
     if isinstance(opened, KpisPatch):
         return [{**structures[0], "prediction": opened.path, "dice": patch_dice(opened.truth, opened.predicted)}]
     counted = count_objects(opened.planes, *least_sizes(plan, opened.planes))
+    _check_read(opened.planes, counted)
     pixel_um = row.mpp[0] * opened.planes.slide_px[0] if row.mpp else None
     facts = {"prediction": opened.path, "pixel_um": pixel_um, "nonbinary_px": opened.nonbinary_px}
     kpis = options["compat"] == "kpis2024"
     return [{**s, **facts, **structure_scores(counted, s["value"], options["min_iou"], kpis=kpis)} for s in structures]
+
+
+def _check_read(planes: Planes, counted: Counted) -> None:
+    """Raise SourceError where a mask has objects, none of which was read as such."""
+    for rows, objects in ((planes.truth, counted.truth), (planes.predicted, counted.predicted)):
+        if not len(objects.runs):
+            rows.check_read()
 
 
 @dataclass(frozen=True)
@@ -111,7 +128,6 @@ def open_prediction(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Predi
     assert mask is not None
     assert row.size_px is not None
     predicted_mask = predicted_source(plan, path, row, mask)
-    predicted_mask.check_binarised()
     nonbinary = sum(predicted_mask.nonbinary(box) for box in predicted_mask.strips())
     return Prediction(str(path), mask_planes(mask, predicted_mask, row.size_px), nonbinary)
 
@@ -140,7 +156,9 @@ def kpis_patch(path: Path, row: SlideRowPlan) -> KpisPatch:
         problem = "a predicted patch is as large as its mask"
         raise SourceError(explain(f"E142 {path}", problem, expected=expected, got=got, do="Pair the right files"))
     window = (0, 0, *truth.size_px)
-    return KpisPatch(str(path), truth.values(window), predicted.values(window) > FULL // 2)
+    values = grey_levels(predicted, window)
+    refuse_levels(path, int(values.max()), FULL // 2)
+    return KpisPatch(str(path), grey_levels(truth, window), values > FULL // 2)
 
 
 def least_sizes(plan: ProjectPlan, planes: Planes) -> tuple[int, int]:

@@ -54,8 +54,9 @@ class TileCopies:
         return data
 
     def count_filled(self, box: Box) -> None:
-        """Count the tiles that begin in a task's own voxels of mip 0 and could not be read."""
-        at = [(x, y, 0) for level, x, y in self.slide.filled if level == 0]
+        """Count the unreadable tiles whose first pixel that is kept lies in a task's own voxels of mip 0."""
+        left, top, _ = self.slide.box.start
+        at = [(max(x, left), max(y, top), 0) for level, x, y in self.slide.filled if level == 0]
         self.filled = sum(all(a <= p < b for a, p, b in zip(box.start, point, box.stop, strict=True)) for point in at)
 
     def to_bytes(self) -> bytes:

@@ -85,12 +85,17 @@ def verify(store: Store, plan: ProjectPlan, threads: int, say: Callable[[str], N
     found = Verified()
     with ThreadPoolExecutor(threads) as pool:
         for dataset, data in plan.datasets.items():
+            layers: dict[str, _Layer] = {}
             for name, layer in data.layers.items():
                 if isinstance(layer, Refused):
                     found.refused.append(f"{dataset}/{name}")
                 else:
                     paths = LayerPaths(dataset, name)
-                    _verify_layer(_Layer(store, paths, layer, read_cleaned(store, paths)), found, pool, say)
+                    layers[name] = _Layer(store, paths, layer, read_cleaned(store, paths))
+                    _verify_layer(layers[name], found, pool, say)
+            if any(layer.cleaned for layer in layers.values()):
+                damaged = {(f.layer, f.rule, f.item) for f in found.faults if f.dataset == dataset}
+                found.faults += list(_needed_again(layers, damaged))
     found.faults.sort(key=lambda f: (f.dataset, f.layer, f.rule, f.item, f.path))
     return found
 
@@ -134,7 +139,7 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
             if (receipt.rule, receipt.item, receipt.digest) != (rule, item, layer.plan.digests[rule]):
                 raise LayerError(f"{layer.store.place(path)}: names another job or other settings than the plan.")
             files += [(rule, item, file) for file in receipt.files]
-        except LayerError as error:
+        except (LayerError, StoreError) as error:
             found.faults.append(layer.fault(rule, item, path, "receipt unreadable", str(error)))
     for rule, item, path in lost:
         if _has_run(layer, rule, item):
@@ -153,7 +158,6 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
         if number % SAY_EVERY == 0:
             say(f"{where}: {number} of {len(files)} files")
     say(f"{where}: {len(files)} files of {found.receipts} receipts read back")
-    found.faults += list(_needed_again(layer, found))
 
 
 def _check(layer: _Layer, rule: str, file: Written) -> tuple[str, str] | None:
@@ -199,23 +203,26 @@ def _has_run(layer: _Layer, rule: str, item: str) -> bool:
         return True
 
 
-def _needed_again(layer: _Layer, found: Verified) -> Iterator[Fault]:
-    """The jobs whose cleaned intermediate files the damaged jobs of a layer read, and those that these read in turn."""
-    if not isinstance(layer.plan, VolumePlan) or not layer.cleaned:
-        return
-    own = (layer.paths.dataset, layer.paths.layer)
-    needs = Needs(layer.store, layer.paths, layer.plan)
-    again = sorted({(f.rule, f.item) for f in found.faults if (f.dataset, f.layer) == own})
-    seen = set(again)
+def _needed_again(layers: Mapping[str, _Layer], damaged: set[tuple[str, str, str]]) -> Iterator[Fault]:
+    """The jobs whose cleaned intermediate files damaged ones of a dataset read, and those that these read in turn.
+
+    damaged : (layer, rule, item).
+    """
+    needs = {name: Needs(layer.store, layer.paths, layer.plan) for name, layer in layers.items()}
+    again, seen = sorted(damaged), set(damaged)
     while again:
-        for rule, item in needs.of(*again.pop()):
-            path = layer.paths.receipt(rule, item)
-            if (rule, item) in seen or not layer.store.exists(path):
+        name, *job = again.pop()
+        for other in needs[name].of(*job):
+            if other in seen or other[0] not in layers:
                 continue
-            seen.add((rule, item))
+            layer, (_, rule, item) = layers[other[0]], other
+            path = layer.paths.receipt(rule, item)
+            if not layer.cleaned or not layer.store.exists(path):
+                continue
+            seen.add(other)
             gone = [f.path for f in read_receipt(layer.store, path).files if _is_cleaned(layer, rule, f)]
             if gone:
-                again.append((rule, item))
+                again.append(other)
                 yield layer.fault(rule, item, gone[0], "needed again", "removed by clean_work")
 
 
