@@ -84,7 +84,7 @@ def skeletonize_labels(
         for number, skeleton in _traced(ready, resolution_nm, options).items():
             found.setdefault(int(number), []).append(skeleton)
     for number in sorted(found):
-        yield int(names[number]), _piece(found[number], shape, seams_low, seams_high)
+        yield int(names[number]), _piece(found[number], shape, seams_low, seams_high, _keeps_below(options))
 
 
 def _inner(core: tuple[int, int, int], seams_high: Flags, low: tuple[int, int, int]) -> tuple[slice, slice, slice]:
@@ -111,9 +111,14 @@ def _ready(
     if options.engine == "kimimaro":
         return [numbers]
     depth = np.asfortranarray(distance_to_surface(seen, resolution_nm)[inner])
-    if options.fix_borders:
+    if _keeps_below(options):
         return [numbers, targets, depth, _shared_above(numbers, seams_high)]
     return [numbers, NO_TARGETS, depth, NO_TARGETS]
+
+
+def _keeps_below(options: SkeletonOptions) -> bool:
+    """Whether ways keep out of the plane shared above, but for their ends."""
+    return options.engine == "ophiolite" and options.fix_borders
 
 
 def _traced(
@@ -140,8 +145,9 @@ def _piece(
     shape: tuple[int, ...],
     seams_low: Flags,
     seams_high: Flags,
+    keeps_below: bool,
 ) -> SkeletonPiece:
-    """One piece of the engine's voxel indices."""
+    """One piece of the engine's voxel indices; what keeps below the plane shared above has ends one layer below it."""
     counts = np.cumsum([0] + [len(part[0]) for part in parts])
     voxels = np.concatenate([part[0] for part in parts])
     edges = np.concatenate([part[1] + np.uint32(start) for part, start in zip(parts, counts, strict=False)])
@@ -150,6 +156,6 @@ def _piece(
         if seams_low[axis]:
             seam |= voxels[:, axis] == 0
         if seams_high[axis]:
-            seam |= voxels[:, axis] >= shape[axis] - 2  # ways keep out of the shared plane, so they end below it
+            seam |= voxels[:, axis] >= shape[axis] - 1 - keeps_below
     vertices = (voxels * STEPS_PER_VOXEL + STEPS_PER_VOXEL // 2).astype(np.int32)
     return SkeletonPiece(vertices, edges, np.concatenate([part[2] for part in parts]), seam)
