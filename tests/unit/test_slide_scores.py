@@ -2,71 +2,37 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from ophiolite.config.load import parse_config
 from ophiolite.errors import ConfigError, SourceError
-from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
-from ophiolite.plan.estimate import Speeds
-from ophiolite.plan.make import make_plan
-from ophiolite.plan.model import ProjectPlan, VolumePlan
-from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.sample.slide_paint import structure_mask
 from ophiolite.sample.slide_set import SlideTruth, write_mask, write_slides
 from ophiolite.sources.mask import MaskReading, open_mask
 from ophiolite.stages import slide_score_planes
-from ophiolite.stages.patch_frame import Frame, frame_of
-from ophiolite.stages.slide_patches import Names, patch_options
+from ophiolite.stages.slide_patches import patch_options
 from ophiolite.stages.slide_score_panels import AGREEMENT, agreement, worst_items
 from ophiolite.stages.slide_score_planes import mask_planes
 from ophiolite.stages.slide_score_tables import write_score_tables
 from ophiolite.stages.slide_scores import open_prediction, row_scores, write_scores
 from ophiolite.stages.slide_tables import batch_names
-from ophiolite.stages.tables import parquet_bytes, schema_of, table_of
+from scored_slides import cut_predictions, kpis_slide, plan_of, read, slides_of, slow_dice
 
 SIZE = (800, 560)
 EIGHT = np.ones((3, 3))
-TWO = {1: "glomerulus", 2: "sclerosed"}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[SlideTruth]]:
     folder = tmp_path_factory.mktemp("slides")
     return folder, write_slides(folder, SIZE, 1)
-
-
-def plan_of(folder: Path, store: Path, predictions: Path, **options: Any) -> ProjectPlan:
-    mask = options.pop("mask", {"binarise": None, "structures": TWO})
-    scores = {"predictions": str(predictions), "bootstrap": 200, **options.pop("scores", {})}
-    slides = {"sheet": str(folder / "slides.tsv"), "mask": mask, "scores": scores, **options}
-    return make_plan(parse_config({"project": "p", "store": str(store), "slides": slides}, "test"), Path(), Speeds())
-
-
-def slides_of(plan: ProjectPlan) -> SlidesPlan:
-    assert plan.slides is not None
-    return plan.slides
-
-
-def read(store: Store, path: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read(path))).to_pylist()
-    return rows
-
-
-def slow_dice(truth: NDArray[Any], predicted: NDArray[Any]) -> float:
-    return 2 * int((truth & predicted).sum()) / int(truth.sum() + predicted.sum())
 
 
 def test_the_planted_errors_are_counted(made: tuple[Path, list[SlideTruth]], tmp_path: Path) -> None:
@@ -174,73 +140,6 @@ def test_predictions_that_cannot_be_compared(made: tuple[Path, list[SlideTruth]]
         row_scores(absent, store, row)
 
 
-def test_the_truth_is_not_scored_against_itself(tmp_path: Path) -> None:
-    kpis_slide(tmp_path)
-    one = {"binarise": 127, "structures": {1: "any"}}
-    plan = plan_of(tmp_path, tmp_path, tmp_path, mask=one)
-    with pytest.raises(SourceError, match="the image of s itself"):
-        row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
-    (tmp_path / "links").mkdir()
-    (tmp_path / "links/s.png").symlink_to(tmp_path / "m.png")
-    plan = plan_of(tmp_path, tmp_path, tmp_path / "links", mask=one)
-    with pytest.raises(SourceError, match="the mask of s itself"):
-        row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
-
-
-def test_one_file_is_no_prediction_of_two_items(tmp_path: Path) -> None:
-    """Files of one name in two folders: which of them was predicted is told by the id alone."""
-    lines = ["slide_id\tcase_id\tgroup\timage\tmask\tmpp\tkind"]
-    for name in "ab":
-        (tmp_path / name).mkdir()
-        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / name / "1.png")
-        write_mask(np.full((64, 64), 255, np.uint8), tmp_path / name / "1_mask.png")
-        lines.append(f"{name}\t{name}\tg\t{name}/1.png\t{name}/1_mask.png\t\tpatch")
-    (tmp_path / "slides.tsv").write_text("\n".join(lines) + "\n")
-    plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask={"binarise": 127, "structures": {1: "any"}})
-    store = Store(tmp_path / "p")
-
-    def score() -> None:
-        for batch in batch_names(slides_of(plan)):
-            write_scores(plan, slides_of(plan), store, batch)
-        write_score_tables(plan, slides_of(plan), store)
-
-    write_mask(np.full((64, 64), 255, np.uint8), tmp_path / "in/1.png")
-    with pytest.raises(SourceError, match=r"in/1\.png.*names of a and b"):
-        score()
-    for name in "ab":
-        (tmp_path / "in/1.png").rename(tmp_path / f"in/{name}.png")
-        write_mask(np.full((64, 64), 255, np.uint8), tmp_path / "in/1.png")
-    score()
-    assert {Path(row["prediction"]).name for row in read(store, "slides/tables/scores.parquet")} == {"a.png", "b.png"}
-
-
-def cut_predictions(
-    plan: ProjectPlan, store: Store, row: SlideRowPlan, mask: NDArray[np.uint8], folder: Path
-) -> tuple[Frame, list[Path]]:
-    """Cut a mask of a slide's frame into predicted patches, and write the table that says all were kept."""
-    assert row.dataset is not None
-    volume = plan.datasets[row.dataset].layers["slide"]
-    assert isinstance(volume, VolumePlan)
-    options = patch_options(slides_of(plan))
-    frame, names = frame_of(volume, row.mask_ratio or 1, options, "here"), Names(row, options)
-    rows, paths = [], []
-    for patch in frame.patches(options):
-        own = np.zeros((options.size_px, options.size_px), np.uint8)
-        own[: patch.w, : patch.h] = mask[patch.x : patch.x + patch.w, patch.y : patch.y + patch.h]
-        paths.append(folder / f"{names.patch(patch)}.png")
-        write_mask(own, paths[-1])
-        rows.append(
-            {
-                "patch": names.patch(patch), "image": names.image(patch), "mask": names.mask(patch), "keep": True,
-                "x_px": patch.x, "y_px": patch.y, "w_px": patch.w, "h_px": patch.h,
-            }
-        )  # fmt: skip
-    kinds = {"patch": "string", "image": "string", "mask": "string", "keep": "bool"}
-    schema = schema_of(kinds | dict.fromkeys(("x_px", "y_px", "w_px", "h_px"), "int64"))
-    store.write(LayerPaths(row.dataset, "slide").patches, parquet_bytes(table_of(rows, schema)))
-    return frame, paths
-
-
 @pytest.mark.parametrize("stitch", ["vote", "mean", "gaussian"])
 @pytest.mark.parametrize("slide_id", ["12-101", "12-102"])
 def test_patches_put_together_score_as_the_slide(
@@ -285,24 +184,6 @@ def test_probabilities_are_averaged_before_they_are_compared(
         cut_predictions(plan, store, row, np.full(SIZE, value, np.uint8), tmp_path / "in")
         (found,) = row_scores(plan, store, row)
         assert found["predicted_px"] == (SIZE[0] * SIZE[1] if predicted else 0)
-
-
-def kpis_slide(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A slide at 40x, truth and prediction at its size: an object found, one missed, one false, small ones."""
-    side = 1400
-    rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 255, (side, side, 3), np.uint8)).save(folder / "s.png")
-    truth, predicted = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8)
-    truth[40:440, 40:440] = predicted[50:450, 45:445] = 255
-    truth[40:440, 800:1200] = 255
-    predicted[800:1200, 800:1200] = 255
-    predicted[700:760, 100:160] = 255
-    truth[1300:1340, 1300:1340] = 254
-    write_mask(truth, folder / "m.png")
-    write_mask(predicted, folder / "in" / "s.png")
-    header = "slide_id\tcase_id\tgroup\timage\tmask\tmpp"
-    (folder / "slides.tsv").write_text(f"{header}\ns\tc\tg\ts.png\tm.png\t0.25\n")
-    return truth, predicted
 
 
 def test_slides_by_the_conventions_of_the_challenge(tmp_path: Path) -> None:
@@ -369,58 +250,6 @@ def test_patches_by_the_conventions_of_the_challenge(tmp_path: Path) -> None:
     write_score_tables(plan, slides_of(plan), store)
     mean = next(r for r in read(store, "slides/tables/score_summary.parquet") if r["metric"] == "dice")
     assert (mean["value"], mean["items"], mean["unscored"]) == (pytest.approx(rows[0]["dice"]), 1, 0)
-
-
-@pytest.mark.parametrize("compat", ["none", "kpis2024"])
-@pytest.mark.parametrize("wrong", ["m.png", "in/s.png"])
-def test_masks_of_0_and_1_are_not_scored_as_empty(tmp_path: Path, compat: str, wrong: str) -> None:
-    masks = dict(zip(("m.png", "in/s.png"), kpis_slide(tmp_path), strict=True))
-    one = {"binarise": 127, "structures": {1: "glomerulus"}}
-
-    def score(mask: NDArray[np.uint8]) -> list[dict[str, Any]]:
-        write_mask(mask, tmp_path / wrong)
-        plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask=one, scores={"compat": compat})
-        return row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
-
-    with pytest.raises(SourceError, match=f"{re.escape(wrong)}.*0 to 1"):
-        score(masks[wrong] // 254)
-    assert score(masks[wrong] * 0)[0]["dice"] == 0
-
-
-@pytest.mark.parametrize(
-    ("compat", "stitch"), [("none", "vote"), ("none", "mean"), ("none", "gaussian"), ("kpis2024", "mean")]
-)
-def test_predicted_patches_of_0_and_1_are_not_scored_as_empty(tmp_path: Path, compat: str, stitch: str) -> None:
-    kpis_slide(tmp_path)
-    one = {"binarise": 127, "structures": {1: "glomerulus"}}
-    patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
-    scores = {"compat": compat, "stitch": stitch}
-    plan = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, scores=scores, patches=patches)
-    store, row = Store(tmp_path / "p"), slides_of(plan).rows[0]
-    predicted = np.zeros((700, 700), np.uint8)
-    predicted[300:500, 300:500] = 1
-    cut_predictions(plan, store, row, predicted, tmp_path / "parts")
-    with pytest.raises(SourceError, match=r"parts.*0 to 1"):
-        row_scores(plan, store, row)
-    for value, expected in ((0, 0), (255, 40_000)):
-        cut_predictions(plan, store, row, predicted * value, tmp_path / "parts")
-        (found,) = row_scores(plan, store, row)
-        assert found["predicted_px"] == expected
-
-
-def test_a_bilevel_patch_is_255_where_it_is_1(tmp_path: Path) -> None:
-    kpis_slide(tmp_path)
-    one = {"binarise": 127, "structures": {1: "glomerulus"}}
-    patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
-    plan = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, scores={"compat": "kpis2024"}, patches=patches)
-    store, row = Store(tmp_path / "p"), slides_of(plan).rows[0]
-    predicted = np.zeros((700, 700), np.uint8)
-    predicted[300:500, 300:500] = 255
-    _, paths = cut_predictions(plan, store, row, predicted, tmp_path / "parts")
-    for path in paths:
-        Image.open(path).convert("1").save(path)
-    (found,) = row_scores(plan, store, row)
-    assert found["predicted_px"] == 40_000
 
 
 def test_the_challenge_knows_one_structure(made: tuple[Path, list[SlideTruth]], tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""Predictions and truths that would give wrong scores in silence: each is refused."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from ophiolite.errors import SourceError
+from ophiolite.layers.store import Store
+from ophiolite.sample.slide_set import write_mask
+from ophiolite.stages.slide_score_tables import write_score_tables
+from ophiolite.stages.slide_scores import row_scores, write_scores
+from ophiolite.stages.slide_tables import batch_names
+from scored_slides import cut_predictions, kpis_slide, plan_of, read, slides_of
+
+
+def test_the_truth_is_not_scored_against_itself(tmp_path: Path) -> None:
+    kpis_slide(tmp_path)
+    one = {"binarise": 127, "structures": {1: "any"}}
+    plan = plan_of(tmp_path, tmp_path, tmp_path, mask=one)
+    with pytest.raises(SourceError, match="the image of s itself"):
+        row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links/s.png").symlink_to(tmp_path / "m.png")
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "links", mask=one)
+    with pytest.raises(SourceError, match="the mask of s itself"):
+        row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
+
+
+def test_one_file_is_no_prediction_of_two_items(tmp_path: Path) -> None:
+    """Files of one name in two folders: which of them was predicted is told by the id alone."""
+    lines = ["slide_id\tcase_id\tgroup\timage\tmask\tmpp\tkind"]
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / name / "1.png")
+        write_mask(np.full((64, 64), 255, np.uint8), tmp_path / name / "1_mask.png")
+        lines.append(f"{name}\t{name}\tg\t{name}/1.png\t{name}/1_mask.png\t\tpatch")
+    (tmp_path / "slides.tsv").write_text("\n".join(lines) + "\n")
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask={"binarise": 127, "structures": {1: "any"}})
+    store = Store(tmp_path / "p")
+
+    def score() -> None:
+        for batch in batch_names(slides_of(plan)):
+            write_scores(plan, slides_of(plan), store, batch)
+        write_score_tables(plan, slides_of(plan), store)
+
+    write_mask(np.full((64, 64), 255, np.uint8), tmp_path / "in/1.png")
+    with pytest.raises(SourceError, match=r"in/1\.png.*names of a and b"):
+        score()
+    for name in "ab":
+        (tmp_path / "in/1.png").rename(tmp_path / f"in/{name}.png")
+        write_mask(np.full((64, 64), 255, np.uint8), tmp_path / "in/1.png")
+    score()
+    assert {Path(row["prediction"]).name for row in read(store, "slides/tables/scores.parquet")} == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("compat", ["none", "kpis2024"])
+@pytest.mark.parametrize("wrong", ["m.png", "in/s.png"])
+def test_masks_of_0_and_1_are_not_scored_as_empty(tmp_path: Path, compat: str, wrong: str) -> None:
+    masks = dict(zip(("m.png", "in/s.png"), kpis_slide(tmp_path), strict=True))
+    one = {"binarise": 127, "structures": {1: "glomerulus"}}
+
+    def score(mask: NDArray[np.uint8]) -> list[dict[str, Any]]:
+        write_mask(mask, tmp_path / wrong)
+        plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask=one, scores={"compat": compat})
+        return row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
+
+    with pytest.raises(SourceError, match=f"{re.escape(wrong)}.*0 to 1"):
+        score(masks[wrong] // 254)
+    assert score(masks[wrong] * 0)[0]["dice"] == 0
+
+
+@pytest.mark.parametrize(
+    ("compat", "stitch"), [("none", "vote"), ("none", "mean"), ("none", "gaussian"), ("kpis2024", "mean")]
+)
+def test_predicted_patches_of_0_and_1_are_not_scored_as_empty(tmp_path: Path, compat: str, stitch: str) -> None:
+    kpis_slide(tmp_path)
+    one = {"binarise": 127, "structures": {1: "glomerulus"}}
+    patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
+    scores = {"compat": compat, "stitch": stitch}
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, scores=scores, patches=patches)
+    store, row = Store(tmp_path / "p"), slides_of(plan).rows[0]
+    predicted = np.zeros((700, 700), np.uint8)
+    predicted[300:500, 300:500] = 1
+    cut_predictions(plan, store, row, predicted, tmp_path / "parts")
+    with pytest.raises(SourceError, match=r"parts.*0 to 1"):
+        row_scores(plan, store, row)
+    for value, expected in ((0, 0), (255, 40_000)):
+        cut_predictions(plan, store, row, predicted * value, tmp_path / "parts")
+        (found,) = row_scores(plan, store, row)
+        assert found["predicted_px"] == expected
+
+
+def test_a_bilevel_patch_is_255_where_it_is_1(tmp_path: Path) -> None:
+    kpis_slide(tmp_path)
+    one = {"binarise": 127, "structures": {1: "glomerulus"}}
+    patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, scores={"compat": "kpis2024"}, patches=patches)
+    store, row = Store(tmp_path / "p"), slides_of(plan).rows[0]
+    predicted = np.zeros((700, 700), np.uint8)
+    predicted[300:500, 300:500] = 255
+    _, paths = cut_predictions(plan, store, row, predicted, tmp_path / "parts")
+    for path in paths:
+        Image.open(path).convert("1").save(path)
+    (found,) = row_scores(plan, store, row)
+    assert found["predicted_px"] == 40_000
