@@ -200,7 +200,7 @@ def tiny_config() -> dict[str, Any]:
                         "type": "segmentation",
                         "source": "neurons.h5:/volumes/labels/neuron_ids",
                         "pyramid": pyramid,
-                        "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 200},
+                        "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 1000},
                         "skeleton": {
                             "mip": 0,
                             "scale": 4,
