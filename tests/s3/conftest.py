@@ -82,7 +82,7 @@ def config() -> dict[str, Any]:
         "type": "segmentation",
         "source": "sample.h5:/volumes/labels/neuron_ids",
         "pyramid": {"factors": [[2, 2, 1], [2, 2, 2]], "chunk_vx": [32, 32, 16], "task_vx": [64, 64, 32]},
-        "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 200},
+        "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 1000},
         "properties": False,
     }
     return {

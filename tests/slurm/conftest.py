@@ -64,7 +64,7 @@ def slurm_config() -> dict[str, Any]:
         "type": "segmentation",
         "source": "sample.h5:/volumes/labels/neuron_ids",
         "pyramid": {"factors": [[2, 2, 1]], "chunk_vx": [32, 32, 16], "task_vx": [64, 64, 32]},
-        "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 200},
+        "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 1000},
     }
     jobs = {"min_blocks": 2}
     return {"project": "tiny", "store": "results", "jobs": jobs, "datasets": {"d": {"layers": {"neurons": neurons}}}}
