@@ -14,6 +14,13 @@ settings.register_profile("ophiolite", deadline=None, derandomize=True, print_bl
 settings.load_profile("ophiolite")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long suites, which one worker runs from end to end, come first, so that no worker waits for another at the end."""
+    long = ("workflow", "slides", "s3", "slurm")
+    items.sort(key=lambda item: next((long.index(m.args[0]) for m in item.iter_markers("xdist_group")), len(long)))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the checkout."""
