@@ -16,7 +16,7 @@ settings.load_profile("ophiolite")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long suites, which one worker runs from end to end, come first, so that no worker waits for another at the end."""
+    """Long suites, each for one worker, come first, so that no worker waits for another at the end."""
     long = ("workflow", "slides", "s3", "slurm")
     items.sort(key=lambda item: next((long.index(m.args[0]) for m in item.iter_markers("xdist_group")), len(long)))
 
