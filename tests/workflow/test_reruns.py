@@ -132,4 +132,4 @@ def test_code_reruns_what_it_makes_and_comments_rerun_nothing(workspace: Workspa
     with (package / "kernels" / "octree.py").open("a") as file:
         file.write("\nUNUSED = 1\n")
     edited.plan()
-    assert edited.jobs() == {"mesh_index": 1, "mesh_shards": 2, "mesh_done": 1, **OBJECTS}
+    assert edited.jobs() == {"mesh_shards": 2, "mesh_done": 1, **OBJECTS}
