@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ophiolite.kernels.union_find import find
+
 _jit: Any = njit(cache=True, nogil=True)
 
 # Columns of a table of runs.
@@ -50,15 +52,6 @@ def find_runs(strip, top, runs, values):  # type: ignore[no-untyped-def]
 
 
 @_jit
-def root_of(parents, i):  # type: ignore[no-untyped-def]
-    """The first of the joined numbers that i belongs to; shortens the way on it."""
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
-
-
-@_jit
 def join_runs(runs, values, known, parents, count):  # type: ignore[no-untyped-def]
     """Number the runs from `known` on; those before it are numbered and lie in the row above the first of them.
 
@@ -78,7 +71,7 @@ def join_runs(runs, values, known, parents, count):  # type: ignore[no-untyped-d
         j = above
         while j < above_stop and runs[j, START] <= runs[i, STOP]:
             if values[j] == values[i]:
-                other = root_of(parents, runs[j, LABEL])
+                other = find(parents, runs[j, LABEL])
                 if label < 0:
                     label = other
                 elif other < label:
@@ -100,7 +93,7 @@ def roots_of(parents, count):  # type: ignore[no-untyped-def]
     """The first of the joined numbers of each of the numbers below `count`."""
     out = np.empty(count, np.int64)
     for i in range(count):
-        out[i] = root_of(parents, i)
+        out[i] = find(parents, i)
     return out
 
 

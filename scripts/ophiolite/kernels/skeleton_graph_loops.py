@@ -8,16 +8,9 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ophiolite.kernels.union_find import find
+
 _jit: Any = njit(cache=True, nogil=True)
-
-
-@_jit
-def find(parent, i):  # type: ignore[no-untyped-def]
-    """Root of `i` in a forest of parents, halving the path on the way (Tarjan and van Leeuwen 1984)."""
-    while parent[i] != i:
-        parent[i] = parent[parent[i]]
-        i = parent[i]
-    return i
 
 
 @_jit

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ophiolite.kernels.skeleton_graph_loops import find
+from ophiolite.kernels.union_find import find
 
 _jit: Any = njit(cache=True, nogil=True)
 
