@@ -27,6 +27,37 @@ PX_PER_OBJECT = 20_000
 MEMORY_MB = 700
 
 
+def row_plan(
+    row: SheetRow,
+    *,
+    mpp: tuple[float, float] | None = None,
+    mpp_origin: str = "",
+    size_px: tuple[int, int] | None = None,
+    mask_ratio: int | None = None,
+    dataset: str | None = None,
+    fingerprint: str = "",
+    error: str | None = None,
+) -> SlideRowPlan:
+    """A row of the sheet with what the headers of its files say, or with the `error` for which it is refused."""
+    return SlideRowPlan(
+        line=row.line,
+        slide_id=row.slide_id,
+        case_id=row.case_id,
+        group=row.group,
+        kind=row.kind,
+        split=row.split,
+        image=row.image.as_posix(),
+        mask=row.mask.as_posix() if row.mask else None,
+        mpp=mpp,
+        mpp_origin=mpp_origin,
+        size_px=size_px,
+        mask_ratio=mask_ratio,
+        dataset=dataset,
+        fingerprint=fingerprint,
+        error=error,
+    )
+
+
 def plan_slide(
     config: Config, options: Slides, row: SheetRow, dataset: str, speeds: Speeds
 ) -> tuple[SlideRowPlan, dict[str, VolumePlan]]:
@@ -49,22 +80,14 @@ def plan_slide(
         masks, ratio, of_mask = _plan_masks(config, options, row, slide, place, speeds)
         layers |= masks
         fingerprint = f"{fingerprint}-{of_mask}"
-    planned = SlideRowPlan(
-        line=row.line,
-        slide_id=row.slide_id,
-        case_id=row.case_id,
-        group=row.group,
-        kind="slide",
-        split=row.split,
-        image=row.image.as_posix(),
-        mask=row.mask.as_posix() if row.mask else None,
+    planned = row_plan(
+        row,
         mpp=slide.mpp,
         mpp_origin=slide.mpp_origin,
         size_px=slide.shape_vx[:2],
         mask_ratio=ratio,
         dataset=dataset,
         fingerprint=fingerprint,
-        error=None,
     )
     return planned, layers
 

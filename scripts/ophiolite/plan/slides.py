@@ -17,7 +17,7 @@ from ophiolite.layers.paths import LayerPaths
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.model import DatasetPlan, LayerPlan, Refused, VolumePlan
 from ophiolite.plan.slide_digests import batch_digests, cohort_digests, rules_of_layers, slide_layer_digests
-from ophiolite.plan.slide_layers import mask_reading, plan_slide, slide_reading
+from ophiolite.plan.slide_layers import mask_reading, plan_slide, row_plan, slide_reading
 from ophiolite.plan.slide_model import SlideBatch, SlideRowPlan, SlidesPlan
 from ophiolite.plan.slide_outlines import OUTLINES, outline_layers
 from ophiolite.sources.slide_layers import open_slide_layer
@@ -205,16 +205,17 @@ def _joined(before: Mapping[str, LayerPlan] | None, error: str) -> str:
 
 
 def _refused(row: SheetRow | BadRow, error: str) -> SlideRowPlan:
-    sound = row if isinstance(row, SheetRow) else None
+    if isinstance(row, SheetRow):
+        return row_plan(row, error=error)
     return SlideRowPlan(
         line=row.line,
         slide_id=row.slide_id,
-        case_id=sound.case_id if sound else "",
-        group=sound.group if sound else "",
-        kind=sound.kind if sound else "slide",
-        split=sound.split if sound else None,
-        image=sound.image.as_posix() if sound else "",
-        mask=sound.mask.as_posix() if sound and sound.mask else None,
+        case_id="",
+        group="",
+        kind="slide",
+        split=None,
+        image="",
+        mask=None,
         mpp=None,
         mpp_origin="",
         size_px=None,
@@ -247,22 +248,13 @@ def _patch(row: SheetRow, options: Slides) -> SlideRowPlan:
                     do="Pair the right files",
                 )
             )
-    return SlideRowPlan(
-        line=row.line,
-        slide_id=row.slide_id,
-        case_id=row.case_id,
-        group=row.group,
-        kind="patch",
-        split=row.split,
-        image=row.image.as_posix(),
-        mask=row.mask.as_posix() if row.mask else None,
+    return row_plan(
+        row,
         mpp=(mpp, mpp) if mpp else None,
         mpp_origin=("sheet" if row.mpp else "config") if mpp else "",
         size_px=(width, height),
         mask_ratio=1 if row.mask else None,
-        dataset=None,
         fingerprint=_stamp(row),
-        error=None,
     )
 
 
