@@ -15,7 +15,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeVar
 from urllib.parse import parse_qs, unquote
 
 from ophiolite.errors import ConfigError, OphioliteError, StoreError, explain
@@ -88,6 +88,9 @@ def locate(root: Path, url_path: str) -> Path | None:
     except (OSError, RuntimeError):
         return None
     return path if path.is_relative_to(root.resolve()) and path.is_file() else None
+
+
+Named = TypeVar("Named")
 
 
 @dataclass(frozen=True)
@@ -269,30 +272,32 @@ class _Handler(BaseHTTPRequestHandler):
         return f"http://{host}" if HOST.fullmatch(host) else self.served.url
 
     def _object(self, query: str) -> None:
-        try:
-            name = parse_object(query)
-        except ValueError:
-            name = None
-        link = self.served.object_link(self._base(), name) if name else None
-        if name is None:
-            self._error(HTTPStatus.BAD_REQUEST, "expected object?dataset=..&layer=..&label=..")
-        elif link is None:
-            self._error(HTTPStatus.NOT_FOUND, "no such object in the results")
-        else:
-            self._redirect(link)
+        link = self.served.object_link
+        self._lead(query, parse_object, link, "object?dataset=..&layer=..&label=..", "no such object in the results")
 
     def _dataset(self, query: str) -> None:
+        absent = "no such dataset in the results, or it has no finished layer yet"
+        self._lead(query, parse_dataset, self.served.dataset_link, "dataset?name=..", absent)
+
+    def _lead(
+        self,
+        query: str,
+        parse: Callable[[str], Named | None],
+        link: Callable[[str, Named], str | None],
+        form: str,
+        absent: str,
+    ) -> None:
+        """Redirect to the viewer's link to what the query names; errors say its `form`, or that it is `absent`."""
         try:
-            name = parse_dataset(query)
+            name = parse(query)
         except ValueError:
             name = None
-        link = self.served.dataset_link(self._base(), name) if name else None
         if name is None:
-            self._error(HTTPStatus.BAD_REQUEST, "expected dataset?name=..")
-        elif link is None:
-            self._error(HTTPStatus.NOT_FOUND, "no such dataset in the results, or it has no finished layer yet")
+            self._error(HTTPStatus.BAD_REQUEST, f"expected {form}")
+        elif (address := link(self._base(), name)) is None:
+            self._error(HTTPStatus.NOT_FOUND, absent)
         else:
-            self._redirect(link)
+            self._redirect(address)
 
     def _client_file(self, name: str) -> None:
         file = locate(self.served.client, name)
