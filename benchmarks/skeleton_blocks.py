@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from benchmarks.datasets import RESULTS, volumes
 from benchmarks.report import machine
+from ophiolite.geometry.box import Box, Vec, sub
+from ophiolite.geometry.grid import Grid
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, stitch_skeletons
-from ophiolite.kernels.skeletonize import HALO_HIGH_VX, HALO_LOW_VX, SkeletonOptions, skeletonize_labels
+from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, skeletonize_labels
 
 TABLE = RESULTS / "skeleton_blocks.csv"
 TASKS_VX = (64, 128)
@@ -23,6 +25,7 @@ OPTIONS = SkeletonOptions()
 CLEAN = CleanOptions(min_cable_nm=1000.0, scale=OPTIONS.scale, const_nm=OPTIONS.const_nm)
 
 Floats = NDArray[np.float64]
+Flags = tuple[bool, bool, bool]
 Lines = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
 
 
@@ -68,28 +71,28 @@ def main() -> None:
 def skeletons(labels: NDArray[Any], task_vx: int, voxel_nm: tuple[float, float, float]) -> dict[int, Lines]:
     """Finished skeletons by label, traced in cubes of `task_vx` voxels; labels without any are left out."""
     pieces: dict[int, list[tuple[Any, SkeletonPiece]]] = {}
-    for origin in product(*(range(0, n, task_vx) for n in labels.shape)):
-        low = [min(HALO_LOW_VX, o) for o in origin]
-        core = [min(task_vx, n - o) for o, n in zip(origin, labels.shape, strict=True)]
-        rest = [n - o - c for o, c, n in zip(origin, core, labels.shape, strict=True)]
-        high = [min(HALO_HIGH_VX, r) for r in rest]
-        box = tuple(slice(o - a, o + c + b) for o, c, a, b in zip(origin, core, low, high, strict=True))
-        above = [r > 0 for r in rest]
-        found = skeletonize_labels(
-            np.asfortranarray(labels[box]),
-            voxel_nm,
-            (core[0], core[1], core[2]),
-            (origin[0] > 0, origin[1] > 0, origin[2] > 0),
-            (above[0], above[1], above[2]),
-            None,
-            OPTIONS,
-            (low[0], low[1], low[2]),
-            (high[0] - above[0], high[1] - above[1], high[2] - above[2]),
-        )
+    for task in tasks_of(labels, (task_vx, task_vx, task_vx)):
+        core, low, high, window, below, above = task
+        found = skeletonize_labels(window, voxel_nm, core.shape, low, high, None, OPTIONS, below, above)
         for label, piece in found:
-            pieces.setdefault(label, []).append((origin, piece))
+            pieces.setdefault(label, []).append((core.start, piece))
     lines = {label: _finished(parts, voxel_nm) for label, parts in pieces.items()}
     return {label: line for label, line in lines.items() if len(line[1])}
+
+
+def tasks_of(
+    labels: NDArray[Any], task_vx: Vec, halo_vx: int = HALO_LOW_VX
+) -> Iterator[tuple[Box, Flags, Flags, NDArray[Any], Vec, Vec]]:
+    """Every task of a volume: core, planes shared below and above, what it sees, context below and above."""
+    nx, ny, nz = labels.shape
+    grid = Grid(Box.of((0, 0, 0), (nx, ny, nz)), task_vx)
+    for index in grid:
+        core = grid.cell(index)
+        seen = core.grow((halo_vx,) * 3, (halo_vx + 1,) * 3).intersect(grid.box)
+        low = (index[0] > 0, index[1] > 0, index[2] > 0)
+        x, y, z = (i + 1 < n for i, n in zip(index, grid.shape, strict=True))
+        above = sub(sub(seen.stop, core.stop), (int(x), int(y), int(z)))
+        yield core, low, (x, y, z), np.asfortranarray(labels[seen.slices()]), sub(core.start, seen.start), above
 
 
 def _finished(parts: list[tuple[Any, SkeletonPiece]], voxel_nm: tuple[float, float, float]) -> Lines:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 import pytest
+from benchmarks.skeleton_blocks import tasks_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial import cKDTree
 
-from ophiolite.geometry.box import Box, sub
-from ophiolite.geometry.grid import Grid
 from ophiolite.kernels.skeleton_graph_loops import reaches
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures, stitch_skeletons
 from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, borders, skeletonize_labels
@@ -121,25 +120,13 @@ def test_reach_is_the_greatest_ball_less_the_way(seed: int, n: int) -> None:
     np.testing.assert_array_equal(reaches(edges, lengths, ball), want)
 
 
-def seen(volume: np.ndarray, task: tuple[int, int, int], halo: int = HALO_LOW_VX):
-    """Every task of a volume: core, seams, what it sees, context."""
-    grid = Grid(Box.of((0, 0, 0), volume.shape), task)
-    for index in grid:
-        core = grid.cell(index)
-        low = tuple(i > 0 for i in index)
-        high = tuple(i + 1 < n for i, n in zip(index, grid.shape, strict=True))
-        window = core.grow((halo,) * 3, (halo + 1,) * 3).intersect(grid.box)
-        above = tuple(b - a - int(s) for a, b, s in zip(core.stop, window.stop, high, strict=True))
-        yield core, low, high, np.asfortranarray(volume[window.slices()]), sub(core.start, window.start), above
-
-
 @settings(max_examples=60)
 @given(hnp.arrays(np.uint32, (5, 4, 4), elements=st.sampled_from([0, 0, 1, 2])), st.integers(0, 2), st.integers(1, 3))
 def test_both_tasks_agree_on_targets_and_share_out_what_does_not_go_on(labels, axis: int, cut: int) -> None:
     volume = np.moveaxis(np.pad(labels, ((0, 0), (1, 1), (1, 1))), 0, axis)  # no other face has a target
     task = tuple(cut if d == axis else n for d, n in enumerate(volume.shape))
     found = []
-    for core, low, high, window, context, _ in list(seen(volume, task))[:2]:
+    for core, low, high, window, context, _ in list(tasks_of(volume, task))[:2]:
         inner = tuple(slice(c, c + n + int(s)) for c, n, s in zip(context, core.shape, high, strict=True))
         targets, left = face_sections(window, inner, low, high, (3.0, 4.0, 5.0))
         start = np.array(core.start)
@@ -171,7 +158,7 @@ def drawn(seed: int, shape=(52, 48, 44), branches: int = 7) -> np.ndarray:
 def skeleton(volume: np.ndarray, task, nm=(10.0, 10.0, 10.0), halo: int = HALO_LOW_VX, least: float = 0.0) -> Whole:
     options = SkeletonOptions(scale=2.0, const_nm=30.0)
     pieces = []
-    for core, low, high, window, below, above in seen(volume, task, halo):
+    for core, low, high, window, below, above in tasks_of(volume, task, halo):
         for _, piece in skeletonize_labels(window, nm, core.shape, low, high, None, options, below, above):
             pieces.append((core.start, piece))
     whole = stitch_skeletons(pieces)
@@ -261,7 +248,7 @@ def test_a_target_that_one_side_moves_is_noticed(monkeypatch: pytest.MonkeyPatch
     whole = stitch_skeletons(
         [
             (core.start, piece)
-            for core, low, high, window, below, above in seen(volume, (20, 16, 16))
+            for core, low, high, window, below, above in tasks_of(volume, (20, 16, 16))
             for _, piece in skeletonize_labels(
                 window, (10.0,) * 3, core.shape, low, high, None, SkeletonOptions(), below, above
             )
@@ -278,7 +265,7 @@ def test_without_the_halo_and_the_healing_the_scars_are_seen() -> None:
     options = SkeletonOptions(scale=2.0, const_nm=30.0)
     pieces = [
         (core.start, piece)
-        for core, low, high, window, below, above in seen(volume, task, 0)
+        for core, low, high, window, below, above in tasks_of(volume, task, 0)
         for _, piece in skeletonize_labels(window, (10.0,) * 3, core.shape, low, high, None, options, below, above)
     ]
     whole = stitch_skeletons(pieces)

@@ -23,7 +23,7 @@ from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
-from ophiolite.plan.model import VolumePlan
+from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.precomputed.annotation import AnnotationType
 from ophiolite.precomputed.segment_properties import NumberProperty, TagsProperty, decode_segment_properties
 from ophiolite.sources.mask import MaskReading, open_mask
@@ -64,13 +64,19 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     mask = {"binarise": None, "structures": STRUCTURES, "max_error_px": 0}
     slides = {"sheet": str(folder / "s.tsv"), "mask": mask, "pyramid": {"chunk_vx": 256, "copy_tiles": False}}
     config = {"project": "p", "store": str(folder / "r"), "slides": slides}
+    project, store = made_of(folder, config)
+    return Job(project, store, "slide_objects", "a", "objects", "", 1)
+
+
+def made_of(folder: Path, config: dict[str, Any]) -> tuple[ProjectPlan, Store]:
+    """A project in `<folder>/r/p`, its slide's rules run."""
     plan = make_plan(parse_config(config, "test"), Path(), Speeds())
     file = folder / "r" / "p" / "plan.json"
     file.parent.mkdir(parents=True)
     file.write_bytes(plan.to_bytes())
     project, store = open_project(file)
     run_rules(file, project.datasets["a"].layers)
-    return Job(project, store, "slide_objects", "a", "objects", "", 1)
+    return project, store
 
 
 def run_rules(file: Path, layers: dict[str, Any]) -> None:
@@ -217,12 +223,7 @@ def test_an_empty_mask_has_no_objects_but_all_layers(job: Job, tmp_path: Path) -
     tifffile.imwrite(tmp_path / "m.tif", np.zeros((300, 400), np.uint8))
     (tmp_path / "s.tsv").write_text("slide_id\tcase_id\timage\tmask\tmpp\na\t1\ta.tif\tm.tif\t0.5\n")
     config = {"project": "p", "store": str(tmp_path / "r"), "slides": {"sheet": str(tmp_path / "s.tsv")}}
-    plan = make_plan(parse_config(config, "test"), Path(), Speeds())
-    file = tmp_path / "r" / "p" / "plan.json"
-    file.parent.mkdir(parents=True)
-    file.write_bytes(plan.to_bytes())
-    project, store = open_project(file)
-    run_rules(file, project.datasets["a"].layers)
+    project, store = made_of(tmp_path, config)
     assert table_of(replace(job, store=store, project=project))["label"] == []
     assert json.loads(store.read("a/objects/objects/contours.geojson"))["features"] == []
 
