@@ -130,6 +130,7 @@ def test_kimimaro_cleans_to_about_the_same_skeletons(stitched: dict[int, Arrays]
     for name, bound in (("cable_nm", 0.03), ("vertices", 0.03), ("terminals", 0.06)):
         a, b = (sum(getattr(m, name) for m in every) for every in (ours, theirs))
         assert abs(a - b) <= bound * b, f"{name}: {a} and {b}"
-    # Of its parts kimimaro lets some fall apart again when it prunes ticks; ours stay as joined.
+    # kimimaro asks only the closest vertices of two parts whether their balls touch, we ask any two; and it lets some
+    # parts fall apart again when it prunes ticks.
     a, b = (sum(m.components for m in every if m.cable_nm > 0) for every in (ours, theirs))
-    assert a == b if tick == 0 else a <= b
+    assert (0.95 * b if tick == 0 else 0) < a <= b, f"{a} and {b}"

@@ -311,7 +311,7 @@ def test_panels_show_masked_slides_of_different_cases_first(sheet: Path) -> None
     assert panel_rows(rows, "y", 2) == []
 
 
-GLOMERULI = Path(os.environ.get("OPHIOLITE_DATA", "../shared/data")) / "slides" / "glomeruli"
+GLOMERULI = Path(os.environ.get("OPHIOLITE_DATA", "../shared/data")).resolve() / "slides" / "glomeruli"
 
 
 @pytest.mark.skipif(not GLOMERULI.is_dir(), reason="the fields of glomeruli are not here")

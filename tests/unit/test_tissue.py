@@ -15,7 +15,7 @@ from ophiolite.sample.slide_paint import paint
 from ophiolite.sample.slide_scene import make_scene
 
 GLASS, PALE, PAS = (244, 243, 246), (232, 218, 228), (200, 140, 180)
-SLIDES = Path(os.environ.get("OPHIOLITE_DATA", "../shared/data")) / "slides"
+SLIDES = Path(os.environ.get("OPHIOLITE_DATA", "../shared/data")).resolve() / "slides"
 
 
 def picture(seed: int = 0, **boxes: tuple[tuple[int, int, int, int], tuple[int, int, int]]) -> np.ndarray:
