@@ -3,12 +3,11 @@
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from ophiolite.report.compression_figures import draw_factor, draw_speed, draw_tradeoff
+from ophiolite.sources.parquet import read_frame
 
 sys.stderr = open(snakemake.log[0], "w")
-table = pd.read_parquet(snakemake.input[0])
+table = read_frame(Path(snakemake.input[0]))
 drawings = (draw_factor, draw_speed, draw_tradeoff)
 vectors = (snakemake.output.factor, snakemake.output.speed, snakemake.output.tradeoff)
 for draw, vector, raster in zip(drawings, vectors, snakemake.output.rasters, strict=True):

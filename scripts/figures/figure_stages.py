@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from ophiolite.report.figures import draw_stages
 from ophiolite.report.tables import rule_table
+from ophiolite.sources.parquet import read_frame
 
 sys.stderr = open(snakemake.log[0], "w")
-timings = pd.read_parquet(snakemake.input[0]).to_dict("records")
+timings = read_frame(Path(snakemake.input[0])).to_dict("records")
 draw_stages(rule_table(timings), Path(snakemake.output[0]))

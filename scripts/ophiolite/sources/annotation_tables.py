@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import FormatError, SourceError, explain
 from ophiolite.precomputed.annotation import AnnotationType, Property
 from ophiolite.precomputed.annotation_table import AnnotationTable, Related
+from ophiolite.sources.parquet import read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -91,7 +92,6 @@ def _read(path: Path) -> pa.Table:
     """The file as a table; the columns of texts files are texts, for us to convert and to say where that fails."""
     import pyarrow as pa
     import pyarrow.csv
-    import pyarrow.parquet
 
     ragged: list[Any] = []
 
@@ -101,7 +101,7 @@ def _read(path: Path) -> pa.Table:
 
     try:
         if path.suffix == ".parquet":
-            table = pyarrow.parquet.read_table(path)
+            table = read_parquet(path)
             return table.drop_columns([n for n in table.column_names if n.startswith("__index_level_")])
         if path.suffix in (".csv", ".tsv"):
             delimiter = "\t" if path.suffix == ".tsv" else ","

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Box, Vec
+from ophiolite.sources.parquet import read_parquet
 from ophiolite.sources.source import Nm, Source
 
 COLUMNS = ("from", "to")
@@ -147,14 +148,13 @@ def _pairs(text: str, base: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64
 def _columns(text: str, file: Path) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     import pyarrow as pa
     import pyarrow.csv
-    import pyarrow.parquet
 
     try:
         if file.suffix == ".csv":
             types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(COLUMNS, pa.uint64()))
-            table = pyarrow.csv.read_csv(file, convert_options=types)
+            table = pyarrow.csv.read_csv(file, pyarrow.csv.ReadOptions(use_threads=False), convert_options=types)
         else:
-            table = pyarrow.parquet.read_table(file)
+            table = read_parquet(file)
     except pa.ArrowException as error:
         raise _error(text, f"the table cannot be read ({error})", expected="columns of labels", do="Mend it") from None
     missing = [name for name in COLUMNS if name not in table.column_names]

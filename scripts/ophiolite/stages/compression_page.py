@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING, Any
 
 from ophiolite.layers.store import Store
@@ -10,6 +9,7 @@ from ophiolite.plan.model import ProjectPlan
 from ophiolite.report.compression_advice import READERS, advice, faults, number, records
 from ophiolite.report.compression_paper import NAME, paper_values
 from ophiolite.report.page import Figure, Section, Table, human_bytes, render_sections
+from ophiolite.sources.parquet import read_frame
 from ophiolite.stages.report import with_refusals
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ MEASURED_NOTE = (
 
 def build_compression_page(plan: ProjectPlan, store: Store) -> str:
     """The page as HTML text, from the table and the figures of the project."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(store.read("tables/compression.parquet"))).to_pandas()
+    table = read_frame(store.read("tables/compression.parquet"))
     layers = [(str(d), str(name), rows) for (d, name), rows in table.groupby(["dataset", "layer"])]
     sections = [_layer_section(rows, store, dataset, name) for dataset, name, rows in layers]
     numbers = [part for dataset, name, rows in layers for part in _all_numbers(f"{dataset}/{name}", rows)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
+from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.compression_codec import table_bytes
 from ophiolite.stages.tables import csv_bytes, parquet_bytes
 
@@ -15,12 +15,11 @@ from ophiolite.stages.tables import csv_bytes, parquet_bytes
 def compression_tables(plan: ProjectPlan, store: Store) -> tuple[bytes, bytes]:
     """The table as CSV and as Parquet: layers by dataset and name, each in the order in which it was measured."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    parts = [io.BytesIO(table_bytes([]))]
+    parts = [table_bytes([])]
     for dataset, layer in measured_layers(plan):
-        parts.append(io.BytesIO(store.read(LayerPaths(dataset, layer).quality("compression_codec", "all"))))
-    table = pa.concat_tables([pq.read_table(part) for part in parts])
+        parts.append(store.read(LayerPaths(dataset, layer).quality("compression_codec", "all")))
+    table = pa.concat_tables([read_parquet(part) for part in parts])
     return csv_bytes(table), parquet_bytes(table)
 
 

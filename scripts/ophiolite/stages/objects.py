@@ -20,6 +20,7 @@ from ophiolite.precomputed.segment_properties import (
     TextProperty,
     encode_segment_properties,
 )
+from ophiolite.sources.parquet import read_parquet, sorted_table
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import part_of, reduced_path
 from ophiolite.stages.slide_properties import object_properties, structure_properties
@@ -51,8 +52,8 @@ def write_objects(job: Job, part: int) -> tuple[list[Written], int]:
     stats = read_stats_bytes(job.store.read(reduced_path(job, part)))
     table = pa.table(_columns(stats, volume))
     for name, _ in volume.products():
-        table = table.join(_measures(job, name, part), keys="label", join_type="left outer")
-    table = table.sort_by("label")
+        table = table.join(_measures(job, name, part), keys="label", join_type="left outer", use_threads=False)
+    table = sorted_table(table, "label")
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return [job.store.write(objects_path(job, part), buffer.getvalue())], table.num_rows
@@ -77,11 +78,10 @@ def _columns(stats: LabelStats, volume: VolumePlan) -> dict[str, NDArray[Any]]:
 def _measures(job: Job, product: str, part: int) -> Any:
     """Mesh or skeleton measures of the labels of one part, from all merge jobs."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     found = []
     for name in job.product(product).job_names():
-        table = pq.read_table(io.BytesIO(job.store.read(job.paths.measures(product, name))))
+        table = read_parquet(job.store.read(job.paths.measures(product, name)))
         labels = table.column("label").to_numpy()
         found.append(table.filter(pa.array(part_of(labels, job.volume.stats_parts) == part)))
     return pa.concat_tables(found)
@@ -131,7 +131,6 @@ def _tags(table: dict[str, NDArray[Any]], volume: VolumePlan) -> TagsProperty:
 def read_objects(store: Store, paths: list[str]) -> dict[str, NDArray[Any]]:
     """All parts of an object table as columns, ascending by label; missing measures are NaN."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    table = pa.concat_tables([pq.read_table(io.BytesIO(store.read(path))) for path in paths]).sort_by("label")
+    table = sorted_table(pa.concat_tables([read_parquet(store.read(path)) for path in paths]), "label")
     return {name: table.column(name).to_numpy() for name in table.column_names}

@@ -19,6 +19,7 @@ from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ScalePlan, VolumePlan
 from ophiolite.precomputed.encoding import ChunkEncoding, decode_chunk, encode_chunk
 from ophiolite.precomputed.volume_info import VolumeInfo
+from ophiolite.sources.parquet import read_parquet, sorted_table
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import part_of
 from ophiolite.stages.pyramid_walk import MipSums, Pyramid, measure
@@ -154,11 +155,10 @@ def part_bytes(sums: list[MipSums]) -> bytes:
 def read_part(data: bytes) -> list[MipSums]:
     """What `part_bytes` wrote."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(data))
+    table = read_parquet(data)
     found = []
-    for row in table.filter(pc.is_null(table["label"])).sort_by("mip").to_pylist():
+    for row in sorted_table(table.filter(pc.is_null(table["label"])), "mip").to_pylist():
         rows = table.filter(pc.and_(pc.equal(table["mip"], row["mip"]), pc.is_valid(table["label"])))
         labels, volumes = rows["label"].to_numpy(), rows["volume_vx"].to_numpy()
         found.append(MipSums(**{name: row[name] for name in SUMS}, found=[(labels, volumes)]))

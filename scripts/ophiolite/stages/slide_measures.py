@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import PlanError
 from ophiolite.kernels.object_measures import ObjectMeasures
 from ophiolite.plan.model import VolumePlan
+from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.job import Job
 
 
@@ -55,9 +56,7 @@ def runs_of(job: Job) -> NDArray[np.uint32]:
 
 def read_slide_table(job: Job) -> dict[str, NDArray[Any]]:
     """The object table of a slide as columns, ascending by label."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(job.store.read(slide_table_path(job))))
+    table = read_parquet(job.store.read(slide_table_path(job)))
     return {name: table.column(name).to_numpy() for name in table.column_names}
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ophiolite.layers.store import Store
 from ophiolite.plan.slide_model import SlidesPlan
+from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.tables import csv_bytes, parquet_bytes, schema_of, table_of
 
 Row = dict[str, Any]
@@ -66,9 +66,7 @@ def read_parts(store: Store, slides: SlidesPlan, table: str, columns: Sequence[s
 
 def read_rows(store: Store, path: str, columns: Sequence[str] | None = None) -> list[Row]:
     """The rows of a Parquet file."""
-    import pyarrow.parquet as pq
-
-    rows: list[Row] = pq.read_table(io.BytesIO(store.read(path)), columns=columns).to_pylist()
+    rows: list[Row] = read_parquet(store.read(path), columns).to_pylist()
     return rows
 
 

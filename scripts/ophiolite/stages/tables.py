@@ -10,6 +10,7 @@ from typing import Any
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
+from ophiolite.sources.parquet import read_parquet, sorted_table
 
 
 def schema_of(columns: Mapping[str, str], lists: str = "") -> Any:
@@ -92,17 +93,16 @@ class ObjectTable:
     def read(self, store: Store, paths: Sequence[str]) -> Any:
         """Parts as one Arrow table, ascending by dataset, layer and label."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         empty = schema_of(self.columns, self.lists).empty_table()
-        found = [empty, *(pq.read_table(io.BytesIO(store.read(path))) for path in paths)]
-        return pa.concat_tables(found).sort_by([(name, "ascending") for name in ("dataset", "layer", "label")])
+        found = [empty, *(read_parquet(store.read(path)) for path in paths)]
+        return sorted_table(pa.concat_tables(found), "dataset", "layer", "label")
 
     def frames(self, plan: ProjectPlan, store: Store) -> dict[tuple[str, str], Any]:
         """The rows of each layer that has the product, as pandas, by dataset and layer."""
         places = [(dataset, layer) for dataset, data in plan.datasets.items() for layer in data.layers]
         paths = {place: self.part_paths(plan, *place) for place in places}
-        return {place: self.read(store, found).to_pandas() for place, found in paths.items() if found}
+        return {place: self.read(store, found).to_pandas(use_threads=False) for place, found in paths.items() if found}
 
     def write(self, plan: ProjectPlan, store: Store) -> int:
         """Write the table of a project; returns the rows."""

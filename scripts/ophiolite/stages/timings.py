@@ -19,6 +19,7 @@ from ophiolite.plan.paper_scale import paper_scale
 from ophiolite.plan.table import text_table
 from ophiolite.report.page import Table, human_bytes, human_time
 from ophiolite.report.tables import PAPER_STAGES, PAPER_WHOLE, WHOLE, paper_table, stage_of, stage_table
+from ophiolite.sources.parquet import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -209,9 +210,7 @@ def _three_digits(value: float) -> float:
 
 def timings_text(folder: Path) -> str:
     """The tables of a project folder as text, and where they lie."""
-    import pandas as pd
-
-    stages, scale = (pd.read_parquet(folder / f"tables/{name}.parquet") for name in ("stages", "paper_scale"))
+    stages, scale = (read_frame(folder / f"tables/{name}.parquet") for name in ("stages", "paper_scale"))
     lines = [
         *text_table(STAGE_HEADERS, stage_rows(stages)),
         "",
