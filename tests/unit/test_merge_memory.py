@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ def asked(index: Path, attempt: int = 1, stored: bool = False, on_cluster: bool 
         "cost": lambda rule, wildcards: {"mesh_shards": {"memory_mb": 900}}[rule],
         "WorkflowError": WorkflowError,
         "json": json,
+        "UNREADABLE": "check the disk",
     }
     found: int = smk_function("memory_of_merge", **names)("mesh")(JOB, SimpleNamespace(index=str(index)), attempt)
     return found
@@ -51,6 +53,13 @@ def test_an_index_that_is_to_come_is_said_as_snakemake_takes_it(tmp_path: Path) 
     with pytest.raises(FileNotFoundError) as caught:
         asked(tmp_path / "mesh_index.json")
     assert caught.value.filename == str(tmp_path / "mesh_index.json")
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="its unreadable file is one of Linux's /proc")
+def test_an_index_that_the_disk_does_not_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mesh_index.json").symlink_to("/proc/self/mem")
+    with pytest.raises(WorkflowError, match=r"mesh_index\.json cannot be read \(Input/output error\): check the disk"):
+        asked(tmp_path / "mesh_index.json")
 
 
 @pytest.mark.parametrize("text", ["", '{"facts"', "[]", "{}"])

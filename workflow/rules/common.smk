@@ -27,6 +27,7 @@ NUMBA_CACHE = RESULTS_FOLDER.absolute() / f".numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
 WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
+UNREADABLE = "check the disk and who may read it; a file that is lost is to be removed, running again remakes it"
 # What Snakemake needs inside each job of a cluster, where it starts twice: for the job, and for its step.
 SNAKEMAKE_MB = 400
 
@@ -81,8 +82,13 @@ def validate_config():
 
 @lru_cache(maxsize=2)
 def read_plan(modified):
-    with open(PLAN_FILE) as file:
-        return json.load(file)
+    try:
+        with open(PLAN_FILE) as file:
+            return json.load(file)
+    except OSError as error:
+        raise WorkflowError(f"{PLAN_FILE} cannot be read ({error.strerror}): {UNREADABLE}")
+    except ValueError as error:
+        raise WorkflowError(f"{PLAN_FILE} is no plan ({error}): remove it, then `snakemake plan`")
 
 
 def the_plan():
@@ -134,6 +140,10 @@ def memory_of_merge(product):
             try:
                 with open(input.index) as file:
                     known = json.load(file)["facts"].get("memory_mb")
+            except FileNotFoundError:  # Snakemake asks again before the job
+                raise
+            except OSError as error:
+                raise WorkflowError(f"{input.index} cannot be read ({error.strerror}): {UNREADABLE}")
             except (ValueError, KeyError, TypeError):
                 raise WorkflowError(f"{input.index} is no sound receipt: `snakemake verify`, then `snakemake heal`")
         planned = known[int(wildcards.job)] if known else cost(f"{product}_shards", wildcards)["memory_mb"]

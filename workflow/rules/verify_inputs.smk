@@ -14,7 +14,18 @@ def damage():
     """What the last `verify` found damaged: a fault each, with the job to run again and its wave."""
     planned()
     record = Path(PLAN_FILE).with_name("damage.json")
-    found = json.loads(record.read_text()) if record.exists() else []
+    fields = {"dataset": str, "layer": str, "rule": str, "item": str, "wave": int}
+    try:
+        found = json.loads(record.read_text())
+        sound = all(isinstance(fault[name], kind) for fault in found for name, kind in fields.items())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise WorkflowError(f"{record} cannot be read ({error.strerror}): check the disk, then `snakemake verify` again")
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise WorkflowError(f"{record} is no record of `snakemake verify`: run that again, then `snakemake heal`")
     return [fault for fault in found if "digests" in layer_of(fault)]
 
 
