@@ -21,7 +21,9 @@ def damage():
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise WorkflowError(f"{record} cannot be read ({error.strerror}): check the disk, then `snakemake verify` again")
+        raise WorkflowError(
+            f"{record} cannot be read ({error.strerror}): check the disk, then `snakemake verify` again"
+        )
     except (ValueError, KeyError, TypeError):
         sound = False
     if not sound:
