@@ -97,6 +97,35 @@ def test_predicted_patches_of_0_and_1_are_not_scored_as_empty(tmp_path: Path, co
         assert found["predicted_px"] == expected
 
 
+@pytest.mark.parametrize("stitch", ["mean", "gaussian"])
+def test_probabilities_of_at_most_1_of_255_are_low_where_those_of_other_slides_are_higher(
+    tmp_path: Path, stitch: str
+) -> None:
+    kpis_slide(tmp_path)
+    patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
+    plan = plan_of(
+        tmp_path,
+        tmp_path,
+        tmp_path / "parts",
+        mask={"binarise": 127, "structures": {1: "glomerulus"}},
+        scores={"stitch": stitch},
+        patches=patches,
+    )
+    store, row = Store(tmp_path / "p"), slides_of(plan).rows[0]
+    predicted = np.zeros((700, 700), np.uint8)
+    predicted[300:500, 300:500] = 1
+    cut_predictions(plan, store, row, predicted, tmp_path / "parts")
+    other = np.full((280, 280), 200, np.uint8)
+    (tmp_path / "parts/other_0_0_0.tif").write_bytes(b"II damaged")
+    write_mask(other[:100], tmp_path / "parts/thumbnail.png")
+    write_mask(other // 200, tmp_path / "parts/other_1_0_0.png")
+    with pytest.raises(SourceError, match=r"parts.*0 to 1"):
+        row_scores(plan, store, row)
+    write_mask(other, tmp_path / "parts/other_2_0_0.png")
+    (found,) = row_scores(plan, store, row)
+    assert (found["predicted_px"], found["dice"]) == (0, 0)
+
+
 def test_a_bilevel_patch_is_255_where_it_is_1(tmp_path: Path) -> None:
     kpis_slide(tmp_path)
     one = {"binarise": 127, "structures": {1: "glomerulus"}}
