@@ -54,8 +54,16 @@ def row_plan(
         mask_ratio=mask_ratio,
         dataset=dataset,
         fingerprint=fingerprint,
+        predicted_as=_predicted_as(row),
         error=error,
     )
+
+
+def _predicted_as(row: SheetRow) -> tuple[str, ...]:
+    """What a prediction of a row may be called: the row's id, or the name of its image or mask."""
+    image, mask = row.image, row.mask or row.image
+    stems = (row.slide_id, image.name.split(".")[0], image.stem, mask.stem, image.stem.replace("_img", "_mask"))
+    return tuple(dict.fromkeys(stems))
 
 
 def plan_slide(

@@ -20,7 +20,7 @@ from ophiolite.kernels.patch_stitch import Method, Rectangle, stitch
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
-from ophiolite.plan.slide_model import SlideRowPlan
+from ophiolite.plan.slide_model import PREDICTED_ENDINGS, SlideRowPlan
 from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
 from ophiolite.sources.mask_pixels import MaskPixels, open_pixels
 from ophiolite.stages.patch_frame import Cut, frame_of
@@ -28,7 +28,6 @@ from ophiolite.stages.slide_items import open_row_mask
 from ophiolite.stages.slide_patches import patch_options
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_score_planes import (
-    SUFFIXES,
     Planes,
     Size,
     grey_levels,
@@ -38,7 +37,7 @@ from ophiolite.stages.slide_score_planes import (
 )
 from ophiolite.stages.slide_tables import Row, read_rows
 
-PICTURES = tuple(ending for ending in SUFFIXES if ending != ".geojson")
+PICTURES = tuple(ending for ending in PREDICTED_ENDINGS if ending != ".geojson")
 # Pixels of a slide that are reduced together.
 REDUCED_PX = 2_000_000
 # What is stitched together, and how many decoded patches are kept for the next.
@@ -99,7 +98,7 @@ def predicted_files(folder: Path, kept: Sequence[Row]) -> list[PlacedFile]:
     found, missing = [], []
     for row in kept:
         stems = [row["patch"], *(Path(row[key]).stem for key in ("image", "mask") if row[key])]
-        paths = (folder / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES)
+        paths = (folder / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in PREDICTED_ENDINGS)
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             missing.append(row["patch"])
