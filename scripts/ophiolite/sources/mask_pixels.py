@@ -149,7 +149,7 @@ class TiffImage:
             raise SourceError(
                 explain(
                     str(path),
-                    "white is stored as 0 (PhotometricInterpretation WhiteIsZero), so that its numbers and what is shown"
+                    "white is stored as 0 (PhotometricInterpretation WhiteIsZero): its numbers and what is shown"
                     " of it are each other's inverse",
                     expected="black stored as 0",
                     do="Save it again with a program that writes black as 0, and look at it",
