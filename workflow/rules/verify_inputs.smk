@@ -61,6 +61,19 @@ def of_damaged(of_rule):
     return lambda wildcards, attempt: of_rule(wildcards.damaged)(wildcards, attempt)
 
 
+def memory_of_damaged(wildcards, attempt):
+    """Resources function: what the job's own rule asks for; of a merge job, what its index says."""
+    product, _, step = wildcards.damaged.rpartition("_")
+    known = None
+    if product in PRODUCTS and step == "shards":
+        try:
+            known = memory_of_index(expand_layer(receipt(f"{product}_index"), wildcards)[0])
+        except (FileNotFoundError, WorkflowError):
+            pass  # it is damaged too, and made again before the job
+    planned = known[int(wildcards.item)] if known else cost(wildcards.damaged, wildcards)["memory_mb"]
+    return planned * attempt + SNAKEMAKE_MB * workflow.non_local_exec
+
+
 def disk_of_damaged(wildcards):
     """Resources function: the disk that the job's own rule asks for."""
     return disk(wildcards.damaged)(wildcards)
