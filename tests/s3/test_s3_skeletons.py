@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from ophiolite.__main__ import main
 from ophiolite.layers.bucket import Bucket
 from ophiolite.plan.model import VolumePlan
+from ophiolite.sample.phantom import SOMA_LABEL
 from ophiolite.stages.job import open_project
 from ophiolite.stages.stale import planned_jobs
 from workflow.workspace import UNTIMELY, checksums
@@ -83,4 +85,6 @@ def test_skeletons_somata_branches_and_swc_of_a_bucket(tmp_path: Path, monkeypat
     assert {name: digest for name, digest in (receipts | found).items() if name != "plan.json"} == {
         name: digest for name, digest in expected.items() if name != "plan.json"
     }
+    whole = json.loads((tmp_path / "remote/results/somata/d/receipts/neurons/skeleton_objects/0.json").read_text())
+    assert whole["facts"]["objects"][str(SOMA_LABEL)]["somata"] == 1
     assert os.listdir(tmp_path / "remote/results/somata/d") == ["receipts"]
