@@ -111,6 +111,29 @@ def test_a_bilevel_mask_needs_no_other_bound(tmp_path: Path, suffix: str) -> Non
         assert source.nonbinary(source.box) == 0
 
 
+@pytest.mark.parametrize("values", [VALUES, VALUES.astype(np.uint16), VALUES > 0])
+def test_masks_in_which_white_is_0_are_refused(tmp_path: Path, values: NDArray[Any]) -> None:
+    tifffile.imwrite(tmp_path / "mask.tif", values, photometric="miniswhite", software="scanner")
+    with pytest.raises(SourceError, match=r"mask\.tif: white is stored as 0.*WhiteIsZero.*Save it again"):
+        open_mask(tmp_path / "mask.tif", reading())
+
+
+def test_masks_of_imagej_are_the_numbers_it_stored(tmp_path: Path) -> None:
+    """It shows them with an inverting table of colours, which it saves as white being 0; objects are 255."""
+    stored = np.where(VALUES == 1, np.uint8(255), np.uint8(0))
+    tifffile.imwrite(tmp_path / "mask.tif", stored, imagej=True, photometric="miniswhite", software="ImageJ")
+    with tifffile.TiffFile(tmp_path / "mask.tif") as tiff:
+        assert tiff.pages.first.photometric == 0
+    assert np.array_equal(whole(open_mask(tmp_path / "mask.tif", reading(127))), VALUES == 1)
+
+
+def test_arrays_of_bool_are_as_tifffile_wrote_them(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "mask.tif", VALUES == 1)
+    with tifffile.TiffFile(tmp_path / "mask.tif") as tiff:
+        assert tiff.pages.first.photometric == 0
+    assert np.array_equal(whole(open_mask(tmp_path / "mask.tif", reading(127))), VALUES == 1)
+
+
 def test_values_without_a_structure_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     values = VALUES.copy()
     values[150:152, 20] = 7

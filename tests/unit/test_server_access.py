@@ -17,7 +17,7 @@ from server_client import Answer, ask, connect
 from ophiolite.errors import ConfigError, LayerError, StoreError
 from ophiolite.report import server_listener
 from ophiolite.report.server import CLIENT_PAGE, ResultsServer
-from ophiolite.report.server_access import check_origin
+from ophiolite.report.server_access import answers_to, check_origin
 
 SHARD = bytes(range(256)) * 40
 
@@ -127,6 +127,31 @@ def test_this_machines_own_names_are_answered(server: ResultsServer, host: str) 
     assert ask(server, "/d/layers/em/0.shard", Host=host).body == SHARD
 
 
+@pytest.mark.parametrize("bind", ["::ffff:127.0.0.1", "localhost", "127.1", "2130706433", "127.0.0.2", "::1"])
+def test_however_loopback_is_spelled_strangers_names_are_not_answered(root: Path, bind: str) -> None:
+    try:
+        running = ResultsServer(root, str, bind=bind)
+    except ConfigError as error:
+        pytest.skip(f"this machine has no {bind}: {error}")
+    with running:
+        own = f"[{bind}]" if ":" in bind else bind
+        for host, status in (("evil.example.org", 421), (f"{own}:80", 200), ("LOCALHOST.", 200), ("127.0.0.1", 200)):
+            with socket.create_connection((running.address, running._http.server_address[1]), 5) as raw:
+                raw.sendall(f"GET /d/layers/em/info HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                assert raw.recv(100).startswith(f"HTTP/1.1 {status}".encode()), host
+
+
+def test_a_name_of_this_machine_that_leads_to_itself_is_answered() -> None:
+    """As many systems list the machine's name beside 127.0.1.1."""
+    assert answers_to("Microscope:8000", "microscope", "127.0.1.1")
+    assert not answers_to("other:8000", "microscope", "127.0.1.1")
+    assert not answers_to("", "", "127.0.1.1")
+    assert answers_to("other:8000", "microscope", "192.0.2.7")
+    assert answers_to("[::ffff:7f00:1]:8000", "::ffff:127.0.0.1", "::ffff:127.0.0.1")
+    assert answers_to("[::ffff:192.0.2.7]", "::ffff:192.0.2.7", "::ffff:192.0.2.7")
+    assert not answers_to("[::ffff:192.0.2.7]", "127.0.0.1", "127.0.0.1")
+
+
 @pytest.mark.parametrize("error", [StoreError("s3://b/p: cannot be read."), LayerError("no finished layers <b>")])
 def test_results_that_cannot_be_read_are_a_page_that_says_so(
     root: Path, error: Exception, capfd: pytest.CaptureFixture[str]
@@ -213,8 +238,9 @@ def test_a_connection_for_which_there_is_no_thread_leaves_its_place(
         raise RuntimeError("can't start new thread")
 
     with ResultsServer(root, str) as running:
-        with pytest.MonkeyPatch.context() as patch, connect(running) as turned_away:
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(threading.Thread, "start", fails)
-            assert turned_away.recv(1) == b""
+            with connect(running) as turned_away:
+                assert turned_away.recv(1) == b""
         assert ask(running, "/d/layers/em/info").status == 200
     assert "can't start new thread" in capfd.readouterr().err

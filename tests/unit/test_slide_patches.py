@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cut_slides import SIZE, cut, project, store_of
 from ophiolite.config.load import parse_config
 from ophiolite.config.slides import Patches
-from ophiolite.errors import PlanError, SourceError
+from ophiolite.errors import PlanError
 from ophiolite.geometry import Box
 from ophiolite.geometry.pyramid import coarse_box
 from ophiolite.layers.receipts import read_receipt
@@ -31,76 +31,8 @@ from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.patch_filter import Thumbnail
 from ophiolite.stages.patch_frame import frame_of
-from ophiolite.stages.pyramid_block import run_pyramid_block
 from ophiolite.stages.slide_patches import write_slide_patches
 from ophiolite.stages.slide_patches_table import write_patches_table
-
-SIZE = (1210, 730)
-
-
-def slide_pixels(seed: int = 0) -> NDArray[np.uint8]:
-    """(x, y, 3): glass, and tissue from x = 300 to 900, y = 100 to 700."""
-    rng = np.random.default_rng(seed)
-    rgb = np.full((*SIZE, 3), 244, np.float64)
-    rgb[300:900, 100:700] = (190, 120, 170)
-    smooth = rng.normal(0, 12, (SIZE[0] // 10, SIZE[1] // 10, 3)).repeat(10, axis=0).repeat(10, axis=1)
-    rgb[300:900, 100:700] += smooth[:600, :600]
-    return np.clip(rgb, 0, 255).astype(np.uint8)
-
-
-def mask_pixels(ratio: int) -> NDArray[np.uint8]:
-    """(x, y): two discs of two structures, at 1 / ratio of the slide."""
-    x, y = np.ogrid[: SIZE[0] // ratio, : SIZE[1] // ratio]
-    mask = np.zeros((SIZE[0] // ratio, SIZE[1] // ratio), np.uint8)
-    mask[(x * ratio - 500) ** 2 + (y * ratio - 300) ** 2 < 140**2] = 1
-    mask[(x * ratio - 700) ** 2 + (y * ratio - 560) ** 2 < 90**2] = 2
-    return mask
-
-
-def project(folder: Path, patches: dict[str, Any], ratio: int = 1, slides: int = 1, **options: Any) -> ProjectPlan:
-    lines = ["slide_id\tcase_id\tgroup\timage\tmask\tmpp"]
-    for n in range(slides):
-        Image.fromarray(slide_pixels(n).transpose(1, 0, 2)).save(folder / f"{n}.png")
-        mask = ""
-        if ratio:
-            mask = f"{n}_mask.png"
-            Image.fromarray(mask_pixels(ratio).T).save(folder / mask)
-        lines.append(f"S{n}\tcase{n}\tDN\t{n}.png\t{mask}\t0.5")
-    (folder / "slides.tsv").write_text("\n".join(lines) + "\n")
-    mask_options = {"binarise": None, "structures": {1: "glomerulus", 2: "sclerosed"}}
-    config = {
-        "project": "p",
-        "store": str(folder / "results"),
-        "slides": {"sheet": str(folder / "slides.tsv"), "mask": mask_options, "patches": patches, **options},
-    }
-    plan = make_plan(parse_config(config, "test"), Path(), Speeds())
-    for dataset, data in plan.datasets.items():
-        for layer in ("slide", "mask"):
-            volume = data.layers.get(layer)
-            if isinstance(volume, VolumePlan):
-                make_layer(plan, store_of(folder), dataset, layer, volume)
-    return plan
-
-
-def make_layer(plan: ProjectPlan, store: Store, dataset: str, layer: str, volume: VolumePlan) -> None:
-    for r in volume.rounds:
-        for block in r.block_names():
-            job = Job(plan, store, "pyramid_blocks", dataset, layer, f"r{r.number}.{block}", 1)
-            job.finish(run_pyramid_block(job, r.number, block)[0])
-
-
-def store_of(folder: Path) -> Store:
-    return Store(folder / "results" / "p")
-
-
-def cut(plan: ProjectPlan, folder: Path, dataset: str = "s0") -> list[dict[str, Any]]:
-    """Run the job; returns the rows of its table."""
-    store = store_of(folder)
-    job = Job(plan, store, "slide_patches", dataset, "slide", "", 1)
-    written, facts = write_slide_patches(job)
-    job.finish(written, facts)
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read(job.paths.patches))).to_pylist()
-    return rows
 
 
 def layer_pixels(plan: ProjectPlan, folder: Path, layer: str, mip: int = 0) -> NDArray[Any]:
@@ -226,33 +158,6 @@ def test_two_slides_of_a_case_cannot_share_the_challenges_names(tmp_path: Path) 
     plan = make_plan(config, Path(), Speeds())
     with pytest.raises(PlanError, match="S0, S1"):
         cut(plan, tmp_path)
-
-
-def test_no_patch_kept_is_an_error_that_says_which_thresholds_would_keep_some(tmp_path: Path) -> None:
-    plan = project(tmp_path, {"size_px": 200, "stride_px": 100, "min_label": 0.9999})
-    with pytest.raises(SourceError, match="E144: none of 66 patches is kept") as told:
-        cut(plan, tmp_path)
-    text = str(told.value)
-    assert "label: " in text
-    assert "Structures cover 0-10 % of" in text
-    for name, other in (("min_tissue", "min_label"), ("min_label", "min_tissue")):
-        found = thresholds(text, name)
-        assert max(found.values()) >= 33
-        for threshold, count in found.items():
-            options = {"size_px": 200, "stride_px": 100, name: threshold, other: 0}
-            assert sum(row["keep"] for row in cut(project(tmp_path, options), tmp_path)) == count
-
-
-def thresholds(text: str, name: str) -> dict[float, int]:
-    listed = re.search(rf"; {name} ((?:[\d.]+ would keep \d+(?:, )?)+)", text)
-    assert listed
-    pairs = re.findall(r"([\d.]+) would keep (\d+)", listed[1])
-    return {float(value): int(count) for value, count in pairs}
-
-
-def test_a_slide_smaller_than_a_patch_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="E144: the slide is smaller than a patch"):
-        cut(project(tmp_path, {"size_px": 2048, "stride_px": 1024}), tmp_path)
 
 
 def test_patches_finer_than_their_slide_are_refused(tmp_path: Path) -> None:

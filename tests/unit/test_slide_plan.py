@@ -148,6 +148,30 @@ def test_no_job_is_said_to_take_more_than_the_config_allows(folder: Path) -> Non
     assert all(cost.memory_mb <= 2000 for cost in jobs), jobs
 
 
+def test_what_the_rules_of_objects_take_follows_the_masks_size(folder: Path) -> None:
+    """Against what was measured: MB and seconds at 4,096 and 24,576 pixels a side."""
+    for side in (4096, 24576, 100_000):
+        write_header_slide(folder / f"{side}.tiff", (side, side))
+    rows = [(f"s{side}", "", "", f"{side}.tiff", f"{side}.tiff") for side in (4096, 24576, 100_000)]
+    plan = planned(folder, *rows, ("png", "", "", "a.tiff", "whole.png"), ("half", "", "", "a.tiff", "half.png"))
+    costs = {d: {cost.rule: cost for cost in layer(plan, d, "objects").costs} for d in plan.datasets}
+    for rule, small, large in (
+        ("mask_objects", (251, 0.8), (374, 4.0)),
+        ("slide_objects", (270, 1.5), (298, 9.6)),
+        ("slide_contours", (253, 1.5), (505, 8.4)),
+    ):
+        for dataset, (memory_mb, seconds) in (("s4096", small), ("s24576", large)):
+            assert memory_mb <= costs[dataset][rule].memory_mb <= 1.5 * memory_mb, (rule, dataset)
+            assert seconds / 2 <= costs[dataset][rule].seconds <= 2.5 * seconds, (rule, dataset)
+        growth = costs["s100000"][rule].seconds - costs["s24576"][rule].seconds
+        assert growth == pytest.approx(15.56 * (costs["s24576"][rule].seconds - 1.5), rel=0.05)
+        assert costs["s100000"][rule].memory_mb < 3000
+    assert costs["png"]["mask_objects"].memory_mb > costs["half"]["mask_objects"].memory_mb + 20, "a PNG is held whole"
+    assert "slide_contours" not in {
+        cost.rule for cost in layer(planned(folder, rows[0], mask={"contours": False}), "s4096", "objects").costs
+    }
+
+
 def test_patches_are_planned_by_what_reads_them_later(folder: Path) -> None:
     colours = Image.fromarray(np.zeros((64, 64), np.uint8)).convert("P")
     colours.putpalette([0, 0, 0, 255, 0, 0] + [9] * 762)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
 import pytest
+from snakemake.exceptions import WorkflowError
 
 from ophiolite.__main__ import main
 from ophiolite.config.load import parse_config
@@ -20,6 +23,7 @@ from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
 from ophiolite.plan.model import Refused, VolumePlan
 from ophiolite.sources.fetch import Pinned, fetch, mirror_folder, receipt_bytes, receipt_path, require_fetched
+from smk_functions import smk_function
 
 CONTENT = b"a pinned volume" * 1000
 SUM = hashlib.sha256(CONTENT).hexdigest()
@@ -148,6 +152,33 @@ def test_what_was_never_fetched_and_a_damaged_receipt_are_said(tmp_path: Path) -
     receipt_path("v.h5", tmp_path).write_text("{")
     with pytest.raises(SourceError, match=r"is no receipt of a download.*Delete it"):
         require_fetched("v.h5", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "7"])
+def test_the_workflow_names_a_damaged_receipt_too(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    failures = smk_function("fetch_failures", Path=Path, json=json, WorkflowError=WorkflowError)
+    download = SimpleNamespace(download="v.h5")
+    assert failures(download) == 0
+    receipt_path("v.h5", Path("data")).parent.mkdir()
+    receipt_path("v.h5", Path("data")).write_bytes(receipt_bytes("v.h5", SUM, "no such address", 3))
+    assert failures(download) == 3
+    receipt_path("v.h5", Path("data")).write_text(text)
+    with pytest.raises(
+        WorkflowError, match=r"data/v\.h5\.fetched\.json is no receipt of a download .*: delete it and run"
+    ):
+        failures(download)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff"])
+def test_the_workflow_names_a_damaged_plan(tmp_path: Path, text: bytes) -> None:
+    file = tmp_path / "plan.json"
+    read = smk_function("read_plan", json=json, PLAN_FILE=str(file), UNREADABLE="", WorkflowError=WorkflowError)
+    file.write_text("[7]")
+    assert read(1) == [7]
+    file.write_bytes(text)
+    with pytest.raises(WorkflowError, match=r"plan\.json is no plan .*: remove it, then `snakemake plan`"):
+        read(2)
 
 
 def layer_of(file: str) -> dict[str, object]:

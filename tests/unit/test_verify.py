@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import yaml
+from snakemake.exceptions import WorkflowError
 
 from ophiolite.__main__ import main
-from ophiolite.errors import LayerError
+from ophiolite.errors import LayerError, StoreError
+from ophiolite.layers.folder import Folder
 from ophiolite.layers.paths import CLEANED, LayerPaths
 from ophiolite.layers.receipts import Receipt, write_receipt
 from ophiolite.layers.store import Store, Written
@@ -25,9 +30,11 @@ from ophiolite.stages.stale import planned_jobs
 from ophiolite.stages.timings import read_timings
 from ophiolite.stages.verify import Verified, record, verify
 from ophiolite.stages.verify_shards import _decodes, _Entries
+from smk_functions import smk_function
 
 PATHS = LayerPaths("d", "em")
 INFO = f"{PATHS.layer_folder}/info"
+DAMAGED = '[{"dataset": "d", "layer": "em", "rule": "layer_info", "item": "", "wave": 0}]'
 linux = pytest.mark.skipif(platform.system() != "Linux", reason="its unreadable file is one of Linux's /proc")
 
 
@@ -126,6 +133,76 @@ def test_the_one_file_of_a_folder_is_missed_unless_it_was_cleaned(project: tuple
     store.write(record, b"[")
     with pytest.raises(LayerError, match=r"cleaned\.json: is no record of what was cleaned.*clean_work"):
         verified(project)
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "7", "[7]", '[{"dataset": "d"}]', '[{"wave": 0, "surplus": 1}]'])
+def test_a_damaged_record_of_damage_is_named(
+    project: tuple[ProjectPlan, Store], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, store = project
+    store.write("damage.json", text.encode())
+    assert main(["heal", "--plan", str(store.local("plan.json"))]) == 1
+    told = capsys.readouterr().err
+    assert "damage.json: is no record of `snakemake verify`" in told
+    assert "Run `snakemake verify` again" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "7", "[7]", '[{"dataset": "d"}]', DAMAGED.replace("0", '"0"'), DAMAGED.replace('"em"', "[]")]
+)
+def test_the_workflow_names_a_damaged_record_of_damage(tmp_path: Path, text: str) -> None:
+    (tmp_path / "damage.json").write_text(text)
+    with pytest.raises(WorkflowError, match=r"damage\.json is no record of `snakemake verify`: run that again"):
+        damage_in(tmp_path)
+
+
+def test_the_workflow_reads_what_is_damaged(tmp_path: Path) -> None:
+    assert damage_in(tmp_path) == []
+    (tmp_path / "damage.json").write_text(DAMAGED)
+    assert damage_in(tmp_path) == json.loads(DAMAGED)
+
+
+@linux
+def test_the_workflow_names_a_record_of_damage_that_the_disk_does_not_read(tmp_path: Path) -> None:
+    (tmp_path / "damage.json").symlink_to("/proc/self/mem")
+    with pytest.raises(WorkflowError, match=r"damage\.json cannot be read \(Input/output error\): check the disk"):
+        damage_in(tmp_path)
+
+
+def damage_in(folder: Path) -> object:
+    """What the workflow takes for damaged, beside a plan."""
+    given = {"json": json, "Path": Path, "PLAN_FILE": str(folder / "plan.json"), "WorkflowError": WorkflowError}
+    return smk_function("damage", planned=lambda: None, layer_of=lambda fault: {"digests": {}}, **given)()
+
+
+@linux
+@pytest.mark.parametrize("path", [PATHS.receipt("layer_info", ""), PATHS.timing("layer_info", "")])
+def test_a_plan_names_what_the_disk_does_not_read(
+    project: tuple[ProjectPlan, Store], path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, store = project
+    store.write(path, b"{}")
+    store.delete(path)
+    store.local(path).symlink_to("/proc/self/mem")
+    assert main(["make_plan", "--config", str(store.root.parent.parent / "config.yaml")]) == 1
+    told = capsys.readouterr().err
+    assert f"{path}: cannot be read (Input/output error). Check the disk" in told
+    assert "running again" in told
+    store.delete(path)
+    assert main(["make_plan", "--config", str(store.root.parent.parent / "config.yaml")]) == 0
+
+
+@pytest.mark.parametrize("called", ["size", "is_folder", "sizes"])
+def test_what_this_user_may_not_see_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str) -> None:
+    """Root may see all, so that the answers of the system stand in for it."""
+
+    def forbidden(path: Any, *args: Any, **options: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", forbidden)
+    monkeypatch.setattr(os, "scandir", forbidden)
+    with pytest.raises(StoreError, match=r"d/receipts: cannot be read \(Permission denied\)\. Give this user read"):
+        list(asked if isinstance(asked := getattr(Folder(tmp_path), called)("d/receipts"), Iterator) else [])
 
 
 def test_what_left_the_plan_is_not_waited_for(project: tuple[ProjectPlan, Store]) -> None:

@@ -64,7 +64,7 @@ def test_a_changed_prediction_is_scored_again_alone(scored: Workspace, tmp_path:
     predictions = workspace.folder / "slides/predictions"
     shutil.copy(predictions / "12-102.png", predictions / "12-101.png")
     again = planned_jobs(workspace.snakemake("-n", "--", "score_slides").text)
-    assert again == {"score_slide": 1, "score_tables": 1, "score_panels": 1, "score_slides": 1}
+    assert again == {"score_slide": 1, "score_tables": 1, "score_faults": 1, "score_panels": 1, "score_slides": 1}
     done = workspace.snakemake("--", "score_slides")
     assert done.code == 0, done.text
     worse = {row["slide_id"] for row in rows(workspace, "scores") if row["dice"] < 0.5}
@@ -77,9 +77,12 @@ def test_a_prediction_of_another_size_is_named_and_others_go_on(scored: Workspac
     with Image.open(path) as picture:
         picture.crop((0, 0, 300, 300)).save(path)
     shutil.rmtree(workspace.project / "slides/scores")
-    done = workspace.snakemake("--", "score_slides")
+    done = workspace.snakemake("--keep-going", "--", "score_slides")
     assert done.code != 0
+    assert "1 slides and patches cannot be scored" in done.text
     logs = "".join(log.read_text() for log in sorted((workspace.project / "logs/score_slide").iterdir()))
     assert "E142" in logs
     assert "12-103.png" in logs
-    assert len(list((workspace.project / "slides/scores").iterdir())) == 2
+    assert {row["slide_id"] for row in rows(workspace, "scores") if row["error"]} == {"12-103"}
+    assert {row["slide_id"] for row in rows(workspace, "scores") if row["dice"] is not None} == {"12-101", "12-102"}
+    assert rows(workspace, "score_summary")

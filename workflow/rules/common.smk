@@ -27,6 +27,7 @@ NUMBA_CACHE = RESULTS_FOLDER.absolute() / f".numba-{platform.machine()}"
 CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
 WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
+UNREADABLE = "check the disk and who may read it; a file that is lost is to be removed, running again remakes it"
 # What Snakemake needs inside each job of a cluster, where it starts twice: for the job, and for its step.
 SNAKEMAKE_MB = 400
 
@@ -81,8 +82,13 @@ def validate_config():
 
 @lru_cache(maxsize=2)
 def read_plan(modified):
-    with open(PLAN_FILE) as file:
-        return json.load(file)
+    try:
+        with open(PLAN_FILE) as file:
+            return json.load(file)
+    except OSError as error:
+        raise WorkflowError(f"{PLAN_FILE} cannot be read ({error.strerror}): {UNREADABLE}")
+    except ValueError as error:
+        raise WorkflowError(f"{PLAN_FILE} is no plan ({error}): remove it, then `snakemake plan`")
 
 
 def the_plan():
@@ -129,17 +135,25 @@ def memory_of_merge(product):
     """Resources function: what the index says that a merge job takes; the plan's model where it says nothing."""
 
     def of_job(wildcards, input, attempt):
-        known = None
-        if not STORED:  # receipts in a bucket come to the job, not to whoever submits it
-            try:
-                with open(input.index) as file:
-                    known = json.load(file)["facts"].get("memory_mb")
-            except (ValueError, KeyError, TypeError):
-                raise WorkflowError(f"{input.index} is no sound receipt: `snakemake verify`, then `snakemake heal`")
+        # Receipts in a bucket come to the job, not to whoever submits it.
+        known = None if STORED else memory_of_index(input.index)
         planned = known[int(wildcards.job)] if known else cost(f"{product}_shards", wildcards)["memory_mb"]
         return planned * attempt + SNAKEMAKE_MB * workflow.non_local_exec
 
     return of_job
+
+
+def memory_of_index(index):
+    """What the receipt of an index says that each merge job takes, in MB; None where it says nothing."""
+    try:
+        with open(index) as file:
+            return json.load(file)["facts"].get("memory_mb")
+    except FileNotFoundError:  # Snakemake asks again before the job
+        raise
+    except OSError as error:
+        raise WorkflowError(f"{index} cannot be read ({error.strerror}): {UNREADABLE}")
+    except (ValueError, KeyError, TypeError):
+        raise WorkflowError(f"{index} is no sound receipt: `snakemake verify`, then `snakemake heal`")
 
 
 def runtime(name):

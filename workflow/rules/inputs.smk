@@ -36,7 +36,12 @@ def fetch_options(wildcards):
 def fetch_failures(wildcards):
     """Params function: how many tries failed so far; a failed try changes it, so that the next run tries again."""
     receipt = Path(f"data/{wildcards.download}.fetched.json")
-    return json.loads(receipt.read_text())["failures"] if receipt.exists() else 0
+    try:
+        return json.loads(receipt.read_text())["failures"]
+    except FileNotFoundError:
+        return 0
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkflowError(f"{receipt} is no receipt of a download ({error}): delete it and run again")
 
 
 def carries_read(wildcards):

@@ -42,6 +42,24 @@ rule score_tables:
         "python -m ophiolite score_tables --plan {params.plan:q} 2> {log:q}"
 
 
+rule score_faults:
+    input:
+        slide_tables("scores"),
+    output:
+        f"{ROOT}/slides/scored.json",
+    log:
+        f"{ROOT}/logs/score_faults.log",
+    benchmark:
+        f"{ROOT}/benchmarks/score_faults.tsv"
+    conda:
+        "../../envs/slides.yaml"
+    params:
+        plan=PLAN_FILE,
+        digest=slides_digest("score_faults"),
+    shell:
+        "python -m ophiolite score_faults --plan {params.plan:q} 2> {log:q}"
+
+
 rule score_panels:
     input:
         slide_tables("scores"),

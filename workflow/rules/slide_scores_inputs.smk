@@ -1,5 +1,4 @@
 SCORES = SLIDES.get("scores") or {}
-PREDICTED_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".geojson")
 # Run-length tables of two masks and the strips they are made from.
 SCORES_MB = 900
 
@@ -19,10 +18,8 @@ def predicted_files():
 
 
 def prediction_of_row(row):
-    """The prediction of a whole slide or patch, by its id or the names of its files; None where there is none."""
-    image, mask = Path(row["image"]), Path(row["mask"] or row["image"])
-    stems = (row["slide_id"], image.name.split(".")[0], image.stem, mask.stem, image.stem.replace("_img", "_mask"))
-    names = (f"{stem}{suffix}" for stem in stems for suffix in PREDICTED_SUFFIXES)
+    """The prediction of a whole slide or patch, by a name that the plan gives it; None where there is none."""
+    names = (stem + ending for stem in row["predicted_as"] for ending in slides_plan()["predicted_endings"])
     found = next((name for name in names if name in predicted_files()), None)
     return found and os.path.join(SCORES["predictions"], found)
 
@@ -44,6 +41,7 @@ def patches_to_stitch(wildcards):
 
 
 def scores_of_slides(wildcards):
-    """The tables and the figure of scores; empty where no scores are asked for."""
+    """The tables and the figure of scores, and that none was at fault; empty where no scores are asked for."""
     tables = of_cohort("score_tables", *slide_tables("scores", "score_summary"))(wildcards)
+    tables += of_cohort("score_faults", f"{ROOT}/slides/scored.json")(wildcards)
     return tables + of_cohort("score_panels", f"{ROOT}/slides/figures/score_panels.png")(wildcards)

@@ -41,7 +41,7 @@ rule heal_job:
         "../../envs/heal.yaml"
     threads: threads_of_jobs()
     resources:
-        mem_mb=of_damaged(memory),
+        mem_mb=memory_of_damaged,
         runtime=of_damaged(runtime),
         disk_mb=disk_of_damaged,
     params:

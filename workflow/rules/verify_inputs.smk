@@ -14,7 +14,20 @@ def damage():
     """What the last `verify` found damaged: a fault each, with the job to run again and its wave."""
     planned()
     record = Path(PLAN_FILE).with_name("damage.json")
-    found = json.loads(record.read_text()) if record.exists() else []
+    fields = {"dataset": str, "layer": str, "rule": str, "item": str, "wave": int}
+    try:
+        found = json.loads(record.read_text())
+        sound = all(isinstance(fault[name], kind) for fault in found for name, kind in fields.items())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise WorkflowError(
+            f"{record} cannot be read ({error.strerror}): check the disk, then `snakemake verify` again"
+        )
+    except (ValueError, KeyError, TypeError):
+        sound = False
+    if not sound:
+        raise WorkflowError(f"{record} is no record of `snakemake verify`: run that again, then `snakemake heal`")
     return [fault for fault in found if "digests" in layer_of(fault)]
 
 
@@ -46,6 +59,19 @@ def damaged_jobs_before(wildcards):
 def of_damaged(of_rule):
     """Resources function: what `of_rule(rule)` says of the job's own rule."""
     return lambda wildcards, attempt: of_rule(wildcards.damaged)(wildcards, attempt)
+
+
+def memory_of_damaged(wildcards, attempt):
+    """Resources function: what the job's own rule asks for; of a merge job, what its index says."""
+    product, _, step = wildcards.damaged.rpartition("_")
+    known = None
+    if product in PRODUCTS and step == "shards":
+        try:
+            known = memory_of_index(expand_layer(receipt(f"{product}_index"), wildcards)[0])
+        except (FileNotFoundError, WorkflowError):
+            pass  # it is damaged too, and made again before the job
+    planned = known[int(wildcards.item)] if known else cost(wildcards.damaged, wildcards)["memory_mb"]
+    return planned * attempt + SNAKEMAKE_MB * workflow.non_local_exec
 
 
 def disk_of_damaged(wildcards):

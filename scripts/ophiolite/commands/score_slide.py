@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ophiolite.stages.slide_project import open_slides
@@ -18,4 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
     plan, slides, store = open_slides(args.plan)
-    write_scores(plan, slides, store, args.batch)
+    for error in write_scores(plan, slides, store, args.batch):
+        print(f"ophiolite score_slide: {error}", file=sys.stderr)

@@ -20,4 +20,4 @@ def run(args: argparse.Namespace) -> None:
     if job.project.slides is None:
         raise PlanError("slide_contours: the plan has no slides.")
     written, facts = write_contours(job, job.project.slides.options["mask"]["max_error_px"])
-    job.finish(written, facts, work=facts["rings"])
+    job.finish(written, facts, work=job.segmentation.scales[0].box.volume / 1e6)

@@ -17,4 +17,4 @@ def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "slide_objects")
     written, count = write_slide_objects(job)
-    job.finish(written, {"objects": count}, work=count)
+    job.finish(written, {"objects": count}, work=job.segmentation.scales[0].box.volume / 1e6)

@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,9 +39,14 @@ class Folder:
         return str(self.local(path))
 
     def size(self, path: str) -> int | None:
-        """Bytes of a finished file, None where there is none."""
-        file = self.local(path)
-        return file.stat().st_size if file.is_file() else None
+        """Bytes of a finished file, None where there is none; raises StoreError where the disk does not say."""
+        found = self._stat(path)
+        return found.st_size if found and stat.S_ISREG(found.st_mode) else None
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder of this name; raises StoreError where the disk does not say."""
+        found = self._stat(path)
+        return found is not None and stat.S_ISDIR(found.st_mode)
 
     def read(self, path: str) -> bytes:
         """All bytes of a file; raises StoreError where it cannot be read."""
@@ -125,11 +131,21 @@ class Folder:
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """(path, bytes) of all finished files below a folder, sorted."""
-        for file in sorted(self.local(folder).rglob("*")):
+        for file in self._below(folder):
             path = file.relative_to(self.root).as_posix()
             size = None if file.name.endswith(".partial") else self.size(path)
             if size is not None:
                 yield path, size
+
+    def _below(self, folder: str) -> list[Path]:
+        """All that lies below a folder that may be absent, sorted; raises StoreError where the disk does not say."""
+
+        def refuse(error: OSError) -> None:
+            if not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise StoreError(_unreadable(str(error.filename), error)) from None
+
+        walked = os.walk(self.local(folder), onerror=refuse)
+        return sorted(Path(top) / name for top, folders, files in walked for name in (*folders, *files))
 
     def folders(self, folder: str) -> list[str]:
         """Names of what lies directly in a folder, sorted."""
@@ -156,6 +172,14 @@ class Folder:
                 if _target_of(file) in targets:
                     file.unlink(missing_ok=True)
 
+    def _stat(self, path: str) -> os.stat_result | None:
+        try:
+            return self.local(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(_unreadable(self.place(path), error)) from None
+
     @contextmanager
     def _open(self, path: str) -> Iterator[BufferedReader]:
         """A file to read; raises StoreError where it cannot be read."""
@@ -163,8 +187,7 @@ class Folder:
             with open(self.local(path), "rb") as file:
                 yield file
         except OSError as error:
-            do = REMAKE if error.errno == errno.ENOENT else "Check the disk"
-            raise StoreError(explain(self.place(path), f"cannot be read ({error.strerror})", do=do)) from None
+            raise StoreError(_unreadable(self.place(path), error)) from None
 
     @contextmanager
     def _replacing(self, path: str) -> Iterator[Path]:
@@ -230,6 +253,12 @@ def _removing(place: Path) -> Iterator[Path]:
         do = "Give this user write permission on it, or check the disk, then run again"
         said = f"cannot be removed ({error.strerror or error})"
         raise StoreError(explain(str(error.filename or place), said, do=do)) from None
+
+
+def _unreadable(place: str, error: OSError) -> str:
+    advice = {errno.ENOENT: REMAKE, errno.EACCES: "Give this user read permission on it, and on its folders"}
+    lost = "Check the disk; a file that it has lost is to be removed: running again, or `snakemake heal`, remakes it"
+    return explain(place, f"cannot be read ({error.strerror})", do=advice.get(error.errno or 0, lost))
 
 
 def _unwritable(place: str, error: OSError) -> str:

@@ -96,7 +96,7 @@ def _plan_layer(config: Config, dataset_name: str, name: str, base: Path, speeds
 
 def _refuse_foreign(store: Store, paths: LayerPaths) -> None:
     """Raise LayerError where a layer's folder holds files but no plan of ours ever claimed it."""
-    if store.folder.local(paths.receipts).is_dir():
+    if store.folder.is_folder(paths.receipts):
         return
     first = next(iter(store.list(paths.layer_folder)), None)
     if first is not None:

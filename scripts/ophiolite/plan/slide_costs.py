@@ -27,6 +27,32 @@ class _Export:
     memory_mb: int
 
 
+@dataclass(frozen=True)
+class _OfObjects:
+    """What a rule of a mask's objects takes per pixel of the mask, or of the slide where it is that which is read.
+
+    seconds_per_mpx, mb_per_mpx : of what is written. bytes_per_px : memory that grows with the slide; held_bytes per
+    pixel of what is worked on together, at most held_px.
+    """
+
+    seconds_per_mpx: float
+    mb_per_mpx: float
+    bytes_per_px: float
+    held_bytes: float
+    held_px: int
+    files: int
+
+
+# Measured at 4,096, 12,288 and 24,576 pixels a side, an object of 100 rows for every 40,000 pixels.
+OF_OBJECTS = {
+    "mask_objects": _OfObjects(0.005, 0.07, 0.08, 3, 2**25, 2),
+    "slide_objects": _OfObjects(0.012, 0.0003, 0.06, 0, 0, 1),
+    "slide_contours": _OfObjects(0.009, 0.13, 0.2, 0.5, 500_000_000, 2),
+}
+# Pillow's copy of a picture that is decoded whole, beside ours.
+COPIES_OF_PICTURE = 2
+
+
 # Measured at 30,000 x 30,000 pixels: JPEG chunks copied; decoded chunks in Zarr, compressed without loss.
 EXPORTS = {"ome_tiff": _Export(0.0025, 0.5, 100), "ome_zarr": _Export(0.06, 1.7, 300)}
 SHARD_PX = 4096
@@ -52,6 +78,36 @@ def patch_cost(options: Slides, slide: VolumePlan, *, masked: bool, speeds: Spee
             files=count * (1 + masked) + 1,
         ),
     )
+
+
+def object_costs(
+    options: Slides, objects: VolumePlan, ratio: int, whole_bytes: int, speeds: Speeds
+) -> tuple[Cost, ...]:
+    """What finding, measuring and outlining the objects of a mask takes.
+
+    ratio : slide pixels per mask pixel. whole_bytes : of a mask that is decoded whole.
+    """
+    px = objects.scales[0].box.volume
+    # The coarsest mip of the slide that has whole pixels under one of the mask is that of the power of 2 in the ratio.
+    read_px = px * (ratio // (ratio & -ratio)) ** 2
+    costs = []
+    for rule, facts in OF_OBJECTS.items():
+        if rule == "slide_contours" and not options.mask.contours:
+            continue
+        seconds = speeds.of(rule, facts.seconds_per_mpx * (read_px / px if rule == "slide_objects" else 1))
+        decoded = COPIES_OF_PICTURE * whole_bytes if rule == "mask_objects" else 0
+        memory = px * facts.bytes_per_px + min(px, facts.held_px) * facts.held_bytes + decoded
+        costs.append(
+            Cost(
+                rule=rule,
+                jobs=1,
+                seconds=round(START_SECONDS + px / 1e6 * seconds, 1),
+                memory_mb=BASE_MEMORY_MB + int(memory / 1e6),
+                output_mb=round(px / 1e6 * facts.mb_per_mpx, 1),
+                files=facts.files,
+            )
+        )
+    return tuple(costs)
 
 
 def export_costs(options: Slides, slide: VolumePlan, speeds: Speeds) -> tuple[Cost, ...]:

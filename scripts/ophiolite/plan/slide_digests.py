@@ -73,6 +73,7 @@ RULES: dict[str, SlideRule] = {
     "slides_page": SlideRule("cohort", ("viewer",), ("slide_card", "slide_panels")),
     "score_slide": SlideRule("batch", (*MASK, "mask.min_object_px", *SCORED), ("slide/slide_patches",), when=_scored),
     "score_tables": SlideRule("cohort", ("scores.bootstrap", "scores.seed"), ("score_slide",), when=_scored),
+    "score_faults": SlideRule("cohort", (), ("score_tables",), when=_scored),
     "score_panels": SlideRule(
         "cohort", (*READ, "panels"), ("score_tables",), when=lambda o: _scored(o) and o["panels"] > 0
     ),

@@ -9,7 +9,7 @@ from ophiolite.config.products import Pyramid
 from ophiolite.config.slides import Slides
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.model import VolumePlan
-from ophiolite.plan.slide_costs import export_costs, patch_cost
+from ophiolite.plan.slide_costs import export_costs, object_costs, patch_cost
 from ophiolite.plan.slide_model import SlideRowPlan
 from ophiolite.plan.volume import Opened, plan_volume
 from ophiolite.sources.padded import PaddedSource
@@ -54,8 +54,16 @@ def row_plan(
         mask_ratio=mask_ratio,
         dataset=dataset,
         fingerprint=fingerprint,
+        predicted_as=_predicted_as(row),
         error=error,
     )
+
+
+def _predicted_as(row: SheetRow) -> tuple[str, ...]:
+    """What a prediction of a row may be called: the row's id, or the name of its image or mask."""
+    image, mask = row.image, row.mask or row.image
+    stems = (row.slide_id, image.name.split(".")[0], image.stem, mask.stem, image.stem.replace("_img", "_mask"))
+    return tuple(dict.fromkeys(stems))
 
 
 def plan_slide(
@@ -111,6 +119,9 @@ def _plan_masks(
         "objects": Opened(_whole(found), text, "mask_objects", reading=more, expected_labels=objects),
     }
     layers = {name: plan_volume(config, layer, opened, f"{place}.{name}", speeds) for name, opened in sources.items()}
+    whole_bytes = mask.cache_bytes if mask.alignment_vx[:2] == (1, 1) else 0
+    costs = object_costs(options, layers["objects"], mask.ratio, whole_bytes, speeds)
+    layers["objects"] = layers["objects"].model_copy(update={"costs": (*layers["objects"].costs, *costs)})
     return layers, mask.ratio, mask.fingerprint()
 
 

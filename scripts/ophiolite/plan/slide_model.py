@@ -6,13 +6,17 @@ from typing import Any, Literal
 
 from ophiolite.plan.part import Part
 
+# Of a prediction's file, in the order in which they are looked for.
+PREDICTED_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".geojson")
+
 
 class SlideRowPlan(Part):
     """One row of the sheet, and what the headers of its files say.
 
     image, mask : paths as they are opened. mpp : microns per pixel along x and y; None for patches of unknown scale.
     mask_ratio : slide pixels per mask pixel. dataset : name of the slide's dataset; None for patches and refused rows.
-    fingerprint : changes when image or mask do. error : why the row is refused, else None.
+    fingerprint : changes when image or mask do. predicted_as : what a prediction of the row may be called, without its
+    ending; the first that is there counts. error : why the row is refused, else None.
     """
 
     line: int
@@ -29,6 +33,7 @@ class SlideRowPlan(Part):
     mask_ratio: int | None
     dataset: str | None
     fingerprint: str
+    predicted_as: tuple[str, ...] = ()
     error: str | None
 
 
@@ -46,6 +51,7 @@ class SlidesPlan(Part):
     options : the section `slides` of the config. rules : per kind of layer, the rules that may run once for a slide;
     one runs where the digests of the layer name it. batches : contiguous rows, a slide alone. shown : the datasets
     in the project's report, which has no room for thousands. digests : of the rules that serve all slides.
+    predicted_endings : of the files of predictions, in the order in which they are looked for.
     """
 
     options: dict[str, Any]
@@ -54,6 +60,7 @@ class SlidesPlan(Part):
     rules: dict[str, tuple[str, ...]]
     shown: tuple[str, ...]
     digests: dict[str, str]
+    predicted_endings: tuple[str, ...] = PREDICTED_ENDINGS
 
     def planned(self) -> list[SlideRowPlan]:
         """The rows that were not refused, in the order of the sheet."""

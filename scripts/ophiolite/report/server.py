@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import ipaddress
 import os
 import re
-import socket
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from urllib.parse import parse_qs, unquote
 
 from ophiolite.errors import ConfigError, OphioliteError, StoreError, explain
 from ophiolite.layers.bucket import Bucket
-from ophiolite.report.server_access import answers_to, check_origin, origin_headers
+from ophiolite.report.server_access import answers_to, check_origin, host_in_url, origin_headers
 from ophiolite.report.server_listener import IDLE_S, listener
 from ophiolite.report.server_objects import CONTENT_TYPES, bulk_name, content_type, send_object
 
@@ -167,14 +165,14 @@ class ResultsServer:
         self._thread: threading.Thread | None = None
 
     @property
+    def address(self) -> str:
+        """The address that it listens on, however that was spelled."""
+        return str(self._http.server_address[0])
+
+    @property
     def url(self) -> str:
         """The base URL, without a slash at its end."""
-        host = self.bind
-        with contextlib.suppress(ValueError):
-            address = ipaddress.ip_address(self.bind)
-            host = socket.getfqdn() if address.is_unspecified else self.bind
-            host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self._http.server_address[1]}"
+        return f"http://{host_in_url(self.bind)}:{self._http.server_address[1]}"
 
     def serve_forever(self) -> None:
         """Serve in this thread until interrupted."""
@@ -236,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError):
             try:
                 path, _, query = self.path.partition("?")
-                if answers_to(self.headers.get("Host"), self.served.bind):
+                if answers_to(self.headers.get("Host"), self.served.bind, self.served.address):
                     self._route(path, query)
                 else:
                     self._error(

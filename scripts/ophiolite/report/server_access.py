@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
@@ -22,23 +23,36 @@ DEFAULT_PORT = re.compile(r"(http://.+):80$|(https://.+):443$")
 def is_loopback(name: str) -> bool:
     """Whether a host's name or address is this machine's own, reached by no other."""
     try:
-        return ipaddress.ip_address(name).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
+        return name.removesuffix(".") == "localhost" or name.removesuffix(".").endswith(".localhost")
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
-def answers_to(host: str | None, bind: str) -> bool:
-    """Whether a server that listens on `bind` answers a request with this `Host` header.
+def answers_to(host: str | None, bind: str, address: str) -> bool:
+    """Whether a server that was told to listen on `bind`, and does on `address`, answers a request with this `Host`.
 
     A stranger's page can make its own name lead to 127.0.0.1 and then counts as of the same origin (DNS rebinding), so
-    a server that listens to this machine alone answers to this machine's names alone.
+    a server that listens to this machine alone answers to this machine's names alone: any of loopback, and `bind`.
     """
-    if host is None or not is_loopback(bind):
+    if host is None or not is_loopback(address):
         return True
     try:
-        return is_loopback(urlsplit(f"//{host}").hostname or "")
+        name = urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return False
+    return is_loopback(name) or (name != "" and name == bind.lower())
+
+
+def host_in_url(bind: str) -> str:
+    """The host of the addresses of a server that listens on `bind`."""
+    try:
+        address = ipaddress.ip_address(bind)
+    except ValueError:
+        return bind
+    host = socket.getfqdn() if address.is_unspecified else bind
+    return f"[{host}]" if ":" in host else host
 
 
 def check_origin(text: str) -> str:

@@ -20,6 +20,7 @@ ROWS_TOGETHER = 256
 GREY_SPREAD = 16
 # TIFF's photometric interpretations of several samples that make a grey: grey with alpha, RGB, YCbCr.
 COLOURS = (0, 1, 2, 6)
+WHITE_IS_ZERO = 0
 ALPHA = {1, 2}
 Window = tuple[int, int, int, int]
 
@@ -106,7 +107,12 @@ def _without_palette(image: Any) -> Any:
 
 
 class TiffImage:
-    """The largest page of a TIFF file, tile by tile or strip by strip."""
+    """The largest page of a TIFF file, tile by tile or strip by strip.
+
+    Where white is stored as 0 (TIFF 6.0, PhotometricInterpretation), readers of pictures turn the numbers round, and
+    what the structures are is not to be told: SourceError. Two programs write it whose own readers do not: ImageJ for
+    masks with an inverting table of colours, tifffile for arrays of bool.
+    """
 
     def __init__(self, path: Path) -> None:
         import tifffile
@@ -139,6 +145,16 @@ class TiffImage:
             )
         if page.samplesperpixel > 1 and page.photometric not in COLOURS:
             raise _unfit(path, getattr(page.photometric, "name", page.photometric))
+        if page.photometric == WHITE_IS_ZERO and not (self._tiff.is_imagej or page.software == "tifffile.py"):
+            raise SourceError(
+                explain(
+                    str(path),
+                    "white is stored as 0 (PhotometricInterpretation WhiteIsZero): its numbers and what is shown"
+                    " of it are each other's inverse",
+                    expected="black stored as 0",
+                    do="Save it again with a program that writes black as 0, and look at it",
+                )
+            )
         self._path, self._page = path, planes[0]
         self.size_px = (page.imagewidth, page.imagelength)
         self.bits = int(page.bitspersample)

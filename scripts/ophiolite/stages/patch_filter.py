@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.config.slides import Patches
-from ophiolite.errors import SourceError, explain
+from ophiolite.errors import explain
 from ophiolite.kernels.area_means import area_means
 from ophiolite.kernels.patch_grid import CellCounts, Patch, covered_fractions
 from ophiolite.kernels.tissue import UM_PER_PX, tissue_mask
@@ -103,11 +103,19 @@ def structure_fractions(
     return out
 
 
-def refuse_none(place: str, fractions: Fractions, options: Patches) -> None:
-    """Raise SourceError (E144) where no patch is kept, with histograms, and thresholds that would keep some."""
+def none_kept(place: str, frame: Frame, fractions: Fractions, options: Patches) -> str:
+    """What to say (E144) where no patch is kept, with histograms, and thresholds that would keep some; else nothing."""
     reasons = fractions.reasons(options)
+    if not reasons:
+        return explain(
+            place,
+            "E144: the slide is smaller than a patch",
+            expected=f"{options.size_px} pixels at {frame.mpp[0]:g} microns",
+            got=f"{frame.size_px[0]} x {frame.size_px[1]}",
+            do="Choose slides.patches.edge: pad, or smaller patches",
+        )
     if "" in reasons:
-        return
+        return ""
     left = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
     problem = f"E144: none of {len(reasons)} patches is kept (left out for {_listed(left)})"
     facts = [
@@ -117,14 +125,12 @@ def refuse_none(place: str, fractions: Fractions, options: Patches) -> None:
             ("Structures cover", "min_label", fractions.label),
         )
     ]
-    raise SourceError(
-        explain(
-            place,
-            problem,
-            expected=f"tissue of {options.min_tissue:g} and structures of {options.min_label:g}, or more, somewhere",
-            got=". ".join(facts),
-            do="Lower slides.patches.min_tissue or min_label, or leave the slide out of the sheet",
-        )
+    return explain(
+        place,
+        problem,
+        expected=f"tissue of {options.min_tissue:g} and structures of {options.min_label:g}, or more, somewhere",
+        got=". ".join(facts),
+        do="Lower slides.patches.min_tissue or min_label, or leave the slide out of the sheet",
     )
 
 

@@ -42,7 +42,7 @@ class Cut:
 
     def corners(self, points: Sequence[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The whole pixels nearest to where pixels of patches begin: x and y, each (n,)."""
-        at = np.array(points, dtype=np.float64) * np.array(self.ratio) + np.array(self.origin)
+        at = np.array(points, dtype=np.float64).reshape(-1, 2) * np.array(self.ratio) + np.array(self.origin)
         x, y = np.floor(at + 0.5).astype(np.int64).T
         return x, y
 

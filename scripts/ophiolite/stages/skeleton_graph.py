@@ -16,7 +16,8 @@ from ophiolite.stages.job import Job
 from ophiolite.stages.shards import shards_of_export
 from ophiolite.stages.tables import parquet_bytes, schema_of
 
-SAY_EVERY = 1000
+# Labels whose skeletons are read at once.
+TOGETHER = 500
 COLUMNS = {
     "dataset": "string",
     "layer": "string",
@@ -46,12 +47,11 @@ def finished_skeletons(job: Job) -> Iterator[tuple[int, DecodedSkeleton]]:
     """(label, skeleton) of the shards of one export job, ascending."""
     plan = job.product("skeleton")
     reader = SkeletonReader(job.store, f"{job.paths.layer_folder}/{plan.folder}")
-    for number, label in enumerate(reader.keys(shards_of_export(plan, int(job.item))).tolist(), 1):
-        found = reader.read(label)
-        assert found is not None
-        yield label, found
-        if number % SAY_EVERY == 0:
-            job.say(f"{number} labels")
+    labels = reader.keys(shards_of_export(plan, int(job.item))).tolist()
+    for first in range(0, len(labels), TOGETHER):
+        some = labels[first : first + TOGETHER]
+        yield from zip(some, reader.read_together(some), strict=True)
+        job.say(f"{first + len(some)} of {len(labels)} labels")
 
 
 def write_skeleton_graph(job: Job) -> tuple[list[Written], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,15 +20,14 @@ from ophiolite.kernels.patch_stitch import Method, Rectangle, stitch
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
-from ophiolite.plan.slide_model import SlideRowPlan
+from ophiolite.plan.slide_model import PREDICTED_ENDINGS, SlideRowPlan
 from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
-from ophiolite.sources.mask_pixels import open_pixels
+from ophiolite.sources.mask_pixels import MaskPixels, open_pixels
 from ophiolite.stages.patch_frame import Cut, frame_of
 from ophiolite.stages.slide_items import open_row_mask
 from ophiolite.stages.slide_patches import patch_options
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_score_planes import (
-    SUFFIXES,
     Planes,
     Size,
     grey_levels,
@@ -37,6 +37,7 @@ from ophiolite.stages.slide_score_planes import (
 )
 from ophiolite.stages.slide_tables import Row, read_rows
 
+PICTURES = tuple(ending for ending in PREDICTED_ENDINGS if ending != ".geojson")
 # Pixels of a slide that are reduced together.
 REDUCED_PX = 2_000_000
 # What is stitched together, and how many decoded patches are kept for the next.
@@ -97,7 +98,7 @@ def predicted_files(folder: Path, kept: Sequence[Row]) -> list[PlacedFile]:
     found, missing = [], []
     for row in kept:
         stems = [row["patch"], *(Path(row[key]).stem for key in ("image", "mask") if row[key])]
-        paths = (folder / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in SUFFIXES)
+        paths = (folder / f"{stem}{suffix}" for stem in dict.fromkeys(stems) for suffix in PREDICTED_ENDINGS)
         path = next((path for path in paths if path.is_file()), None)
         if path is None:
             missing.append(row["patch"])
@@ -189,11 +190,14 @@ class StitchedRows:
         return np.concatenate(bands, axis=1)[:, top - first : bottom - first]
 
     def check_read(self) -> None:
-        """As `Rows`. Probabilities may be low, but not all 0 or 1 of 255."""
+        """As `Rows`. Probabilities may be low; those of 0 and 1 alone only where predictions of other slides tell that
+        they are of 255."""
         if self._reading.binarise is None:
             return
         if self._method != "vote":
-            _refuse_levels(self._files, 1)
+            path, top = _highest(self._files)
+            if not (0 < top <= 1 and _others_exceed(self._files, self._reading.slide_size_px)):
+                refuse_levels(path, top, 1)
             return
         masks = [open_mask(file.path, self._reading) for file in self._files]
         if not any(mask.read(mask.box).any() for mask in masks):
@@ -260,7 +264,7 @@ class VotedRows:
 
     def check_read(self) -> None:
         """As `Rows`."""
-        _refuse_levels(self._files, FULL // 2)
+        refuse_levels(*_highest(self._files), FULL // 2)
 
     def _decode(self, file: PlacedFile) -> NDArray[np.uint8]:
         """Where a patch was predicted, eight rows to a byte."""
@@ -269,11 +273,26 @@ class VotedRows:
         return np.packbits(grey_levels(pixels, (0, 0, file.w, file.h)) > FULL // 2, axis=1)
 
 
-def _refuse_levels(files: Sequence[PlacedFile], bound: int) -> None:
-    """As `refuse_levels`, of all files together."""
-    pixels = [open_pixels(file.path) for file in files]
-    tops = [int(grey_levels(p, (0, 0, *p.size_px)).max()) for p in pixels]
-    refuse_levels(files[int(np.argmax(tops))].path, max(tops), bound)
+def _highest(files: Sequence[PlacedFile]) -> tuple[Path, int]:
+    """The file with the highest value, the first of several, and that value."""
+    tops = [_top(open_pixels(file.path)) for file in files]
+    return files[int(np.argmax(tops))].path, max(tops)
+
+
+def _top(pixels: MaskPixels) -> int:
+    return int(grey_levels(pixels, (0, 0, *pixels.size_px)).max())
+
+
+def _others_exceed(files: Sequence[PlacedFile], size_px: Size) -> bool:
+    """Whether any other predicted patch beside these holds a value above 1."""
+    own = {file.path for file in files}
+    for path in sorted(files[0].path.parent.iterdir()):
+        if path.suffix in PICTURES and path not in own:
+            with suppress(SourceError):  # which its own slide will say
+                pixels = open_pixels(path)
+                if pixels.size_px == size_px and _top(pixels) > 1:
+                    return True
+    return False
 
 
 def _check_size(file: PlacedFile, got_px: tuple[int, ...], size_px: Size) -> None:

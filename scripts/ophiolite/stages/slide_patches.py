@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.config.slides import Patches
-from ophiolite.errors import ConfigError, PlanError, SourceError, explain
+from ophiolite.errors import ConfigError, PlanError, explain
 from ophiolite.kernels.patch_grid import Patch
 from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import VolumePlan
@@ -22,7 +22,7 @@ from ophiolite.stages.layer import volume_info
 from ophiolite.stages.patch_filter import (
     Fractions,
     Thumbnail,
-    refuse_none,
+    none_kept,
     structure_fractions,
     tissue_fractions,
 )
@@ -96,7 +96,7 @@ def patch_columns(structures: dict[int, str]) -> dict[str, str]:
 def write_slide_patches(job: Job) -> tuple[list[Written], dict[str, Any]]:
     """Write the patches that are kept, and the table of all; returns the files, and how many were left out for what.
 
-    A retried job skips rows of patches that are done. Raises SourceError (E144) where none is kept.
+    A retried job skips rows of patches that are done. Where none is kept, the log and `none_kept` say why (E144).
     """
     slides = slides_of(job)
     options, row = patch_options(slides), slides.row_of(job.dataset)
@@ -105,29 +105,20 @@ def write_slide_patches(job: Job) -> tuple[list[Written], dict[str, Any]]:
     _check_own(slides, row, options)
     frame = frame_of(job.volume, row.mask_ratio or 1, options, place)
     patches = frame.patches(options)
-    if not patches:
-        raise SourceError(
-            explain(
-                place,
-                "E144: the slide is smaller than a patch",
-                expected=f"{options.size_px} pixels at {frame.mpp[0]:g} microns",
-                got=f"{frame.size_px[0]} x {frame.size_px[1]}",
-                do="Choose slides.patches.edge: pad, or smaller patches",
-            )
-        )
     structures = structures_of(job.project)
     fractions = _fractions(job, frame, patches, options, structures)
-    refuse_none(place, fractions, options)
+    fault = none_kept(place, frame, fractions, options)
     reasons = fractions.reasons(options)
     kept = [patch for patch, reason in zip(patches, reasons, strict=True) if not reason]
-    job.say(f"{len(kept)} of {len(patches)} patches of {frame.mpp[0]:g} microns per pixel are kept")
+    job.say(fault or f"{len(kept)} of {len(patches)} patches of {frame.mpp[0]:g} microns per pixel are kept")
     written = list(_write_files(job, frame, kept, options, names, slides))
     _sweep(job.store, names.folder, {file.path for file in written})
     rows = _rows(row, frame, patches, options, names, fractions, structures, has_mask=row.mask is not None)
     table = parquet_bytes(table_of(list(rows), schema_of(patch_columns(structures))))
     written.append(job.store.write(job.paths.patches, table))
     left_out = {reason: reasons.count(reason) for reason in sorted(set(reasons) - {""})}
-    return written, {"patches": len(patches), "kept": len(kept), "left_out": left_out}
+    facts = {"patches": len(patches), "kept": len(kept), "left_out": left_out}
+    return written, facts | ({"none_kept": fault} if fault else {})
 
 
 def _check_own(slides: SlidesPlan, row: SlideRowPlan, options: Patches) -> None:
@@ -158,6 +149,8 @@ def _has_mask(job: Job) -> bool:
 def _fractions(
     job: Job, frame: Frame, patches: Sequence[Patch], options: Patches, structures: dict[int, str]
 ) -> Fractions:
+    if not patches:
+        return Fractions(np.zeros(0), np.zeros((0, len(structures))))
     thumbnail = Thumbnail.of(job.volume.scales)
     tissue = tissue_fractions(_reader(job, job.layer, thumbnail.mip.mip), thumbnail, frame, patches, options.size_px)
     if not _has_mask(job):

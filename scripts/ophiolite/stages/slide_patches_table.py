@@ -6,31 +6,40 @@ import io
 from collections.abc import Iterator
 from typing import Any
 
+from ophiolite.errors import SourceError, explain
 from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
-from ophiolite.plan.slide_model import SlidesPlan
+from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.stages.slide_patches import FOLDER, patch_columns
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_tables import Row, table_path, write_slide_table
 from ophiolite.stages.tables import csv_bytes, schema_of
 
 RULE = "patches_table"
-# A row per slide: patches of its grid, and what became of them.
+# A row per slide: patches of its grid, and what became of them. none_kept : what its job says where none was kept.
 COUNTS = {
     "slide_id": "string", "case_id": "string", "group": "string", "patches": "int64", "kept": "int64",
     "too_little_tissue": "int64", "too_little_label": "int64", "with_label": "int64", "mpp_x_um": "float64",
-    "mpp_y_um": "float64",
+    "mpp_y_um": "float64", "none_kept": "string",
 }  # fmt: skip
 
 
 def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> None:
     """Write slides/tables/patches and patch_counts (.csv, .parquet); remove files of patches that no slide has now.
 
-    One slide's rows are in memory at a time.
+    A slide of which no patch is kept has its row of patch_counts, which says why; SourceError (E144) where no slide has
+    any. One slide's rows are in memory at a time.
     """
     import pyarrow.parquet as pq
 
+    rows = [row for row in slides.planned() if row.dataset]
+    faults = [_none_kept(row, store) for row in rows]
+    if rows and all(faults):
+        raise SourceError(
+            explain("slides.patches", f"E144: no slide of {len(rows)} has a patch that is kept", do=str(faults[0]))
+        )
     counts: list[Row] = []
     named: set[str] = set()
     binary = io.BytesIO()
@@ -39,8 +48,9 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
     def lines() -> Iterator[bytes]:
         with pq.ParquetWriter(binary, schema, compression="zstd") as writer:
             yield csv_bytes(schema.empty_table())
-            for table in _tables(slides, store, schema):
-                counts.append(_counted(table))
+            for row, fault in zip(rows, faults, strict=True):
+                table = pq.read_table(io.BytesIO(store.read(_paths(row).patches)), schema=schema)
+                counts.append(_counted(row, table) | {"none_kept": fault})
                 for column in ("image", "mask"):
                     named.update(table[column].drop_null().to_pylist())
                 writer.write_table(table)
@@ -54,21 +64,25 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
             store.delete(path)
 
 
-def _tables(slides: SlidesPlan, store: Store, schema: Any) -> Iterator[Any]:
-    """The tables of all slides, in the order of the sheet."""
-    import pyarrow.parquet as pq
-
-    for row in slides.planned():
-        if row.dataset:
-            yield pq.read_table(io.BytesIO(store.read(LayerPaths(row.dataset, "slide").patches)), schema=schema)
+def _paths(row: SlideRowPlan) -> LayerPaths:
+    return LayerPaths(str(row.dataset), "slide")
 
 
-def _counted(table: Any) -> Row:
-    """The row of `COUNTS` of one slide."""
-    first: Row = table.slice(0, 1).to_pylist()[0]
+def _none_kept(row: SlideRowPlan, store: Store) -> str | None:
+    """Why no patch of a slide was kept; None where some were."""
+    found: str | None = read_receipt(store, _paths(row).receipt("slide_patches", "")).facts.get("none_kept")
+    return found
+
+
+def _counted(row: SlideRowPlan, table: Any) -> Row:
+    """The row of `COUNTS` of one slide; a slide smaller than a patch has no grid."""
+    first: Row = next(iter(table.slice(0, 1).to_pylist()), {"mpp_x_um": None, "mpp_y_um": None})
     reasons, labels = table["reason"].to_pylist(), table["label_fraction"].to_pylist()
     return {
-        **{name: first[name] for name in ("slide_id", "case_id", "group", "mpp_x_um", "mpp_y_um")},
+        "slide_id": row.slide_id,
+        "case_id": row.case_id,
+        "group": row.group,
+        **{name: first[name] for name in ("mpp_x_um", "mpp_y_um")},
         "patches": table.num_rows,
         "kept": reasons.count(""),
         "too_little_tissue": sum("tissue" in reason for reason in reasons),

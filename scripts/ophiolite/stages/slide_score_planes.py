@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry import Box
 from ophiolite.kernels.kpis_scoring import FULL, halved_full, halved_size, rows_under
-from ophiolite.plan.slide_model import SlideRowPlan
+from ophiolite.plan.slide_model import PREDICTED_ENDINGS, SlideRowPlan
 from ophiolite.sources.mask import MaskSource
 from ophiolite.sources.mask_pixels import MaskPixels, Window, open_pixels
 
 Size = tuple[int, int]
-SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".geojson")
 STRIP_PX = 2**22
 # Pixels that are interpolated together.
 HALVED_PX = 2**22
@@ -171,20 +170,16 @@ def kpis_rows(path: Path, row: SlideRowPlan) -> KpisRows:
 
 
 def find_prediction(folder: Path, row: SlideRowPlan) -> Path | None:
-    """The file with the predicted mask of a row, by its id or the names of its files; None where there is none.
+    """The file with the predicted mask of a row, by a name that the plan gives it; None where there is none.
 
     SourceError where there is no folder, or the file is the truth.
     """
     if not folder.is_dir():
         problem = "the folder of predictions is not there"
         raise SourceError(explain(str(folder), problem, do="Correct `slides.scores.predictions`"))
-    image, mask = Path(row.image), Path(row.mask or row.image)
-    stems = [row.slide_id, image.name.split(".")[0], image.stem, mask.stem, image.stem.replace("_img", "_mask")]
-    for stem in dict.fromkeys(stems):
-        for suffix in SUFFIXES:
-            if (folder / f"{stem}{suffix}").is_file():
-                return _not_own(folder / f"{stem}{suffix}", row)
-    return None
+    paths = (folder / f"{stem}{ending}" for stem in row.predicted_as for ending in PREDICTED_ENDINGS)
+    found = next((path for path in paths if path.is_file()), None)
+    return found and _not_own(found, row)
 
 
 def _not_own(path: Path, row: SlideRowPlan) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlidesPlan
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_scores import SCORES, score_part
-from ophiolite.stages.slide_tables import Row, batch_names, read_rows, write_slide_table
+from ophiolite.stages.slide_tables import FOLDER, Row, batch_names, read_rows, read_slide_table, write_slide_table
 
 # Arrow types. A row per group (or `all`), kind of item, structure and metric; `pooled` metrics are of all objects or
 # pixels together, others are means over items. Intervals hold 95 % of the resamples of whole cases.
@@ -32,32 +33,57 @@ POOLED = {
     "pooled f1": ({"found": 2}, {"found": 2, "missed": 1, "false": 1}),
 }
 ALL = "all"
+NAMES = ("slide_id", "case_id", "group", "kind", "value", "structure")
 
 
 def write_score_tables(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> None:
-    """Write slides/tables/scores and score_summary; SourceError where nothing was predicted, or a file serves two."""
-    rows = [row for batch in batch_names(slides) for row in read_rows(store, score_part(batch))]
+    """Write slides/tables/scores and score_summary, errors in the place of scores where predictions could not be
+    compared; SourceError where none was, or nothing was predicted.
+    """
     options = slides.options["scores"]
+    read = [row for batch in batch_names(slides) for row in read_rows(store, score_part(batch))]
+    rows = _without_shared(read, options["predictions"])
     if not any(row["prediction"] for row in rows):
+        _refuse_errors(rows)
         folder = str(Path(options["predictions"]))
         expected = "a file per slide, <slide_id>.png or .tif, or one per patch, <patch name>.png"
         problem = "holds a prediction of none of the slides"
         raise SourceError(explain(folder, problem, expected=expected, do="Correct `slides.scores.predictions`"))
-    _check_own(rows, options["predictions"])
     write_slide_table(store, "scores", rows, SCORES)
     names = list(structures_of(plan).values())
     summary = summarise(rows, names, options["bootstrap"], options["seed"])
     write_slide_table(store, "score_summary", summary, SUMMARY)
 
 
-def _check_own(rows: Sequence[Row], folder: str) -> None:
-    """Raise SourceError where a file was taken for the prediction of two items, whose files bear one name."""
-    owners: dict[str, str] = {}
+def check_scored(store: Store) -> None:
+    """Write slides/scored.json; SourceError names every item whose prediction could not be compared, if any."""
+    rows = read_slide_table(store, "scores")
+    _refuse_errors(rows)
+    items = len({row["slide_id"] for row in rows if row["prediction"]})
+    store.write(f"{FOLDER}/scored.json", (json.dumps({"items": items}) + "\n").encode())
+
+
+def _refuse_errors(rows: Sequence[Row]) -> None:
+    errors = list(dict.fromkeys(row["error"] for row in rows if row["error"]))
+    if errors:
+        told = "\n  ".join(errors)
+        raise SourceError(f"{len(errors)} slides and patches cannot be scored:\n  {told}")
+
+
+def _without_shared(rows: Sequence[Row], folder: str) -> list[Row]:
+    """The rows, without scores where a file was taken for the prediction of two items, whose files bear one name."""
+    owners: dict[str, list[str]] = {}
     for row in rows:
-        path = row["prediction"]
-        if path and path != folder and owners.setdefault(path, row["slide_id"]) != row["slide_id"]:
-            problem = f"fits the names of {owners[path]} and {row['slide_id']}"
-            raise SourceError(explain(path, problem, do="Name predictions by slide_id"))
+        if row["prediction"] and row["prediction"] != folder:
+            owners.setdefault(row["prediction"], []).append(row["slide_id"])
+    shared = {path: sorted(set(ids)) for path, ids in owners.items() if len(set(ids)) > 1}
+    return [_error_of(row, shared[row["prediction"]]) if row["prediction"] in shared else row for row in rows]
+
+
+def _error_of(row: Row, slides: Sequence[str]) -> Row:
+    problem = f"fits the names of {' and '.join(slides)}"
+    error = f"{row['slide_id']}: {explain(row['prediction'], problem, do='Name predictions by slide_id')}"
+    return {**dict.fromkeys(row), **{name: row[name] for name in NAMES}, "error": error}
 
 
 def summarise(rows: Sequence[Row], structures: Sequence[str], resamples: int, seed: int) -> list[Row]:

@@ -34,13 +34,14 @@ from ophiolite.stages.slide_score_planes import (
 from ophiolite.stages.slide_tables import FOLDER, Row
 from ophiolite.stages.tables import parquet_bytes, schema_of, table_of
 
-# Arrow types. A row per item and structure; without a prediction, the names alone.
+# Arrow types. A row per item and structure; of one without a prediction the names alone, of one at fault the error too.
 SCORES = {
     "slide_id": "string", "case_id": "string", "group": "string", "kind": "string", "value": "int64",
     "structure": "string", "prediction": "string", "pixel_um": "float64", "truth_px": "int64",
     "predicted_px": "int64", "shared_px": "int64", "dice": "float64", "iou": "float64", "truth_objects": "int64",
     "predicted_objects": "int64", "found": "int64", "missed": "int64", "false": "int64", "precision": "float64",
     "recall": "float64", "f1": "float64", "sq": "float64", "pq": "float64", "nonbinary_px": "int64",
+    "error": "string",
 }  # fmt: skip
 
 
@@ -49,21 +50,34 @@ def score_part(batch: str) -> str:
     return f"{FOLDER}/scores/{batch}.parquet"
 
 
-def write_scores(plan: ProjectPlan, slides: SlidesPlan, store: Store, batch: str) -> None:
-    """Score the rows of a batch that have a mask; SourceError where a prediction cannot be compared."""
-    rows = [row for row in slides.rows_of(int(batch)) if row.mask is not None]
-    found = [scores for row in rows for scores in row_scores(plan, store, row)]
+def write_scores(plan: ProjectPlan, slides: SlidesPlan, store: Store, batch: str) -> list[str]:
+    """Score the rows of a batch that have a mask; returns why any could not be compared, which their rows say too."""
+    found: list[Row] = []
+    errors = []
+    for row in slides.rows_of(int(batch)):
+        if row.mask is None:
+            continue
+        try:
+            found += row_scores(plan, store, row)
+        except SourceError as error:
+            errors.append(f"{row.slide_id}: {error}")
+            found += [{**names, "error": errors[-1]} for names in _names(plan, row)]
     store.write(score_part(batch), parquet_bytes(table_of(found, schema_of(SCORES))))
+    return errors
+
+
+def _names(plan: ProjectPlan, row: SlideRowPlan) -> list[Row]:
+    """The rows of one slide or patch without their scores."""
+    shared = {"slide_id": row.slide_id, "case_id": row.case_id, "group": row.group, "kind": row.kind}
+    return [{**shared, "value": value, "structure": name} for value, name in structures_of(plan).items()]
 
 
 def row_scores(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> list[Row]:
-    """The rows of one slide or patch, one per structure."""
+    """The rows of one slide or patch, one per structure; SourceError where its prediction cannot be compared."""
     assert plan.slides is not None
     options = plan.slides.options["scores"]
-    names = structures_of(plan)
     opened = open_prediction(plan, store, row)
-    shared = {"slide_id": row.slide_id, "case_id": row.case_id, "group": row.group, "kind": row.kind}
-    structures: list[Row] = [{**shared, "value": value, "structure": name} for value, name in names.items()]
+    structures = _names(plan, row)
     if opened is None:
         return structures
     if isinstance(opened, KpisPatch):

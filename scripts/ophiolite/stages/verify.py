@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
-from ophiolite.errors import LayerError, StoreError
+from pydantic import TypeAdapter, ValidationError
+
+from ophiolite.errors import LayerError, StoreError, explain
 from ophiolite.layers.paths import KEPT_WORK, LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store, Written
@@ -162,12 +164,12 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
 
 def _check(layer: _Layer, rule: str, file: Written) -> tuple[str, str] | None:
     """(fault, detail) of one file, None where it is as written."""
-    size = layer.store.size(file.path)
-    if size is None:
-        return ("cleaned", "") if _may_be_missing(layer, rule, file.path) else ("missing", "")
-    if size != file.size_bytes:
-        return "wrong size", f"{size} bytes, written {file.size_bytes}"
     try:
+        size = layer.store.size(file.path)
+        if size is None:
+            return ("cleaned", "") if _may_be_missing(layer, rule, file.path) else ("missing", "")
+        if size != file.size_bytes:
+            return "wrong size", f"{size} bytes, written {file.size_bytes}"
         if layer.store.checksum(file.path) == file.sha256:
             return None
     except StoreError as error:
@@ -242,8 +244,15 @@ def record(store: Store, plan: ProjectPlan, found: Verified) -> None:
 
 
 def read_damage(store: Store) -> list[Fault]:
-    """What the last verification found damaged."""
-    return [Fault(**entry) for entry in json.loads(store.read(DAMAGE))] if store.exists(DAMAGE) else []
+    """What the last verification found damaged; raises LayerError where the record is itself damaged."""
+    if not store.exists(DAMAGE):
+        return []
+    try:
+        return TypeAdapter(list[Fault]).validate_json(store.read(DAMAGE), strict=True)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        problem = f"is no record of `snakemake verify` ({fault['msg']})"
+        raise LayerError(explain(store.place(DAMAGE), problem, do="Run `snakemake verify` again")) from None
 
 
 def table_bytes(found: Verified) -> bytes:

@@ -1,0 +1,94 @@
+"""Slides of which no patch is kept: what is said of them, and that they hold up no other."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from cut_slides import SIZE, cut, make_layer, project, store_of
+from ophiolite.config.load import parse_config
+from ophiolite.errors import SourceError
+from ophiolite.layers.receipts import read_receipt
+from ophiolite.plan.estimate import Speeds
+from ophiolite.plan.make import make_plan
+from ophiolite.plan.model import VolumePlan
+from ophiolite.stages.slide_patches_table import write_patches_table
+
+
+def test_where_no_patch_is_kept_it_is_said_which_thresholds_would_keep_some(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = project(tmp_path, {"size_px": 200, "stride_px": 100, "min_label": 0.9999})
+    rows = cut(plan, tmp_path)
+    assert len(rows) == 66
+    assert not any(row["keep"] for row in rows)
+    text = none_kept_of(tmp_path)
+    assert text in capsys.readouterr().err
+    assert text.startswith("slide S0: E144: none of 66 patches is kept")
+    assert "label: " in text
+    assert "Structures cover 0-10 % of" in text
+    for name, other in (("min_tissue", "min_label"), ("min_label", "min_tissue")):
+        found = thresholds(text, name)
+        assert max(found.values()) >= 33
+        for threshold, count in found.items():
+            options = {"size_px": 200, "stride_px": 100, name: threshold, other: 0}
+            assert sum(row["keep"] for row in cut(project(tmp_path, options), tmp_path)) == count
+
+
+def none_kept_of(folder: Path, dataset: str = "s0") -> str:
+    """What the receipt of a slide's patches says where none was kept."""
+    return str(read_receipt(store_of(folder), f"{dataset}/receipts/slide/slide_patches.json").facts["none_kept"])
+
+
+def thresholds(text: str, name: str) -> dict[float, int]:
+    listed = re.search(rf"; {name} ((?:[\d.]+ would keep \d+(?:, )?)+)", text)
+    assert listed
+    pairs = re.findall(r"([\d.]+) would keep (\d+)", listed[1])
+    return {float(value): int(count) for value, count in pairs}
+
+
+def test_a_slide_smaller_than_a_patch_has_none(tmp_path: Path) -> None:
+    assert cut(project(tmp_path, {"size_px": 2048, "stride_px": 1024}), tmp_path) == []
+    assert "E144: the slide is smaller than a patch" in none_kept_of(tmp_path)
+
+
+def test_a_slide_without_patches_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    plan = project(tmp_path, {"size_px": 200, "stride_px": 150, "min_label": 0.3}, slides=3)
+    Image.fromarray(np.zeros((SIZE[1], SIZE[0]), np.uint8)).save(tmp_path / "1_mask.png")
+    small = np.full((150, 150, 3), 120, np.uint8)
+    Image.fromarray(small).save(tmp_path / "2.png")
+    Image.fromarray(small[:, :, 0] * 0).save(tmp_path / "2_mask.png")
+    plan = make_plan(parse_config({**plan.config}, "test"), Path(), Speeds())
+    for dataset, layer in (("s1", "slide"), ("s1", "mask"), ("s2", "slide"), ("s2", "mask")):
+        volume = plan.datasets[dataset].layers[layer]
+        assert isinstance(volume, VolumePlan)
+        make_layer(plan, store_of(tmp_path), dataset, layer, volume)
+    kept = sum(row["keep"] for dataset in ("s0", "s1", "s2") for row in cut(plan, tmp_path, dataset))
+    assert plan.slides is not None
+    write_patches_table(plan, plan.slides, store_of(tmp_path))
+    counts = pq.read_table(io.BytesIO(store_of(tmp_path).read("slides/tables/patch_counts.parquet"))).to_pylist()
+    assert [(c["slide_id"], c["patches"], c["kept"]) for c in counts] == [("S0", 28, kept), ("S1", 28, 0), ("S2", 0, 0)]
+    assert kept
+    told = [c["none_kept"] or "" for c in counts]
+    assert told[0] == ""
+    assert "none of 28 patches is kept" in told[1]
+    assert "smaller than a patch" in told[2]
+    assert len(list(csv.DictReader(io.StringIO(store_of(tmp_path).read("slides/tables/patches.csv").decode())))) == 56
+
+
+def test_where_no_slide_has_a_patch_the_table_is_refused(tmp_path: Path) -> None:
+    plan = project(tmp_path, {"size_px": 2048, "stride_px": 1024}, slides=2)
+    cut(plan, tmp_path)
+    cut(plan, tmp_path, "s1")
+    assert plan.slides is not None
+    with pytest.raises(
+        SourceError, match=r"E144: no slide of 2 has a patch that is kept\. slide S0: E144: the slide is"
+    ):
+        write_patches_table(plan, plan.slides, store_of(tmp_path))
