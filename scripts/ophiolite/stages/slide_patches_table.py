@@ -12,6 +12,7 @@ from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
+from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.slide_patches import FOLDER, patch_columns
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_tables import Row, table_path, write_slide_table
@@ -49,7 +50,7 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
         with pq.ParquetWriter(binary, schema, compression="zstd") as writer:
             yield csv_bytes(schema.empty_table())
             for row, fault in zip(rows, faults, strict=True):
-                table = pq.read_table(io.BytesIO(store.read(_paths(row).patches)), schema=schema)
+                table = read_parquet(store.read(_paths(row).patches))
                 counts.append(_counted(row, table) | {"none_kept": fault})
                 for column in ("image", "mask"):
                     named.update(table[column].drop_null().to_pylist())
