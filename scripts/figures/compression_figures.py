@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from ophiolite.parquet import read_frame
 from ophiolite.report.compression_figures import draw_factor, draw_speed, draw_tradeoff
-from ophiolite.sources.parquet import read_frame
 
 sys.stderr = open(snakemake.log[0], "w")
 table = read_frame(Path(snakemake.input[0]))

@@ -12,7 +12,7 @@ from ophiolite.stages.mesh_quality_table import TABLE
 sys.stderr = open(snakemake.log[0], "w")
 plan, store = open_project(Path(snakemake.params.plan))
 dataset, layer = snakemake.wildcards.dataset, snakemake.wildcards.layer
-table = TABLE.read(store, TABLE.part_paths(plan, dataset, layer)).to_pandas()
+table = TABLE.read(store, TABLE.part_paths(plan, dataset, layer)).to_pandas(use_threads=False)
 for name, draw in (("volume", draw_volume), ("centroid", draw_centroid), ("distance", draw_distance)):
     for ending in ("svg", "png"):
         draw(table, Path(snakemake.output[f"{name}_{ending}"]))

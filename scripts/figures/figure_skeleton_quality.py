@@ -12,7 +12,7 @@ from ophiolite.stages.skeleton_quality_table import TABLE
 sys.stderr = open(snakemake.log[0], "w")
 plan, store = open_project(Path(snakemake.params.plan))
 dataset, layer = snakemake.wildcards.dataset, snakemake.wildcards.layer
-table = TABLE.read(store, TABLE.part_paths(plan, dataset, layer)).to_pandas()
+table = TABLE.read(store, TABLE.part_paths(plan, dataset, layer)).to_pandas(use_threads=False)
 charts = {"lee": draw_lee, "centring": draw_centring, "borders": draw_borders, "components": draw_components}
 for name, draw in charts.items():
     for ending in ("svg", "png"):

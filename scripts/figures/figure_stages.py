@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
+from ophiolite.parquet import read_frame
 from ophiolite.report.figures import draw_stages
 from ophiolite.report.tables import rule_table
-from ophiolite.sources.parquet import read_frame
 
 sys.stderr = open(snakemake.log[0], "w")
 timings = read_frame(Path(snakemake.input[0])).to_dict("records")

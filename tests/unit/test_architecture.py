@@ -21,7 +21,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # From the ground up; a module may import from its own folder and from every floor below, not from its neighbours.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "geometry"),
+    ("errors", "parquet", "geometry"),
     ("precomputed",),
     ("kernels",),
     ("sources", "layers", "config", "sample"),

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ophiolite.sources.parquet import read_parquet, sorted_table
+from ophiolite.parquet import read_parquet, sorted_table
 from ophiolite.stages.tables import parquet_bytes
 
 ROWS = st.lists(st.tuples(st.integers(-3, 3), st.none() | st.text(max_size=3), st.floats(allow_nan=False)), max_size=20)
@@ -55,7 +55,7 @@ def test_what_is_no_parquet_is_said(tmp_path: Path) -> None:
 COUNT = """
 import os, sys
 import pyarrow, pyarrow.compute, pyarrow.parquet
-from ophiolite.sources.parquet import read_parquet, sorted_table
+from ophiolite.parquet import read_parquet, sorted_table
 before = len(os.listdir("/proc/self/task"))
 table = {expression}
 print(len(os.listdir("/proc/self/task")) - before)
@@ -88,4 +88,4 @@ def test_all_modules_read_parquet_by_this_one(repository: Path) -> None:
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if threaded.search(line)
     ]
-    assert found == [], "these start Arrow's threads, see ophiolite.sources.parquet"
+    assert found == [], "these start Arrow's threads, see ophiolite.parquet"

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.errors import FormatError, SourceError, explain
+from ophiolite.parquet import read_parquet
 from ophiolite.precomputed.annotation import AnnotationType, Property
 from ophiolite.precomputed.annotation_table import AnnotationTable, Related
-from ophiolite.sources.parquet import read_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Box, Vec
-from ophiolite.sources.parquet import read_parquet
+from ophiolite.parquet import read_parquet
 from ophiolite.sources.source import Nm, Source
 
 COLUMNS = ("from", "to")

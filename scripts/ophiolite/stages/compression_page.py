@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ophiolite.layers.store import Store
+from ophiolite.parquet import read_frame
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.report.compression_advice import READERS, advice, faults, number, records
 from ophiolite.report.compression_paper import NAME, paper_values
 from ophiolite.report.page import Figure, Section, Table, human_bytes, render_sections
-from ophiolite.sources.parquet import read_frame
 from ophiolite.stages.report import with_refusals
 
 if TYPE_CHECKING:

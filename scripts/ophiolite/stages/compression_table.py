@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
+from ophiolite.parquet import read_parquet
 from ophiolite.plan.model import ProjectPlan, VolumePlan
-from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.compression_codec import table_bytes
 from ophiolite.stages.tables import csv_bytes, parquet_bytes
 

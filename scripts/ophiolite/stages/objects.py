@@ -12,6 +12,7 @@ from ophiolite.kernels.label_stats import LabelStats, centroids_vx
 from ophiolite.layers.paths import PROPERTIES_FOLDER
 from ophiolite.layers.statistics import read_stats_bytes
 from ophiolite.layers.store import Store, Written
+from ophiolite.parquet import read_parquet, sorted_table
 from ophiolite.plan.model import VolumePlan
 from ophiolite.precomputed.segment_properties import (
     NumberProperty,
@@ -20,7 +21,6 @@ from ophiolite.precomputed.segment_properties import (
     TextProperty,
     encode_segment_properties,
 )
-from ophiolite.sources.parquet import read_parquet, sorted_table
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import part_of, reduced_path
 from ophiolite.stages.slide_properties import object_properties, structure_properties

@@ -16,10 +16,10 @@ from ophiolite.geometry.box import ceildiv, mul
 from ophiolite.geometry.grid import indices
 from ophiolite.layers.store import Store
 from ophiolite.layers.volume import VolumeReader
+from ophiolite.parquet import read_parquet, sorted_table
 from ophiolite.plan.model import ScalePlan, VolumePlan
 from ophiolite.precomputed.encoding import ChunkEncoding, decode_chunk, encode_chunk
 from ophiolite.precomputed.volume_info import VolumeInfo
-from ophiolite.sources.parquet import read_parquet, sorted_table
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import part_of
 from ophiolite.stages.pyramid_walk import MipSums, Pyramid, measure

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ophiolite.errors import PlanError
 from ophiolite.kernels.object_measures import ObjectMeasures
+from ophiolite.parquet import read_parquet
 from ophiolite.plan.model import VolumePlan
-from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.job import Job
 
 

@@ -10,9 +10,9 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
+from ophiolite.parquet import read_parquet
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
-from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.slide_patches import FOLDER, patch_columns
 from ophiolite.stages.slide_project import structures_of
 from ophiolite.stages.slide_tables import Row, table_path, write_slide_table

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ophiolite.layers.store import Store
+from ophiolite.parquet import read_parquet
 from ophiolite.plan.slide_model import SlidesPlan
-from ophiolite.sources.parquet import read_parquet
 from ophiolite.stages.tables import csv_bytes, parquet_bytes, schema_of, table_of
 
 Row = dict[str, Any]

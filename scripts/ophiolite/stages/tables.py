@@ -9,8 +9,8 @@ from typing import Any
 
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.store import Store
+from ophiolite.parquet import read_parquet, sorted_table
 from ophiolite.plan.model import ProjectPlan, VolumePlan
-from ophiolite.sources.parquet import read_parquet, sorted_table
 
 
 def schema_of(columns: Mapping[str, str], lists: str = "") -> Any:

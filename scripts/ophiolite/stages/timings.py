@@ -13,13 +13,13 @@ from ophiolite.errors import LayerError, explain
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
+from ophiolite.parquet import read_frame
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.model import ProjectPlan, Refused, VolumePlan
 from ophiolite.plan.paper_scale import paper_scale
 from ophiolite.plan.table import text_table
 from ophiolite.report.page import Table, human_bytes, human_time
 from ophiolite.report.tables import PAPER_STAGES, PAPER_WHOLE, WHOLE, paper_table, stage_of, stage_table
-from ophiolite.sources.parquet import read_frame
 
 if TYPE_CHECKING:
     import pandas as pd
