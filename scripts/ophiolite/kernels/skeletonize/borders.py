@@ -105,7 +105,7 @@ def face_sections(
     A section of a shared plane through which its part goes on to both sides has a target; one that goes on to one side
     only is left to the task on that side, and one that goes on to neither to the task above, whose core it is. Where
     the layer beyond is not seen, the part is taken to go on, and what a task has in its core it keeps. Where the volume
-    ends, every section has a target; not here, if it lies on a shared plane and deeper beyond.
+    ends, every section has a target; not here, if that is a neighbour's.
     """
     targets, left, entries = [_NONE], [_NONE], [_NONE]
     number, count = [np.zeros(0, np.int64)], 0
@@ -113,7 +113,7 @@ def face_sections(
         for upper, shared in enumerate((seams_low[axis], seams_high[axis])):
             face = _face(numbers, inner, axis, bool(upper), resolution_nm)
             if not shared:
-                away = _deeper_beyond(numbers, inner, axis, face.targets, (seams_low, seams_high), resolution_nm)
+                away = _of_neighbours(numbers, inner, axis, face.targets, (seams_low, seams_high), resolution_nm)
                 targets.append(face.targets[~away])
                 continue
             through = face.within & face.beyond
@@ -131,13 +131,13 @@ def face_sections(
     )
 
 
-def _deeper_beyond(
+def _of_neighbours(
     numbers: Numbers, inner: Slices, axis: int, targets: Ints, shared: tuple[Flags, Flags], resolution_nm: Vector
 ) -> NDArray[np.bool_]:
-    """Which targets (k, 3) where the volume ends lie on a plane shared along another axis, their section deeper beyond.
+    """Which targets (k, 3) where the volume ends lie on a plane shared along another axis, and are the neighbour's.
 
-    The middle of such a section is the neighbour's: an end here would be drawn because of the plane. Above, as deep is
-    enough, so that of neighbours one keeps it.
+    That is below, if the section is deeper there; above, if it goes on there, for the plane is the core of that task.
+    What stays is where the section is deepest, and no end is drawn because of a plane.
     """
     across = [d for d in range(3) if d != axis]
     asked = []
@@ -155,8 +155,8 @@ def _deeper_beyond(
         beyond = [slice(max(0, v - 1), v + 2) for v in here]
         beyond[k] = slice(here[k] + outward, here[k] + outward + 1)
         same = plane[tuple(beyond)] == plane[tuple(here)]
-        there, depth = squared[tuple(beyond)][same], squared[tuple(here)]
-        out[row] |= bool((there >= depth if outward > 0 else there > depth).any())
+        deeper = squared[tuple(beyond)] > squared[tuple(here)]
+        out[row] |= bool((same if outward > 0 else same & deeper).any())
     return out
 
 
