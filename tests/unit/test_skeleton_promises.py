@@ -29,8 +29,7 @@ from ophiolite.stages.skeleton_swc import trees_of
 CUBES, FLAT = (10.0, 10.0, 10.0), (16.0, 16.0, 40.0)
 TASK = (24, 17, 20)
 OPTIONS = SkeletonOptions(scale=1.5, const_nm=20.0)
-# Label of the cross, whose arms cross every plane but along the third axis.
-CROSS = 5
+TREE, CROSS = 4, 5
 
 
 @cache
@@ -44,7 +43,7 @@ def labels() -> NDArray[np.uint64]:
     ways = [((4, 8, 21), (44, 8, 28), 2), ((24, 8, 24), (30, 31, 22), 2), ((14, 8, 23), (10, 30, 27), 1)]
     for start, stop, radius in ways:
         for at in np.linspace(start, stop, 120):
-            out[(x - at[0]) ** 2 + (y - at[1]) ** 2 + (z - at[2]) ** 2 <= radius**2] = 4
+            out[(x - at[0]) ** 2 + (y - at[1]) ** 2 + (z - at[2]) ** 2 <= radius**2] = TREE
     for half in ((20, 2, 2), (2, 14, 2), (2, 2, 3)):
         out[tuple(slice(c - h, c + h + 1) for c, h in zip((24, 17, 36), half, strict=True))] = CROSS
     return out
@@ -71,16 +70,16 @@ def test_they_are_kept_for_any_neurites(seed: int, task: Any, nm: tuple[float, f
 
 
 def changed(change: Callable[[Any, Any, Any, Any], Any]) -> Made:
-    """Skeletons of which one piece of the cross is changed before it is stitched."""
+    """Skeletons of which one piece of the tree is changed before it is stitched."""
     pieces = kept().pieces
-    of = max((of for _, of in pieces if CROSS in of), key=lambda of: len(of[CROSS].vertices))
-    piece = of[CROSS]
-    of[CROSS] = SkeletonPiece(*change(piece.vertices.copy(), piece.edges, piece.radius_nm.copy(), piece.seam))
+    of = max((of for _, of in pieces if TREE in of), key=lambda of: len(of[TREE].vertices))
+    piece = of[TREE]
+    of[TREE] = SkeletonPiece(*change(piece.vertices.copy(), piece.edges, piece.radius_nm.copy(), piece.seam))
     return Made(pieces, finished(pieces, CUBES, OPTIONS))
 
 
 def move(v: Any, e: Any, r: Any, s: Any) -> Any:
-    v[~s] += [0, 0, 256 * 8]
+    v[~s] += [0, 0, 256 * 6]
     return v, e, r, s
 
 
@@ -203,7 +202,7 @@ def test_targets_move_with_their_section_or_it_is_noticed(monkeypatch: pytest.Mo
 
 
 SHAPES: dict[str, Callable[[], NDArray[np.bool_]]] = {
-    "tree": lambda: labels()[3:46, 5:33, 18:31] == 4,
+    "tree": lambda: labels()[3:46, 5:33, 18:31] == TREE,
     "torus": lambda: labels()[:24, 5:30, 2:13] == 1,
     "sheet": lambda: labels()[20:46, 2:30, 15:16] == 2,
     "ball": lambda: labels()[30:44, 7:22, :13] == 3,
