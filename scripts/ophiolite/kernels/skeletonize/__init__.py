@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
-from ophiolite.kernels.skeletonize.borders import NO_FACES, FaceSections, face_sections
+from ophiolite.kernels.skeletonize.borders import NO_FACES, FaceSections, each_once, face_sections
 from ophiolite.kernels.skeletonize.kimimaro import Lines, trace_with_kimimaro
 from ophiolite.kernels.skeletonize.labels import Labels, fill_holes, wanted
 from ophiolite.kernels.skeletonize.nuclei import unite_nuclei
@@ -140,7 +140,7 @@ def _shared_above(numbers: NDArray[np.uint32], seams_high: Flags) -> NDArray[np.
         if shared:
             plane = np.argwhere(np.moveaxis(numbers, axis, 0)[-1])
             found.append(np.insert(plane, axis, numbers.shape[axis] - 1, axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+    return each_once(np.concatenate(found), numbers.shape)
 
 
 def _piece(

@@ -123,12 +123,19 @@ def face_sections(
             entries.append(face.voxels[through[face.owner]])
             number.append(face.owner[through[face.owner]] + count)
             count += len(through)
+    shape = tuple(w.stop - w.start for w in inner)
     return FaceSections(
-        np.unique(np.concatenate(targets), axis=0),
-        np.unique(np.concatenate(left), axis=0),
+        each_once(np.concatenate(targets), shape),
+        each_once(np.concatenate(left), shape),
         np.concatenate(entries),
         np.concatenate(number),
     )
+
+
+def each_once(voxels: Ints, shape: tuple[int, ...]) -> Ints:
+    """Voxels (n, 3) of a volume without repeats, sorted."""
+    flat = np.unique(np.ravel_multi_index(tuple(voxels.T), shape))
+    return np.stack(np.unravel_index(flat, shape), axis=1).astype(np.int64)
 
 
 def _of_neighbours(
