@@ -98,6 +98,18 @@ def test_of_two_ends_in_each_others_balls_one_stays() -> None:
     assert tuple(second[-1]) not in kept
 
 
+# Balls of 10 nm: a trace 15 nm beside another runs within the same lumen; 20 nm are its width.
+@pytest.mark.parametrize(("apart", "n", "left"), [(15.0, 9, 30), (15.0, 1, 31), (25.0, 9, 39)])
+@pytest.mark.parametrize("of_another_task", [True, False])
+def test_a_trace_beside_one_of_another_task_goes(apart: float, n: int, left: int, of_another_task: bool) -> None:
+    beside = np.array([[150.0 + 8 * i, apart, 0] for i in range(n)])
+    points, edges, _, seam = with_branch(beside)
+    seam[15] = of_another_task
+    radius = np.full(len(points), 10.0)
+    small = CleanOptions(min_cable_nm=0, join_close=False, scale=0, const_nm=1)
+    assert len(cleaned(points, edges, radius, seam, small)) == (left if of_another_task else 30 + n)
+
+
 def test_a_vertex_without_a_ball_covers_no_end_however_near() -> None:
     points, edges = np.array([(x, 0, 0) for x in range(10)] + [(5, 1, 0), (6, 1, 0)], float), trunk(10)[1]
     ends = np.array([*edges, (5, 10), (10, 11)], np.uint32)
@@ -304,11 +316,11 @@ def test_a_stub_at_a_corner_of_the_volume_is_reached_from_the_other_side(plane: 
 
 @settings(max_examples=60)
 @given(
-    hnp.arrays(np.uint32, (3, 9, 9), elements=st.sampled_from([0, 1, 1])),
+    hnp.arrays(np.uint32, (3, 7, 7), elements=st.sampled_from([0, 1, 1])),
     st.tuples(st.integers(2, 9), st.integers(2, 9)),
 )
 def test_where_the_volume_ends_the_deepest_of_a_section_is_met_and_no_end_is_drawn_by_a_plane(layers, cut) -> None:
-    volume = np.asfortranarray(layers)
+    volume = np.asfortranarray(np.pad(layers, ((0, 0), (1, 1), (1, 1))))  # it ends along x alone
     squared = borders.to_edge(volume[0], (10.0, 10.0))
     met = set()
     for core, low, high, window, below, _ in tasks_of(volume, (3, *cut)):
@@ -321,8 +333,8 @@ def test_where_the_volume_ends_the_deepest_of_a_section_is_met_and_no_end_is_dra
             if x == 0 and (x, u, v) not in shared:
                 for at, stop, axis in ((u, core.stop[1], 0), (v, core.stop[2], 1)):
                     if at == stop < 8:
-                        beyond = np.take(squared, stop + 1, axis)[max(0, (v, u)[axis] - 1) : (v, u)[axis] + 2]
-                        assert (beyond < squared[u, v]).all()
+                        beyond = np.take(volume[0], stop + 1, axis)[max(0, (v, u)[axis] - 1) : (v, u)[axis] + 2]
+                        assert (beyond == 0).all()
     parts = borders.sections(volume[0])
     for part in range(1, int(parts.max()) + 1):
         deepest = {tuple(p) for p in np.argwhere((parts == part) & (squared == squared[parts == part].max())).tolist()}

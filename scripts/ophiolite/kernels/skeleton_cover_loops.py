@@ -45,14 +45,26 @@ def _covered(here, points, ball, own, side, group, part, alive, tree, order, sta
 
 
 @_jit
+def _restore(tip, stop, edges, offsets, rows, alive, gone):  # type: ignore[no-untyped-def]
+    """Take back that the way from an end to `stop` went."""
+    here, edge = tip, rows[offsets[tip]]
+    while here != stop:
+        alive[here] = True
+        gone[edge] = False
+        here = edges[edge, 0] + edges[edge, 1] - here
+        following = rows[offsets[here]]
+        edge = following if following != edge else rows[offsets[here] + 1]
+
+
+@_jit
 def trim(points, ball, own, part, side, edges, chains, asked, order):  # type: ignore[no-untyped-def]
     """(m,) bool: edges that go when asked branches are shortened from their end for as long as it is covered.
 
-    points (n, 3), ball (n,) nm; own (n,) nm : how far outside a ball a vertex still is covered. part (n,) : the
-    component of each vertex; side (n,) : what is on one side does not cover each other. edges (m, 2); chains : start,
-    order and ends as `contract` gives them. asked (a,) int64 : chains with an end, in the order in which they are
-    taken; of those at one foot the first only that goes whole. order : the vertices in an order that keeps neighbours
-    together.
+    points (n, 3), ball (n,) nm. own (n,) nm : how far outside a ball a vertex still is covered; what is covered for
+    less than twice that stays. part (n,) : the component of each vertex. side (n,) : what is on one side does not cover
+    each other. edges (m, 2); chains : start, order and ends as `contract` gives them. asked (a,) int64 : chains with an
+    end, in the order in which they are taken; of those at one foot the first only that goes whole. order : the vertices
+    in an order that keeps neighbours together.
     """
     start, along, ends = chains
     offsets, rows = incidence(len(points), edges)
@@ -78,11 +90,18 @@ def trim(points, ball, own, part, side, edges, chains, asked, order):  # type: i
         if taken[foot]:
             continue
         edge = rows[offsets[here]]
+        tip, run, width = here, 0.0, 0.0
         while here != foot and _covered(here, points, ball, own, side, group, part, alive, tree, order, stack):
             alive[here] = False
             gone[edge] = True
+            width = max(width, 2.0 * own[here])
+            before = here
             here = edges[edge, 0] + edges[edge, 1] - here
+            run += np.sqrt(((points[here] - points[before]) ** 2).sum())
             following = rows[offsets[here]]
             edge = following if following != edge else rows[offsets[here] + 1]
-        taken[foot] |= here == foot
+        if run < width:
+            _restore(tip, here, edges, offsets, rows, alive, gone)
+        else:
+            taken[foot] |= here == foot
     return gone

@@ -289,7 +289,9 @@ def _without_scars(
 
 @dataclass(frozen=True)
 class _Cover:
-    """What covers an end: it lies in the ball of a vertex on another side, or no farther outside it than its own.
+    """What covers an end: it lies in the ball of a vertex on another side, or no farther outside it than its own ball.
+
+    Of those with a ball only what is covered for longer than it is wide goes: it runs beside what covers it.
 
     ends : (n,) bool, which vertices are asked where they are ends. ball_nm, own_nm (n,). side : (n,) number.
     """

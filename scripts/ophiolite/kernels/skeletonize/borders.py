@@ -159,7 +159,9 @@ def _of_neighbours(
     squared = to_edge(plane, (resolution_nm[across[0]], resolution_nm[across[1]]))
     for row, k, outward in asked:
         here = [int(targets[row, d]) + inner[d].start for d in across]
-        beyond = [slice(max(0, v - 1), v + 2) for v in here]
+        beyond = [
+            slice(max(inner[d].start, v - 1), min(inner[d].stop, v + 2)) for d, v in zip(across, here, strict=True)
+        ]
         beyond[k] = slice(here[k] + outward, here[k] + outward + 1)
         same = plane[tuple(beyond)] == plane[tuple(here)]
         deeper = squared[tuple(beyond)] > squared[tuple(here)]
