@@ -131,7 +131,7 @@ def objects_of(labels: NDArray[np.uint64], least_vx: float) -> Iterator[Found]:
     label_of = {number: label for label, number in names.items() if number}
     sizes = np.bincount(numbers.ravel(order="K"), minlength=len(label_of) + 1)
     bounds = Box((0, 0, 0), labels.shape)
-    for number, slices in enumerate(ndimage.findobjects_of(numbers), 1):
+    for number, slices in enumerate(ndimage.find_objects(numbers), 1):
         if slices is not None and sizes[number] >= least_vx:
             box = Box(tuple(s.start for s in slices), tuple(s.stop for s in slices)).grow((1, 1, 1), (1, 1, 1))
             box = box.intersect(bounds)
