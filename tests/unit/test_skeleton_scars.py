@@ -12,9 +12,11 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial import cKDTree
 
 from ophiolite.kernels import skeleton_merge
+from ophiolite.kernels.skeleton_borders import border_measures
 from ophiolite.kernels.skeleton_graph_loops import reaches
+from ophiolite.kernels.skeleton_measure import Bones, distance_field
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures, stitch_skeletons
-from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, borders, skeletonize_labels
+from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, borders, skeletonize_labels, trace
 from ophiolite.kernels.skeletonize.borders import face_sections
 
 Whole = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -312,6 +314,24 @@ def test_a_stub_at_a_corner_of_the_volume_is_reached_from_the_other_side(plane: 
     got = skeleton(cornered(2, 38), (40, 24, plane))[0][:, 2] / 10
     assert got.min() < plane - 2
     assert got.max() > plane + 2
+
+
+def broken_faces_of_a_fin() -> int:
+    """Of a neurite that ends in a flat fin, wider along the plane x = 30 than beyond it."""
+    x, y, z = np.indices((56, 40, 24)).astype(float)
+    fin = ((x - 26) / 13) ** 2 + ((y - 20) / 14) ** 2 + ((z - 12) / 3) ** 2 < 1
+    mask = fin | ((np.hypot(y - 20, z - 12) < 2) & (x < 26) & (x > 2))
+    vertices, edges, radius = skeleton(np.asfortranarray(mask.astype(np.uint32)), (30, 40, 24))
+    bones = Bones(vertices, edges.astype(np.int64), radius.astype(np.float64))
+    nm = np.full(3, 10.0)
+    return border_measures(bones, mask, distance_field(mask, nm), (0, 0, 0), nm, [[30], [], []]).broken
+
+
+def test_a_part_is_followed_as_far_beyond_its_one_entry_as_it_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken_faces_of_a_fin() == 0
+    real = trace._told_apart
+    monkeypatch.setattr(trace, "_told_apart", lambda asked, parts: (*real(asked, parts)[:2], trace.NO_VOXELS))
+    assert broken_faces_of_a_fin() == 1
 
 
 @settings(max_examples=60)
