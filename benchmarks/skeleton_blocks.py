@@ -10,17 +10,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.datasets import RESULTS, volumes
+from benchmarks.datasets import RESULTS, SKELETON_DUST_VX, volumes
 from benchmarks.report import machine
+from benchmarks.skeleton_quality import objects_of
 from ophiolite.geometry.box import Box, Vec, sub
 from ophiolite.geometry.grid import Grid
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
+from ophiolite.kernels.skeleton_borders import BorderMeasures, border_measures
+from ophiolite.kernels.skeleton_measure import Bones, distance_field
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, stitch_skeletons
 from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, skeletonize_labels
 
 TABLE = RESULTS / "skeleton_blocks.csv"
 TASKS_VX = (64, 128)
 STEP_NM = 5.0
+COLUMNS = (
+    "dataset", "task_vx", "within_radius", "gap_p50_nm", "gap_p95_nm", "cable_ratio", "components", "whole",
+    "border_faces", "border_broken", "border_doubled", "border_parallel", "whole_broken", "whole_parallel",
+    "date", "commit",
+)  # fmt: skip
 OPTIONS = SkeletonOptions()
 CLEAN = CleanOptions(min_cable_nm=1000.0, scale=OPTIONS.scale, const_nm=OPTIONS.const_nm)
 
@@ -56,16 +64,31 @@ def main() -> None:
     facts = machine()
     with open(TABLE, "w", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(
-            ["dataset", "task_vx", "within_radius", "gap_p50_nm", "gap_p95_nm", "cable_ratio", "components", "whole"]
-            + ["date", "commit"]
-        )
+        writer.writerow(COLUMNS)
         for task in TASKS_VX:
-            found = agreement(skeletons(labels, task, (x, y, z)), whole)
+            blocks = skeletons(labels, task, (x, y, z))
+            found = agreement(blocks, whole)
             row = [found.within_radius, found.gap_p50_nm, found.gap_p95_nm, found.cable_ratio]
-            writer.writerow(
-                [dataset.name, task, *(f"{v:.4g}" for v in row), *found.components, facts["date"], facts["commit"]]
-            )
+            cut, uncut = (at_faces(labels, lines, task, (x, y, z)) for lines in (blocks, whole))
+            faces = [cut.faces, cut.broken, cut.doubled, cut.parallel, uncut.broken, uncut.parallel]
+            told = [dataset.name, task, *(f"{v:.4g}" for v in row), *found.components, *faces]
+            writer.writerow([*told, facts["date"], facts["commit"]])
+
+
+def at_faces(
+    labels: NDArray[Any], lines: dict[int, Lines], task_vx: int, voxel_nm: tuple[float, float, float]
+) -> BorderMeasures:
+    """What happens to skeletons at the planes between cubes of `task_vx` voxels, whether or not they were traced so."""
+    planes = [range(task_vx, n, task_vx) for n in labels.shape]
+    nm, none = np.array(voxel_nm), (np.zeros((0, 3)), np.zeros((0, 2)), np.zeros(0))
+    total = BorderMeasures()
+    for found in objects_of(labels, SKELETON_DUST_VX):
+        if not found.whole:
+            vertices, edges, radius = lines.get(found.label, none)
+            bones = Bones(vertices.astype(np.float64), edges.astype(np.int64), radius.astype(np.float64))
+            field = distance_field(found.mask, nm)
+            total += border_measures(bones, found.mask, field, found.start, nm, planes)
+    return total
 
 
 def skeletons(labels: NDArray[Any], task_vx: int, voxel_nm: tuple[float, float, float]) -> dict[int, Lines]:

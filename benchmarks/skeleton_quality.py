@@ -22,9 +22,12 @@ from ophiolite.kernels.skeleton_borders import BorderMeasures, border_measures
 from ophiolite.kernels.skeleton_measure import (
     Bones,
     component_measures,
+    coverage,
     distance_field,
     graph_measures,
     place_measures,
+    sample,
+    voxels_of,
 )
 from ophiolite.kernels.skeleton_truth import truth_measures
 
@@ -33,7 +36,7 @@ SAY_EVERY = 100
 CLEARLY = 1.2
 COLUMNS = (
     "objects", "skeletons", "vertices", "cable_um", "terminals", "branch_points", "loops", "parts", "components",
-    "parts_missed", "parts_split", "coverage", "outside_share", "ridge_mean_nm", "border_faces", "border_uncrossed",
+    "parts_missed", "parts_split", "coverage", "coverage_true_radii", "outside_share", "ridge_mean_nm", "border_faces", "border_uncrossed",
     "border_broken", "border_doubled", "border_parallel", "border_spurs", "truth_branches", "truth_missed",
     "truth_false", "truth_mean_nm",
 )  # fmt: skip
@@ -53,6 +56,7 @@ class Sums:
     missed: int = 0
     split: int = 0
     covered_vx: float = 0.0
+    covered_truly_vx: float = 0.0
     outside: int = 0
     ridge_nm: float = 0.0
     ridge_count: int = 0
@@ -82,7 +86,8 @@ def measure_layers(
     objects, parts : how many, and their 26-connected parts above the same limit. skeletons, components : of the
     engine. parts_missed : parts of the object without a skeleton that are longer than the shortest cable kept;
     parts_split : components beyond the first in one part. coverage : share of all objects' voxels within the balls of
-    the vertices. outside_share : of the vertices. ridge_mean_nm : distance of the vertices to the ridge of the distance
+    the vertices; coverage_true_radii : the same with the distance to the surface in the whole object as the radius of
+    each, whatever the engine wrote, and none outside. outside_share : of the vertices. ridge_mean_nm : distance of the vertices to the ridge of the distance
     field. border_* : faces between tasks, see `skeleton_borders`. truth_* : where centrelines are known.
     """
     from cloudvolume import CloudVolume
@@ -99,7 +104,7 @@ def measure_layers(
     lines = read_centrelines(truth) if truth else {}
     sums = {engine: Sums() for engine in layers}
     totals = {"objects": 0, "parts": 0, "voxels": 0}
-    for number, found in enumerate(_objects(labels, least_vx), 1):
+    for number, found in enumerate(objects_of(labels, least_vx), 1):
         totals["objects"] += 1
         totals["parts"] += _parts(found.mask, least_vx)
         totals["voxels"] += int(np.count_nonzero(found.mask))
@@ -117,8 +122,8 @@ def measure_layers(
     return {engine: _facts(total, totals, bool(lines)) for engine, total in sums.items()}
 
 
-def _objects(labels: NDArray[np.uint64], least_vx: float) -> Iterator[Found]:
-    """The objects of a volume in ascending order, each in its box and a voxel around it."""
+def objects_of(labels: NDArray[np.uint64], least_vx: float) -> Iterator[Found]:
+    """The objects of a volume of so many voxels or more, in ascending order, each in its box and a voxel around it."""
     import fastremap
     from scipy import ndimage
 
@@ -181,7 +186,11 @@ def _add(
     to.loops += graph.loops
     to.components += graph.components
     place = place_measures(bones, found.mask, depth, found.start, voxel_nm)
-    to.covered_vx += place.coverage * int(np.count_nonzero(found.mask))
+    voxels = int(np.count_nonzero(found.mask))
+    to.covered_vx += place.coverage * voxels
+    true_nm = sample(depth, voxels_of(bones.vertices_nm, found.start, voxel_nm)).astype(np.float64)
+    truly = Bones(bones.vertices_nm, bones.edges, true_nm)
+    to.covered_truly_vx += coverage(truly, found.mask, found.start, voxel_nm) * voxels
     to.outside += place.outside
     to.ridge_nm += float(place.ridge_nm.sum())
     to.ridge_count += len(place.ridge_nm)
@@ -212,6 +221,7 @@ def _facts(total: Sums, totals: Mapping[str, int], known: bool) -> dict[str, Any
         "parts_missed": total.missed,
         "parts_split": total.split,
         "coverage": round(total.covered_vx / totals["voxels"], 4),
+        "coverage_true_radii": round(total.covered_truly_vx / totals["voxels"], 4),
         "outside_share": round(total.outside / max(total.vertices, 1), 6),
         "ridge_mean_nm": round(total.ridge_nm / max(total.ridge_count, 1), 2),
         **{f"border_{f.name}": getattr(total.border, f.name) for f in fields(BorderMeasures)},

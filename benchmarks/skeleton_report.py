@@ -17,6 +17,7 @@ MEASURES = (
     ("parts without skeleton", "parts_missed"),
     ("components beyond one per part", "parts_split"),
     ("share of voxels within the radii", "coverage"),
+    ("share of voxels within true radii", "coverage_true_radii"),
     ("share of vertices outside their label", "outside_share"),
     ("mean distance to the ridge, nm", "ridge_mean_nm"),
     ("terminals", "terminals"),

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial import cKDTree
 
+from ophiolite.kernels import skeleton_merge
+from ophiolite.kernels.skeleton_borders import border_measures
 from ophiolite.kernels.skeleton_graph_loops import reaches
+from ophiolite.kernels.skeleton_measure import Bones, distance_field
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures, stitch_skeletons
-from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, borders, skeletonize_labels
+from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, borders, skeletonize_labels, trace
 from ophiolite.kernels.skeletonize.borders import face_sections
 
 Whole = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -97,6 +100,18 @@ def test_of_two_ends_in_each_others_balls_one_stays() -> None:
     assert tuple(second[-1]) not in kept
 
 
+# Balls of 10 nm: a trace 15 nm beside another runs within the same lumen; 20 nm are its width.
+@pytest.mark.parametrize(("apart", "n", "left"), [(15.0, 9, 30), (15.0, 1, 31), (25.0, 9, 39)])
+@pytest.mark.parametrize("of_another_task", [True, False])
+def test_a_trace_beside_one_of_another_task_goes(apart: float, n: int, left: int, of_another_task: bool) -> None:
+    beside = np.array([[150.0 + 8 * i, apart, 0] for i in range(n)])
+    points, edges, _, seam = with_branch(beside)
+    seam[15] = of_another_task
+    radius = np.full(len(points), 10.0)
+    small = CleanOptions(min_cable_nm=0, join_close=False, scale=0, const_nm=1)
+    assert len(cleaned(points, edges, radius, seam, small)) == (left if of_another_task else 30 + n)
+
+
 def test_a_vertex_without_a_ball_covers_no_end_however_near() -> None:
     points, edges = np.array([(x, 0, 0) for x in range(10)] + [(5, 1, 0), (6, 1, 0)], float), trunk(10)[1]
     ends = np.array([*edges, (5, 10), (10, 11)], np.uint32)
@@ -128,7 +143,7 @@ def test_both_tasks_agree_on_targets_and_share_out_what_does_not_go_on(labels, a
     found = []
     for core, low, high, window, context, _ in list(tasks_of(volume, task))[:2]:
         inner = tuple(slice(c, c + n + int(s)) for c, n, s in zip(context, core.shape, high, strict=True))
-        targets, left = face_sections(window, inner, low, high, (3.0, 4.0, 5.0))
+        targets, left, *_ = face_sections(window, inner, low, high, (3.0, 4.0, 5.0))
         start = np.array(core.start)
         on = [{tuple(v) for v in (rows + start).tolist() if v[axis] == cut} for rows in (targets, left)]
         found.append(on)
@@ -260,15 +275,87 @@ def test_a_target_that_one_side_moves_is_noticed(monkeypatch: pytest.MonkeyPatch
 
 
 def test_without_the_halo_and_the_healing_the_scars_are_seen() -> None:
-    volume, task = drawn(1), (17, 16, 15)
-    healed = skeleton_measures(*skeleton(volume, task)).terminals
-    options = SkeletonOptions(scale=2.0, const_nm=30.0)
-    pieces = [
-        (core.start, piece)
-        for core, low, high, window, below, above in tasks_of(volume, task, 0)
-        for _, piece in skeletonize_labels(window, (10.0,) * 3, core.shape, low, high, None, options, below, above)
-    ]
-    whole = stitch_skeletons(pieces)
-    nm = whole.vertices / 256 * 10.0
-    bare = clean_skeleton(nm, whole.edges, whole.radius_nm, CleanOptions(min_cable_nm=0))
-    assert skeleton_measures(*bare).terminals > healed + 2
+    options, task, more = SkeletonOptions(scale=2.0, const_nm=30.0), (17, 16, 15), 0
+    for seed in range(3):
+        volume = drawn(seed)
+        pieces = [
+            (core.start, piece)
+            for core, low, high, window, below, above in tasks_of(volume, task, 0)
+            for _, piece in skeletonize_labels(window, (10.0,) * 3, core.shape, low, high, None, options, below, above)
+        ]
+        whole = stitch_skeletons(pieces)
+        nm = whole.vertices / 256 * 10.0
+        bare = clean_skeleton(nm, whole.edges, whole.radius_nm, CleanOptions(min_cable_nm=0))
+        more += skeleton_measures(*bare).terminals - skeleton_measures(*skeleton(volume, task)).terminals
+    assert more > 6
+
+
+@pytest.mark.parametrize("plane", [19, 20, 21])
+def test_a_tube_along_a_plane_is_left_one_trace(plane: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = np.asfortranarray(faces_of("tube in the plane").astype(np.uint32))
+    want = skeleton_measures(*skeleton(volume, volume.shape)).cable_nm
+    assert skeleton_measures(*skeleton(volume, (plane, 33, 33))).cable_nm < 1.1 * want
+    monkeypatch.setattr(skeleton_merge, "_trimmed", lambda points, edges, cover: edges)
+    twice = skeleton_measures(*skeleton(volume, (plane, 33, 33))).cable_nm > 1.9 * want
+    assert twice
+
+
+def cornered(x0: int, x1: int) -> np.ndarray:
+    """A flat corner of an object at the end of the volume, with a neurite: as FIB-25 has."""
+    volume = np.zeros((40, 24, 60), np.uint32, order="F")
+    x, y, z = np.indices(volume.shape)
+    volume[(x / 11) ** 2 + (y / 11) ** 2 + ((z - 30) / 24.0) ** 2 < 1] = 1
+    volume[x0:x1, 2:5, 50:53] = 1
+    return volume
+
+
+@pytest.mark.parametrize("plane", [24, 30, 36])
+def test_a_stub_at_a_corner_of_the_volume_is_reached_from_the_other_side(plane: int) -> None:
+    got = skeleton(cornered(2, 38), (40, 24, plane))[0][:, 2] / 10
+    assert got.min() < plane - 2
+    assert got.max() > plane + 2
+
+
+def broken_faces_of_a_fin() -> int:
+    """Of a neurite that ends in a flat fin, wider along the plane x = 30 than beyond it."""
+    x, y, z = np.indices((56, 40, 24)).astype(float)
+    fin = ((x - 26) / 13) ** 2 + ((y - 20) / 14) ** 2 + ((z - 12) / 3) ** 2 < 1
+    mask = fin | ((np.hypot(y - 20, z - 12) < 2) & (x < 26) & (x > 2))
+    vertices, edges, radius = skeleton(np.asfortranarray(mask.astype(np.uint32)), (30, 40, 24))
+    bones = Bones(vertices, edges.astype(np.int64), radius.astype(np.float64))
+    nm = np.full(3, 10.0)
+    return border_measures(bones, mask, distance_field(mask, nm), (0, 0, 0), nm, [[30], [], []]).broken
+
+
+def test_a_part_is_followed_as_far_beyond_its_one_entry_as_it_is_wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken_faces_of_a_fin() == 0
+    real = trace._told_apart
+    monkeypatch.setattr(trace, "_told_apart", lambda asked, parts: (*real(asked, parts)[:2], trace.NO_VOXELS))
+    assert broken_faces_of_a_fin() == 1
+
+
+@settings(max_examples=60)
+@given(
+    hnp.arrays(np.uint32, (3, 7, 7), elements=st.sampled_from([0, 1, 1])),
+    st.tuples(st.integers(2, 9), st.integers(2, 9)),
+)
+def test_where_the_volume_ends_the_deepest_of_a_section_is_met_and_no_end_is_drawn_by_a_plane(layers, cut) -> None:
+    volume = np.asfortranarray(np.pad(layers, ((0, 0), (1, 1), (1, 1))))  # it ends along x alone
+    squared = borders.to_edge(volume[0], (10.0, 10.0))
+    met = set()
+    for core, low, high, window, below, _ in tasks_of(volume, (3, *cut)):
+        inner = tuple(slice(c, c + n + int(s)) for c, n, s in zip(below, core.shape, high, strict=True))
+        found = face_sections(window, inner, low, high, (10.0,) * 3)
+        shared = {tuple(v) for v in (found.entries + np.array(core.start)).tolist()}
+        for x, u, v in (found.targets + np.array(core.start)).tolist():
+            if x == 0:
+                met.add((u, v))
+            if x == 0 and (x, u, v) not in shared:
+                for at, stop, axis in ((u, core.stop[1], 0), (v, core.stop[2], 1)):
+                    if at == stop < 8:
+                        beyond = np.take(volume[0], stop + 1, axis)[max(0, (v, u)[axis] - 1) : (v, u)[axis] + 2]
+                        assert (beyond == 0).all()
+    parts = borders.sections(volume[0])
+    for part in range(1, int(parts.max()) + 1):
+        deepest = {tuple(p) for p in np.argwhere((parts == part) & (squared == squared[parts == part].max())).tolist()}
+        assert deepest & met

@@ -110,7 +110,7 @@ def test_exactly_the_parts_that_lie_in_the_halo_alone_are_left_to_the_neighbour(
     numbers = np.asfortranarray(labels)
     high = (axis == 0, axis == 1, axis == 2)
     everything = (slice(0, 4), slice(0, 5), slice(0, 4))
-    _, left = face_sections(numbers, everything, NO, high, RES)
+    left = face_sections(numbers, everything, NO, high, RES).left
     numbers[tuple(left.T)] = 0
     np.testing.assert_array_equal(numbers, wanted)
 

@@ -110,7 +110,7 @@ class Prepared:
 def test_distances_are_those_of_a_plain_dijkstra(shape: str, resolution: tuple[float, float, float]) -> None:
     at = Prepared(SHAPES[shape](), resolution)
     root = len(at.flat) // 3
-    distances(at.grid, at.flat[root], at.room, LINKS)
+    distances(at.grid, at.flat[[root]], at.room, LINKS)
     found = at.room.far[at.flat]
     np.testing.assert_array_equal(found, dijkstra(at.graph(at.grid.lengths), indices=root))
     steps = np.sqrt(((trace._STEPS * np.array(resolution)) ** 2).sum(axis=1))
@@ -124,7 +124,7 @@ def test_distances_are_those_of_a_plain_dijkstra(shape: str, resolution: tuple[f
 @given(st.integers(0, 2**32), st.floats(0.2, 1), st.sampled_from(RESOLUTIONS))
 def test_distances_in_any_maze_are_those_of_a_plain_dijkstra(seed, share, resolution) -> None:
     at = Prepared(maze(seed, (7, 6, 8), share) | (np.indices((7, 6, 8)).sum(0) == 0), resolution)
-    distances(at.grid, at.flat[0], at.room, LINKS)
+    distances(at.grid, at.flat[:1], at.room, LINKS)
     np.testing.assert_array_equal(at.room.far[at.flat], dijkstra(at.graph(at.grid.lengths), indices=0))
 
 
@@ -132,14 +132,14 @@ def test_a_step_left_out_by_mistake_is_found() -> None:
     at = Prepared(SHAPES["box"](), RESOLUTIONS[1])
     count = at.grid.turn_count.copy()
     count[count == 7] = 6
-    distances(at.grid._replace(turn_count=count), at.flat[0], at.room, LINKS)
+    distances(at.grid._replace(turn_count=count), at.flat[:1], at.room, LINKS)
     assert (at.room.far[at.flat] != dijkstra(at.graph(at.grid.lengths), indices=0)).any()
 
 
 def test_neighbours_wrongly_taken_for_present_are_found() -> None:
     at = Prepared(SHAPES["bent"](), RESOLUTIONS[0])
     at.room.free[at.flat] = FREE
-    distances(at.grid, at.flat[0], at.room, LINKS)
+    distances(at.grid, at.flat[:1], at.room, LINKS)
     assert (at.room.far[at.flat] != dijkstra(at.graph(at.grid.lengths), indices=0)).any()
 
 

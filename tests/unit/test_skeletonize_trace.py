@@ -13,14 +13,14 @@ from test_skeletonize import neurites, trace, voxels
 
 from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
 from ophiolite.kernels.skeletonize.nuclei import unite_nuclei
-from ophiolite.kernels.skeletonize.trace import NO_TARGETS, Lines, trace_labels, trace_object
+from ophiolite.kernels.skeletonize.trace import NO_VOXELS, Lines, trace_labels, trace_object
 
 RES = (10.0, 10.0, 10.0)
 FLAT = (10.0, 10.0, 40.0)
 DEFAULT = SkeletonOptions()
 
 
-def of(mask: np.ndarray, resolution=RES, options: SkeletonOptions = DEFAULT, targets=NO_TARGETS) -> Lines:
+def of(mask: np.ndarray, resolution=RES, options: SkeletonOptions = DEFAULT, targets=NO_VOXELS) -> Lines:
     return trace_object(np.asarray(mask, bool), None, resolution, options, np.asarray(targets, np.int64).reshape(-1, 3))
 
 

@@ -1,4 +1,4 @@
-"""The compiled loops of kernels.skeleton_merge that trim ends on seams which the balls of other branches cover."""
+"""The compiled loops of kernels.skeleton_merge that trim ends which the balls of other branches cover."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _jit: Any = njit(cache=True, nogil=True)
 
 
 @_jit
-def _covered(here, points, ball, group, part, alive, tree, order, stack):  # type: ignore[no-untyped-def]
-    """Whether a ball holds `here` whose vertex is alive, in the part of `here` and in another group."""
+def _covered(here, points, ball, own, side, group, part, alive, tree, order, stack):  # type: ignore[no-untyped-def]
+    """Whether a ball holds `here` whose vertex is alive, of the same part, of another group and another side."""
     low, high, reach = tree
     leaves = len(reach) // 2
     depth = 1
@@ -23,7 +23,7 @@ def _covered(here, points, ball, group, part, alive, tree, order, stack):  # typ
     while depth:
         depth -= 1
         node = stack[depth]
-        if outside(points[here], low[node], high[node]) > reach[node] * reach[node]:
+        if outside(points[here], low[node], high[node]) > (reach[node] + own[here]) ** 2:
             continue
         if node < leaves:
             stack[depth] = 2 * node
@@ -32,23 +32,39 @@ def _covered(here, points, ball, group, part, alive, tree, order, stack):  # typ
             continue
         for i in range((node - leaves) * LEAF, min((node - leaves + 1) * LEAF, len(order))):
             other = order[i]
-            if ball[other] < 0 or not alive[other] or group[other] == group[here] or part[other] != part[here]:
+            if ball[other] < 0 or not alive[other] or part[other] != part[here]:
+                continue
+            if group[other] == group[here] or side[other] == side[here]:
                 continue
             apart = 0.0
             for axis in range(3):
                 apart += (points[here, axis] - points[other, axis]) ** 2
-            if apart <= ball[other] * ball[other]:
+            if apart <= (ball[other] + own[here]) ** 2:
                 return True
     return False
 
 
 @_jit
-def trim(points, ball, part, edges, chains, asked, order):  # type: ignore[no-untyped-def]
+def _restore(tip, stop, edges, offsets, rows, alive, gone):  # type: ignore[no-untyped-def]
+    """Take back that the way from an end to `stop` went."""
+    here, edge = tip, rows[offsets[tip]]
+    while here != stop:
+        alive[here] = True
+        gone[edge] = False
+        here = edges[edge, 0] + edges[edge, 1] - here
+        following = rows[offsets[here]]
+        edge = following if following != edge else rows[offsets[here] + 1]
+
+
+@_jit
+def trim(points, ball, own, part, side, edges, chains, asked, order):  # type: ignore[no-untyped-def]
     """(m,) bool: edges that go when asked branches are shortened from their end for as long as it is covered.
 
-    points (n, 3), ball (n,) nm; part (n,) : the component of each vertex; edges (m, 2); chains : start, order and ends
-    as `contract` gives them. asked (a,) int64 : chains with an end, in the order in which they are taken; of those at
-    one foot the first only that goes whole. order : the vertices in an order that keeps neighbours together.
+    points (n, 3), ball (n,) nm. own (n,) nm : how far outside a ball a vertex still is covered; what is covered for
+    less than twice that stays. part (n,) : the component of each vertex. side (n,) : what is on one side does not cover
+    each other. edges (m, 2); chains : start, order and ends as `contract` gives them. asked (a,) int64 : chains with an
+    end, in the order in which they are taken; of those at one foot the first only that goes whole. order : the vertices
+    in an order that keeps neighbours together.
     """
     start, along, ends = chains
     offsets, rows = incidence(len(points), edges)
@@ -74,11 +90,18 @@ def trim(points, ball, part, edges, chains, asked, order):  # type: ignore[no-un
         if taken[foot]:
             continue
         edge = rows[offsets[here]]
-        while here != foot and _covered(here, points, ball, group, part, alive, tree, order, stack):
+        tip, run, width = here, 0.0, 0.0
+        while here != foot and _covered(here, points, ball, own, side, group, part, alive, tree, order, stack):
             alive[here] = False
             gone[edge] = True
+            width = max(width, 2.0 * own[here])
+            before = here
             here = edges[edge, 0] + edges[edge, 1] - here
+            run += np.sqrt(((points[here] - points[before]) ** 2).sum())
             following = rows[offsets[here]]
             edge = following if following != edge else rows[offsets[here] + 1]
-        taken[foot] |= here == foot
+        if run < width:
+            _restore(tip, here, edges, offsets, rows, alive, gone)
+        else:
+            taken[foot] |= here == foot
     return gone

@@ -135,12 +135,15 @@ def clean_skeleton(
     kept = _sorted_edges(edges.astype(np.int64))
     total = float(_lengths(points, kept).sum())
     if options.max_cable_nm is None or total <= options.max_cable_nm:
+        stitched = kept
         if options.remove_loops:
             kept = _without_loops(points, radius, kept)
         if seam is not None and seam.any():
             ball = options.scale * radius + options.const_nm if ball_nm is None else ball_nm.astype(np.float64)
             kept = _without_scars(points, radius, kept, ball, seam)
-            kept = _trimmed(points, kept, ball, seam)
+            kept = _trimmed(points, kept, _Cover(seam, ball, np.zeros(len(points)), np.arange(len(points))))
+            tasks = component_roots(len(points), stitched[~seam[stitched].any(axis=1)])
+            kept = _trimmed(points, kept, _Cover(~seam, radius, radius, tasks))
         kept = _without_dust(points, kept, options.min_cable_nm)
         if options.join_close:
             kept = _with_joins(points, radius, kept)
@@ -274,7 +277,7 @@ def _without_scars(
     lengths = _lengths(points, edges)
     degree = np.bincount(edges.ravel(), minlength=len(points))
     at, beyond = first_marked(chains, edges, lengths, degree, seam & (degree < 3))
-    asked = (at >= 0) & (beyond <= _WIDTHS * radius[at])
+    asked = (at >= 0) & (beyond < _WIDTHS * radius[at])
     foot = np.where(degree[ends[:, 0]] == 1, ends[:, 1], ends[:, 0])
     short = np.add.reduceat(lengths[order], start[:-1]) < reaches(edges, lengths, ball_nm)[foot]
     inside = np.repeat((degree[foot] > 2) & asked & short, np.diff(start))
@@ -284,16 +287,30 @@ def _without_scars(
     return _without_branches(points, edges, reaches(edges, lengths, ball), asked)
 
 
-def _trimmed(points: NDArray[np.float64], edges: Ints, ball_nm: NDArray[np.float64], seam: NDArray[np.bool_]) -> Ints:
-    """The edges with branches that end on a seam shortened to where no ball of another branch holds their end.
+@dataclass(frozen=True)
+class _Cover:
+    """What covers an end: it lies in the ball of a vertex on another side, or no farther outside it than its own ball.
 
-    Tracing the whole object takes no end within a ball that it has cleared; a task, which does not see the way beyond
-    its face, takes the corners of its cut for ends. Again, until nothing changes: a branch gone whole makes one of two.
+    Of those with a ball only what is covered for longer than it is wide goes: it runs beside what covers it.
+
+    ends : (n,) bool, which vertices are asked where they are ends. ball_nm, own_nm (n,). side : (n,) number.
+    """
+
+    ends: NDArray[np.bool_]
+    ball_nm: NDArray[np.float64]
+    own_nm: NDArray[np.float64]
+    side: Ints
+
+
+def _trimmed(points: NDArray[np.float64], edges: Ints, cover: _Cover) -> Ints:
+    """The edges with branches shortened to where no other branch covers their end.
+
+    Again, until nothing changes: a branch gone whole makes one of two.
     """
     while True:
         start, order, ends = contract(len(points), edges)
         degree = np.bincount(edges.ravel(), minlength=len(points))
-        tips = (degree[ends] == 1) & seam[ends]
+        tips = (degree[ends] == 1) & cover.ends[ends]
         asked = np.flatnonzero(tips.any(axis=1) & (degree[ends] > 2).any(axis=1))
         if len(asked) == 0:
             return edges
@@ -301,7 +318,9 @@ def _trimmed(points: NDArray[np.float64], edges: Ints, ball_nm: NDArray[np.float
         asked = asked[np.argsort(length[asked], kind="stable")]
         used = np.flatnonzero(degree)
         part = component_roots(len(points), edges)
-        gone = trim(points, ball_nm, part, edges, (start, order, ends), asked, used[_along_curve(points[used])])
+        chains = (start, order, ends)
+        near = used[_along_curve(points[used])]
+        gone = trim(points, cover.ball_nm, cover.own_nm, part, cover.side, edges, chains, asked, near)
         if not gone.any():
             return edges
         edges = edges[~gone]

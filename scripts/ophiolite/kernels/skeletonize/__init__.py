@@ -14,12 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
-from ophiolite.kernels.skeletonize.borders import face_sections
+from ophiolite.kernels.skeletonize.borders import NO_FACES, FaceSections, each_once, face_sections
 from ophiolite.kernels.skeletonize.kimimaro import Lines, trace_with_kimimaro
 from ophiolite.kernels.skeletonize.labels import Labels, fill_holes, wanted
 from ophiolite.kernels.skeletonize.nuclei import unite_nuclei
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
-from ophiolite.kernels.skeletonize.trace import NO_TARGETS, distance_to_surface, trace_labels
+from ophiolite.kernels.skeletonize.trace import (
+    NOTHING_ASKED,
+    Asked,
+    distance_to_surface,
+    trace_labels,
+)
 
 __all__ = ["HALO_HIGH_VX", "HALO_LOW_VX", "SkeletonOptions", "skeletonize_labels"]
 
@@ -69,18 +74,18 @@ def skeletonize_labels(
     if options.fix_avocados and options.engine == "ophiolite":
         unite_nuclei(seen, resolution_nm, options.soma_detect_nm)
     inner = _inner(core_shape_vx, seams_high, low)
-    targets, left = face_sections(seen, inner, seams_low, seams_high, resolution_nm)
+    faces = face_sections(seen, inner, seams_low, seams_high, resolution_nm)
     found: dict[int, list[Lines]] = {}
     more = bool(seen[inner].any())
     while more:
         within = fill_holes(seen[inner]) if options.fill_holes else None
-        ready = _ready(seen, inner, seams_high, left, targets, resolution_nm, options)
+        ready = _ready(seen, inner, seams_high, faces, resolution_nm, options)
         more = within is not None and bool(within.any())
         if within is None:
             del seen  # what is traced last needs the room
         else:
             # What lay in a void is closed in: it has no part in the faces.
-            seen[inner], targets = within, NO_TARGETS
+            seen[inner], faces = within, NO_FACES
         for number, skeleton in _traced(ready, resolution_nm, options).items():
             found.setdefault(int(number), []).append(skeleton)
     for number in sorted(found):
@@ -96,24 +101,24 @@ def _ready(
     seen: NDArray[np.uint32],
     inner: tuple[slice, slice, slice],
     seams_high: Flags,
-    left: NDArray[np.int64],
-    targets: NDArray[np.int64],
+    faces: FaceSections,
     resolution_nm: tuple[float, float, float],
     options: SkeletonOptions,
-) -> list[NDArray[Any]]:
-    """What an engine takes: the numbers to trace, without voxels left to a neighbour; targets, what is shunned, depths.
+) -> list[Any]:
+    """What an engine takes: the numbers to trace, without voxels left to a neighbour; what is asked, depths.
 
     The planes shared above are the neighbours' cores: there ways are laid from this side to the targets alone, or both
     sides would trace what runs along a plane, each a little differently.
     """
     numbers = np.array(seen[inner], order="F")
-    numbers[tuple(left.T)] = 0
+    numbers[tuple(faces.left.T)] = 0
     if options.engine == "kimimaro":
         return [numbers]
     depth = np.asfortranarray(distance_to_surface(seen, resolution_nm)[inner])
     if _keeps_below(options):
-        return [numbers, targets, depth, _shared_above(numbers, seams_high)]
-    return [numbers, NO_TARGETS, depth, NO_TARGETS]
+        shunned = _shared_above(numbers, seams_high)
+        return [numbers, Asked(faces.targets, shunned, faces.entries, faces.number), depth]
+    return [numbers, NOTHING_ASKED, depth]
 
 
 def _keeps_below(options: SkeletonOptions) -> bool:
@@ -121,13 +126,11 @@ def _keeps_below(options: SkeletonOptions) -> bool:
     return options.engine == "ophiolite" and options.fix_borders
 
 
-def _traced(
-    ready: list[NDArray[Any]], resolution_nm: tuple[float, float, float], options: SkeletonOptions
-) -> dict[int, Lines]:
+def _traced(ready: list[Any], resolution_nm: tuple[float, float, float], options: SkeletonOptions) -> dict[int, Lines]:
     """The centrelines of each number. `ready` is emptied, so that the engine can let go of what it needs no more."""
     if options.engine == "kimimaro":
         return trace_with_kimimaro(ready.pop(), resolution_nm, options)
-    return trace_labels(ready.pop(0), resolution_nm, options, ready.pop(0), ready.pop(0), ready.pop(0))
+    return trace_labels(ready.pop(0), resolution_nm, options, ready.pop(0), ready.pop(0))
 
 
 def _shared_above(numbers: NDArray[np.uint32], seams_high: Flags) -> NDArray[np.int64]:
@@ -137,7 +140,7 @@ def _shared_above(numbers: NDArray[np.uint32], seams_high: Flags) -> NDArray[np.
         if shared:
             plane = np.argwhere(np.moveaxis(numbers, axis, 0)[-1])
             found.append(np.insert(plane, axis, numbers.shape[axis] - 1, axis=1))
-    return np.unique(np.concatenate(found), axis=0)
+    return each_once(np.concatenate(found), numbers.shape)
 
 
 def _piece(

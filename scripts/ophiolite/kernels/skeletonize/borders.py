@@ -16,6 +16,7 @@ Numbers = NDArray[np.unsignedinteger[Any]]
 Ints = NDArray[np.int64]
 Flags = tuple[bool, bool, bool]
 Slices = tuple[slice, slice, slice]
+_NONE = np.zeros((0, 3), np.int64)
 Vector = tuple[float, float, float]
 
 
@@ -32,11 +33,17 @@ def border_targets(
     ends, nothing is known of an edge, and there is none.
     """
     numbers = sections(plane[inner])
-    squared = squared_distance(np.ascontiguousarray(plane), *map(float, resolution_nm))[inner]
+    squared = to_edge(plane, resolution_nm)[inner]
     voxels = best(numbers, np.ascontiguousarray(squared), int(numbers.max(initial=0)), *map(float, resolution_nm))
     corner = np.array([range(n)[s][0] if n else 0 for n, s in zip(plane.shape, inner, strict=True)], np.int64)
     voxels += corner
     return voxels, plane[voxels[:, 0], voxels[:, 1]]
+
+
+def to_edge(plane: Numbers, resolution_nm: tuple[float, float]) -> NDArray[np.float64]:
+    """(u, v) squared nm from each voxel of a plane to the nearest of another label; infinite where there is none."""
+    out: NDArray[np.float64] = squared_distance(np.ascontiguousarray(plane), *map(float, resolution_nm))
+    return out
 
 
 def sections(plane: Numbers) -> NDArray[np.uint32]:
@@ -72,27 +79,94 @@ def continued(numbers: NDArray[np.uint32], plane: Numbers, beside: Numbers) -> N
     return touches
 
 
+class FaceSections(NamedTuple):
+    """What becomes of the cross-sections in the faces of a task; voxels int64, relative to what it traces.
+
+    targets (k, 3) : where ways must end, sorted, each once. left (l, 3) : voxels left to the neighbour, likewise.
+    entries (m, 3) : all voxels of the sections through which parts go on to a neighbour; number (m,) of the section.
+    """
+
+    targets: Ints
+    left: Ints
+    entries: Ints
+    number: Ints
+
+
+NO_FACES = FaceSections(_NONE, _NONE, _NONE, np.zeros(0, np.int64))
+
+
 def face_sections(
     numbers: Numbers, inner: Slices, seams_low: Flags, seams_high: Flags, resolution_nm: Vector
-) -> tuple[Ints, Ints]:
-    """What becomes of the cross-sections in the faces of a task: targets, and voxels left to the neighbour.
+) -> FaceSections:
+    """What becomes of the cross-sections in the faces of a task.
 
     numbers (x, y, z) : of at most 32 bits, all that the task sees. inner : what it traces, its core with the plane that
     it shares above, where `seams_high` says so; the plane shared below is the first layer of the core.
-    Returns voxels (k, 3) and (l, 3) int64 relative to `inner`, sorted, each once. A section of a shared plane through
-    which its part goes on to both sides has a target; one that goes on to one side only is left to the task on that
-    side, and one that goes on to neither to the task above, whose core it is. Where the layer beyond is not seen, the
-    part is taken to go on, and what a task has in its core it keeps. Where the volume ends, every section has a target.
+    A section of a shared plane through which its part goes on to both sides has a target; one that goes on to one side
+    only is left to the task on that side, and one that goes on to neither to the task above, whose core it is. Where
+    the layer beyond is not seen, the part is taken to go on, and what a task has in its core it keeps. Where the volume
+    ends, every section has a target; not here, if that is a neighbour's.
     """
-    targets, left = [np.zeros((0, 3), np.int64)], [np.zeros((0, 3), np.int64)]
+    targets, left, entries = [_NONE], [_NONE], [_NONE]
+    number, count = [np.zeros(0, np.int64)], 0
     for axis in range(3):
         for upper, shared in enumerate((seams_low[axis], seams_high[axis])):
             face = _face(numbers, inner, axis, bool(upper), resolution_nm)
-            targets.append(face.targets[face.within & face.beyond] if shared else face.targets)
-            if shared:
-                away = ~face.within if upper else ~face.within & face.beyond & face.seen
-                left.append(face.voxels[away[face.owner]])
-    return np.unique(np.concatenate(targets), axis=0), np.unique(np.concatenate(left), axis=0)
+            if not shared:
+                away = _of_neighbours(numbers, inner, axis, face.targets, (seams_low, seams_high), resolution_nm)
+                targets.append(face.targets[~away])
+                continue
+            through = face.within & face.beyond
+            away = ~face.within if upper else ~face.within & face.beyond & face.seen
+            targets.append(face.targets[through])
+            left.append(face.voxels[away[face.owner]])
+            entries.append(face.voxels[through[face.owner]])
+            number.append(face.owner[through[face.owner]] + count)
+            count += len(through)
+    shape = tuple(w.stop - w.start for w in inner)
+    return FaceSections(
+        each_once(np.concatenate(targets), shape),
+        each_once(np.concatenate(left), shape),
+        np.concatenate(entries),
+        np.concatenate(number),
+    )
+
+
+def each_once(voxels: Ints, shape: tuple[int, ...]) -> Ints:
+    """Voxels (n, 3) of a volume without repeats, sorted."""
+    flat = np.unique(np.ravel_multi_index(tuple(voxels.T), shape))
+    return np.stack(np.unravel_index(flat, shape), axis=1).astype(np.int64)
+
+
+def _of_neighbours(
+    numbers: Numbers, inner: Slices, axis: int, targets: Ints, shared: tuple[Flags, Flags], resolution_nm: Vector
+) -> NDArray[np.bool_]:
+    """Which targets (k, 3) where the volume ends lie on a plane shared along another axis, and are the neighbour's.
+
+    That is below, if the section is deeper there; above, if it goes on there, for the plane is the core of that task.
+    What stays is where the section is deepest, and no end is drawn because of a plane.
+    """
+    across = [d for d in range(3) if d != axis]
+    asked = []
+    for k, d in enumerate(across):
+        for outward, seams, end in ((-1, shared[0], 0), (1, shared[1], inner[d].stop - inner[d].start - 1)):
+            if seams[d]:
+                asked += [(int(row), k, outward) for row in np.flatnonzero(targets[:, d] == end)]
+    out = np.zeros(len(targets), np.bool_)
+    if not asked:
+        return out
+    plane = np.moveaxis(numbers, axis, 0)[int(targets[0, axis]) + inner[axis].start]
+    squared = to_edge(plane, (resolution_nm[across[0]], resolution_nm[across[1]]))
+    for row, k, outward in asked:
+        here = [int(targets[row, d]) + inner[d].start for d in across]
+        beyond = [
+            slice(max(inner[d].start, v - 1), min(inner[d].stop, v + 2)) for d, v in zip(across, here, strict=True)
+        ]
+        beyond[k] = slice(here[k] + outward, here[k] + outward + 1)
+        same = plane[tuple(beyond)] == plane[tuple(here)]
+        deeper = squared[tuple(beyond)] > squared[tuple(here)]
+        out[row] |= bool((same if outward > 0 else same & deeper).any())
+    return out
 
 
 class _Face(NamedTuple):

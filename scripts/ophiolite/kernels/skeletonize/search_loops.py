@@ -115,16 +115,19 @@ def _pop(heads: Array, links: Array, tally: Array, bucket: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def distances(grid: Lattice, root: int, room: Volumes, links: Array) -> Array:
-    """Shortest ways from a voxel along steps between 26-neighbours, into `far`; returns `links`, which may have grown.
+def distances(grid: Lattice, sources: Array, room: Volumes, links: Array) -> Array:
+    """Shortest ways from voxels along steps between 26-neighbours, into `far`; returns `links`, which may have grown.
 
     Voxels farther than int32 holds keep FAR_UNSEEN.
     """
     far, came, free, heads, tally = room.far, room.came, room.free, room.heads, room.tally
-    far[root] = 0
-    came[root] = NO_STEP
     tally[0], tally[1], tally[2] = -1, 0, 0
-    _push(heads, links, tally, 0, root)
+    for source in sources:
+        if tally[1] == links.shape[0]:
+            links = grown(links)
+        far[source] = 0
+        came[source] = NO_STEP
+        _push(heads, links, tally, 0, source)
     bucket = 0
     while tally[2] > 0:
         here = bucket & (BUCKETS - 1)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.skeletonize import trace_loops
+from ophiolite.kernels.skeletonize import pack_loops, trace_loops
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
 from ophiolite.kernels.skeletonize.search_loops import (
     BUCKETS,
@@ -38,7 +38,8 @@ Ints = NDArray[np.int64]
 Lines = tuple[Ints, NDArray[np.uint32], Depths]
 
 _STEPS = np.array([(x, y, z) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)], np.int64)
-NO_TARGETS = np.zeros((0, 3), np.int64)
+NO_VOXELS = np.zeros((0, 3), np.int64)
+NO_NUMBERS = np.zeros(0, np.int64)
 
 
 class Trees(NamedTuple):
@@ -58,12 +59,28 @@ class Parts(NamedTuple):
     first: Ints
 
 
+class Asked(NamedTuple):
+    """What is asked of ways; voxels are (n, 3) int64, those of no part are ignored.
+
+    targets : must be reached. shunned : are no ends, unless they are targets, and ways keep out of them as if they lay
+    at the surface. entries : cross-sections through which parts go on beyond the volume; number (m,) of the section.
+    """
+
+    targets: Ints = NO_VOXELS
+    shunned: Ints = NO_VOXELS
+    entries: Ints = NO_VOXELS
+    number: Ints = NO_NUMBERS
+
+
+NOTHING_ASKED = Asked()
+
+
 def trace_object(
     mask: NDArray[np.bool_],
     dbf: Depths | None,
     resolution_nm: Vector,
     options: SkeletonOptions,
-    targets: Ints = NO_TARGETS,
+    targets: Ints = NO_VOXELS,
 ) -> Lines:
     """Trace the centrelines of one object: voxels (n, 3) int64, edges (m, 2) uint32 and radii_nm (n,) float32.
 
@@ -72,23 +89,21 @@ def trace_object(
     Every 26-connected part of two voxels or more gives one tree; a part deeper than `soma_detect_nm` is traced with its
     voids filled.
     """
-    found = trace_labels(np.asarray(mask, np.bool_).view(np.uint8), resolution_nm, options, targets, dbf)
-    return found.get(1, (NO_TARGETS, np.zeros((0, 2), np.uint32), np.zeros(0, np.float32)))
+    found = trace_labels(np.asarray(mask, np.bool_).view(np.uint8), resolution_nm, options, Asked(targets), dbf)
+    return found.get(1, (NO_VOXELS, np.zeros((0, 2), np.uint32), np.zeros(0, np.float32)))
 
 
 def trace_labels(
     numbers: NDArray[np.unsignedinteger[Any]],
     resolution_nm: Vector,
     options: SkeletonOptions,
-    targets: Ints = NO_TARGETS,
+    asked: Asked = NOTHING_ASKED,
     dbf: Depths | None = None,
-    shunned: Ints = NO_TARGETS,
 ) -> dict[int, Lines]:
     """Voxels (n, 3), edges and radii of each number's centrelines in a volume (x, y, z); 0 is background.
 
-    dbf, targets : as for `trace_object`. shunned : (l, 3) voxels that are no end, unless they are targets, and that
-    ways keep out of as if they lay at the surface. Arrays of the volume's size are let go as soon as they are of no
-    more use: one part may be most of the volume.
+    dbf : as for `trace_object`. Arrays of the volume's size are let go as soon as they are of no more use: one part may
+    be most of the volume.
     """
     parts = connected(numbers)
     depth = distance_to_surface(parts, resolution_nm) if dbf is None else np.asfortranarray(dbf)
@@ -100,9 +115,8 @@ def trace_labels(
     filled = {part: box for part in suspects if (box := _filled(parts, part)) is not None}
     wanted = known.sizes > 1
     wanted[list(filled)] = False
-    asked = _Asked(targets, _without(shunned, targets, parts.shape))
-    own = [parts[tuple(voxels.T)] for voxels in asked]
-    shape, packed = parts.shape, _pack(parts, depth, np.where(wanted, known.sizes, 0), resolution_nm, asked)
+    wishes = [_Wish(np.asarray(parts[tuple(voxels.T)], np.int64), voxels) for voxels in _told_apart(asked, parts)]
+    shape, packed = parts.shape, _pack(parts, depth, np.where(wanted, known.sizes, 0), resolution_nm, wishes)
     del parts, depth
     found = [_trace_packed(packed, options)]
     del packed
@@ -112,7 +126,7 @@ def trace_labels(
             _depth_of_box(mask, corner, shape, resolution_nm),
             np.array([0, mask.sum()]),
             resolution_nm,
-            _Asked(*(voxels[names == part] - corner for voxels, names in zip(asked, own, strict=True))),
+            [_Wish(np.ones(int((w.part == part).sum()), np.int64), w.voxels[w.part == part] - corner) for w in wishes],
         )
         trees = _trace_packed(packed, options)
         del packed
@@ -149,7 +163,7 @@ def measure_parts(parts: Numbers, depth: Depths) -> Parts:
     """Measure parts 1, 2, ... of a volume (x, y, z), whose voxels lie as deep as `depth` says; 0 counts as nothing."""
     count = int(parts.max(initial=0)) + 1
     known = Parts(np.zeros(count, np.int64), np.zeros(count, np.float32), np.zeros(count, np.int64))
-    trace_loops.measure_parts(parts, depth, *known)
+    pack_loops.measure_parts(parts, depth, *known)
     known.sizes[0], known.deepest[0] = 0, 0
     return known
 
@@ -172,11 +186,19 @@ def _depth_of_box(mask: NDArray[np.bool_], corner: Ints, shape: tuple[int, ...],
     return np.asfortranarray(distance_to_surface(padded, resolution_nm)[inner])
 
 
-class _Asked(NamedTuple):
-    """Voxels (k, 3) int64 that must be reached, and others that are to be kept out of."""
+class _Wish(NamedTuple):
+    """Voxels (n, 3) int64 of one kind, and the part (n,) int64 of each."""
 
-    targets: Ints
-    shunned: Ints
+    part: Ints
+    voxels: Ints
+
+
+def _told_apart(asked: Asked, parts: Numbers) -> tuple[Ints, Ints, Ints]:
+    """Targets; what is shunned and no target; the section of parts that go on through no other."""
+    own = parts[tuple(asked.entries.T)].astype(np.int64)
+    pairs = np.unique(np.stack([own, asked.number], axis=1), axis=0)
+    alone = np.bincount(pairs[:, 0], minlength=1)[own] == 1
+    return asked.targets, _without(asked.shunned, asked.targets, parts.shape), asked.entries[alone]
 
 
 def _without(voxels: Ints, others: Ints, shape: tuple[int, ...]) -> Ints:
@@ -188,7 +210,7 @@ def _without(voxels: Ints, others: Ints, shape: tuple[int, ...]) -> Ints:
 
 
 class Packed(NamedTuple):
-    """Parts made ready for the compiled loops: their numbers, voxels, targets, what is shunned; else as `Volumes`."""
+    """Parts made ready for the compiled loops: their numbers and voxels, what is asked, else as `Volumes`."""
 
     numbers: Ints
     where: NDArray[np.int32]
@@ -197,12 +219,14 @@ class Packed(NamedTuple):
     target_starts: Ints
     shunned: NDArray[np.int32]
     shunned_starts: Ints
+    entries: NDArray[np.int32]
+    entry_starts: Ints
     lattice: Lattice
     depth: Depths
     free: NDArray[np.uint8]
 
 
-def _pack(parts: Numbers, depth: Depths, sizes: Ints, resolution_nm: Vector, asked: _Asked) -> Packed:
+def _pack(parts: Numbers, depth: Depths, sizes: Ints, resolution_nm: Vector, wishes: list[_Wish]) -> Packed:
     """Make ready the parts whose size is not 0."""
     numbers = np.flatnonzero(sizes)
     starts = np.append(0, np.cumsum(sizes[numbers])).astype(np.int64)
@@ -210,19 +234,19 @@ def _pack(parts: Numbers, depth: Depths, sizes: Ints, resolution_nm: Vector, ask
     ends[numbers] = starts[:-1]
     lattice = _lattice(parts.shape, resolution_nm)
 
-    def by_part(voxels: Ints) -> tuple[NDArray[np.int32], Ints]:
-        own = parts[tuple(voxels.T)].astype(np.int64)
-        kept = sizes[own] > 0
-        flat = (voxels[kept] + 1) @ lattice.strides
-        order = np.lexsort([flat, own[kept]])
-        return flat[order].astype(np.int32), np.append(np.searchsorted(own[kept][order], numbers), kept.sum())
+    def by_part(wish: _Wish) -> tuple[NDArray[np.int32], Ints]:
+        kept = sizes[wish.part] > 0
+        own, flat = wish.part[kept], (wish.voxels[kept] + 1) @ lattice.strides
+        order = np.lexsort([flat, own])
+        return flat[order].astype(np.int32), np.append(np.searchsorted(own[order], numbers), len(own))
 
+    targets, shunned, entries = (by_part(wish) for wish in wishes)
     where = np.empty(starts[-1], np.int32)
     padded = int(np.prod([n + 2 for n in parts.shape]))
     depths, free = np.zeros(padded, np.float32), np.zeros(padded, np.uint8)
     clearance = float(np.sqrt((np.array(resolution_nm) ** 2).sum()))
-    trace_loops.pack(parts, depth, ends, clearance, where, depths, free)
-    return Packed(numbers, where, starts, *by_part(asked.targets), *by_part(asked.shunned), lattice, depths, free)
+    pack_loops.pack(parts, depth, ends, clearance, where, depths, free)
+    return Packed(numbers, where, starts, *targets, *shunned, *entries, lattice, depths, free)
 
 
 def _trace_packed(packed: Packed, options: SkeletonOptions) -> Trees:
@@ -234,6 +258,8 @@ def _trace_packed(packed: Packed, options: SkeletonOptions) -> Trees:
         packed.target_starts,
         packed.shunned,
         packed.shunned_starts,
+        packed.entries,
+        packed.entry_starts,
         _rules(options),
         _volumes(packed.depth, packed.free, int(np.diff(packed.starts).max(initial=0))),
     )

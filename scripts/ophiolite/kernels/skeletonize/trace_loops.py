@@ -32,6 +32,8 @@ from ophiolite.kernels.skeletonize.search_loops import (
 
 # A soma holds its ball; a neurite of its own that comes near from outside is farther along the object than that.
 DETOUR = 1.25
+# A part that goes on through one section alone is followed at least as many radii of it beyond, as far as it goes.
+WIDTHS = 2.0
 _DIGIT_BITS = 8
 _DIGITS = 1 << _DIGIT_BITS
 
@@ -48,42 +50,6 @@ class Rules(NamedTuple):
     soma_const: float
     most_paths: int
     branching: bool
-
-
-@njit(cache=True, nogil=True)
-def measure_parts(parts: Array, depth: Array, sizes: Array, deepest: Array, first: Array) -> None:
-    """Voxels, greatest depth and flat index (x fastest) of the first voxel of each number of a volume (x, y, z)."""
-    for z in range(parts.shape[2]):
-        for y in range(parts.shape[1]):
-            for x in range(parts.shape[0]):
-                part = parts[x, y, z]
-                if sizes[part] == 0:
-                    first[part] = x + parts.shape[0] * (y + parts.shape[1] * z)
-                sizes[part] += 1
-                deepest[part] = max(deepest[part], depth[x, y, z])
-
-
-@njit(cache=True, nogil=True)
-def pack(parts: Array, depth: Array, ends: Array, clearance: float, where: Array, depths: Array, free: Array) -> None:
-    """Write the flat indices of the voxels of parts whose start is in `ends` (-1: left out), which becomes their end.
-
-    Also the padded flat depths, and FREE where all neighbours are of the same part: those are within the volume, and
-    `clearance` is less than the depth.
-    """
-    nx, ny, nz = parts.shape
-    for z in range(nz):
-        for y in range(ny):
-            flat = 1 + (nx + 2) * (y + 1 + (ny + 2) * (z + 1))
-            inner = 0 < z < nz - 1 and 0 < y < ny - 1
-            for x in range(nx):
-                part = parts[x, y, z]
-                place = ends[part]
-                if place >= 0:
-                    ends[part] = place + 1
-                    where[place] = flat + x
-                    depths[flat + x] = depth[x, y, z]
-                    if inner and 0 < x < nx - 1 and depth[x, y, z] > clearance:
-                        free[flat + x] = FREE
 
 
 @njit(cache=True, nogil=True)
@@ -203,13 +169,19 @@ def _root(
         for target in targets:
             if room.depth[target] > room.depth[root]:
                 root = int(target)
-    links = distances(grid, root, room, links)
+    links = distances(grid, np.full(1, root, np.int32), room, links)
     if most <= rules.soma_accept and not len(targets):
         root = _farthest(voxels, room.far)
-        for voxel in voxels:
-            room.far[voxel] = FAR_UNSEEN
-        links = distances(grid, root, room, links)
+        links = _afresh(grid, voxels, np.full(1, root, np.int32), room, links)
     return root, links
+
+
+@njit(cache=True, nogil=True)
+def _afresh(grid: Lattice, voxels: Array, sources: Array, room: Volumes, links: Array) -> Array:
+    """The distances from other voxels in place of those before."""
+    for voxel in voxels:
+        room.far[voxel] = FAR_UNSEEN
+    return distances(grid, sources, room, links)
 
 
 @njit(cache=True, nogil=True)
@@ -300,11 +272,31 @@ def _clear_soma(grid: Lattice, voxels: Array, root: int, radius: float, room: Vo
 
 
 @njit(cache=True, nogil=True)
+def _beyond_entry(
+    grid: Lattice, voxels: Array, laid: Array, entry: Array, room: Volumes, links: Array
+) -> tuple[Array, Array]:
+    """The voxel farthest from an entry, if nothing laid goes WIDTHS beyond it and the part does; else none."""
+    deepest = 0.0
+    for voxel in entry:
+        deepest = max(deepest, room.depth[voxel])
+    least = WIDTHS * deepest / grid.unit_nm
+    links = _afresh(grid, voxels, entry, room, links)
+    end = _farthest(voxels, room.far)
+    wanted = room.far[end] >= least
+    # The merge sees the entry of a task below one layer lower, where it keeps out of the plane.
+    enough = min(room.far[end], least + UNIT)
+    for voxel in laid:
+        wanted = wanted and room.far[voxel] < enough
+    return np.full(int(wanted), end, np.int32), links
+
+
+@njit(cache=True, nogil=True)
 def _trace_part(
     grid: Lattice,
     voxels: Array,
     targets: Array,
     shunned: Array,
+    entry: Array,
     rules: Rules,
     room: Volumes,
     links: Array,
@@ -338,6 +330,9 @@ def _trace_part(
     paths, count, links, rows = _follow(grid, voxels, ends, True, 0, rules, room, links, rows, count)
     ends = _remaining(voxels, room.far, room.left)
     paths, count, links, rows = _follow(grid, voxels, ends, False, paths, rules, room, links, rows, count)
+    if not soma and len(entry):
+        ends, links = _beyond_entry(grid, voxels, rows[first:count, 0], entry, room, links)
+        paths, count, links, rows = _follow(grid, voxels, ends, True, paths, rules, room, links, rows, count)
     for i in range(first, count):
         room.cost[rows[i, 0]] = i
     for i in range(first + 1, count):
@@ -355,14 +350,17 @@ def trace(
     target_starts: Array,
     shunned: Array,
     shunned_starts: Array,
+    entries: Array,
+    entry_starts: Array,
     rules: Rules,
     room: Volumes,
 ) -> tuple[Array, Array]:
     """The trees of all parts: rows (voxel, row of the parent), and how many there are up to the end of each part.
 
     where int32 : voxels by part, starts (n + 1,) where each begins. targets int32 : voxels that must be reached, of
-    each part from `target_starts` (n + 1,) on; shunned likewise: others that ways keep out of where they can. A part of
-    one voxel has a tree of one row.
+    each part from `target_starts` (n + 1,) on; shunned likewise: others that ways keep out of where they can. entries
+    likewise: the section through which a part goes on beyond the volume, if there is no other, a target among it. A
+    part of one voxel has a tree of one row.
     """
     links = np.empty((1 << 12, 2), np.int32)
     rows = np.empty((1 << 10, 2), np.int32)
@@ -372,8 +370,9 @@ def trace(
         voxels = where[starts[part] : starts[part + 1]]
         own = targets[target_starts[part] : target_starts[part + 1]]
         left_alone = shunned[shunned_starts[part] : shunned_starts[part + 1]]
+        entry = entries[entry_starts[part] : entry_starts[part + 1]]
         _enter(voxels, room)
-        count, links, rows = _trace_part(grid, voxels, own, left_alone, rules, room, links, rows, count)
+        count, links, rows = _trace_part(grid, voxels, own, left_alone, entry, rules, room, links, rows, count)
         _leave(voxels, room)
         ends[part] = count
     return rows[:count], ends

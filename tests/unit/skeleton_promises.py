@@ -1,0 +1,308 @@
+"""What is promised of skeletons, measured by plain code that the kernels do not use."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from typing import Any, NamedTuple
+
+import numpy as np
+from benchmarks.skeleton_blocks import tasks_of
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ophiolite.geometry.box import Box
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
+from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, stitch_skeletons
+from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.precomputed.skeleton import DecodedSkeleton
+from ophiolite.precomputed.swc import SwcTree, decode_swc, encode_swc
+
+Vector = tuple[float, float, float]
+Lines = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]
+Voxel = tuple[int, int, int]
+Pieces = list[tuple[Box, dict[int, SkeletonPiece]]]
+AROUND = [step for step in product((-1, 0, 1), repeat=3) if any(step)]
+FULL = np.ones((3, 3, 3))
+# A centreline may lie in a voxel of the label and nowhere else; this many of a part make it one that must have a line.
+LEAST_VX = 2
+
+
+class Made(NamedTuple):
+    """The pieces of each task, and the finished skeletons (vertices nm, edges, radius nm) by label."""
+
+    pieces: Pieces
+    finished: dict[int, Lines]
+
+
+def made(labels: NDArray[Any], task: Voxel, nm: Vector, options: SkeletonOptions) -> Made:
+    """Trace and finish a volume in tasks."""
+    pieces = []
+    for core, low, high, window, below, above in tasks_of(labels, task):
+        found = skeletonize_labels(window, nm, core.shape, low, high, None, options, below, above)
+        pieces.append((core, dict(found)))
+    return Made(pieces, finished(pieces, nm, options))
+
+
+def finished(pieces: Pieces, nm: Vector, options: SkeletonOptions) -> dict[int, Lines]:
+    """The skeletons of all labels, stitched and cleaned; nothing is joined that does not meet."""
+    clean = CleanOptions(min_cable_nm=0, join_close=False, scale=options.scale, const_nm=options.const_nm)
+    out = {}
+    for label in sorted({label for _, of in pieces for label in of}):
+        whole = stitch_skeletons([(core.start, of[label]) for core, of in pieces if label in of])
+        vertices_nm = whole.vertices / STEPS_PER_VOXEL * np.array(nm)
+        out[label] = clean_skeleton(vertices_nm, whole.edges, whole.radius_nm, clean, whole.seam)
+    return out
+
+
+def broken_promises(labels: NDArray[Any], task: Voxel, nm: Vector, got: Made) -> set[str]:
+    """The promises that skeletons of a volume in tasks do not keep.
+
+    outside : a vertex is not in its label. radius : one is not the distance to the surface that its task sees. unmet :
+    two tasks have no end in common in a section of their plane through which the label goes on. doubled : two tasks
+    meet twice in one. lost : a part of the label has no skeleton. apart : it has more than one. loop : one is no tree.
+    """
+    out: set[str] = set()
+    for core, _, _, window, below, _ in tasks_of(labels, task):
+        pieces = next(of for box, of in got.pieces if box == core)
+        for label, piece in pieces.items():
+            out |= _broken_piece(piece, window == label, below, nm)
+    out |= _broken_faces(labels, got.pieces)
+    for label in np.unique(labels[labels > 0]).tolist():
+        out |= _broken_object(labels == label, got.finished.get(label), nm)
+    return out
+
+
+def voxels(piece: SkeletonPiece) -> NDArray[np.int64]:
+    """(n, 3) voxels of the vertices, which are their centres."""
+    return np.asarray((piece.vertices.astype(np.int64) - STEPS_PER_VOXEL // 2) // STEPS_PER_VOXEL)
+
+
+def _broken_piece(piece: SkeletonPiece, mask: NDArray[np.bool_], below: Voxel, nm: Vector) -> set[str]:
+    at = voxels(piece) + np.array(below)
+    if not _within(at, mask):
+        return {"outside"}
+    places = tuple(at.T)
+    depth = ndimage.distance_transform_edt(mask, sampling=nm)
+    return set() if np.allclose(piece.radius_nm, depth[places], rtol=1e-5) else {"radius"}
+
+
+def _within(places: NDArray[np.int64], mask: NDArray[np.bool_]) -> bool:
+    inside = (places >= 0).all() and (places < mask.shape).all()
+    return bool(inside and mask[tuple(places.T)].all())
+
+
+def _broken_faces(labels: NDArray[Any], pieces: Pieces) -> set[str]:
+    out: set[str] = set()
+    for (one, first), (other, second) in product(pieces, repeat=2):
+        axis = _neighbours(one, other)
+        if axis is None:
+            continue
+        at = other.start[axis]
+        for label, places in _sections(labels, one, axis, at):
+            sides = [of.get(label) for of in (first, second)]
+            if None in sides:
+                out.add("unmet")
+                continue
+            crossed = [_crossings(p, b, axis, at) & places for p, b in zip(sides, (one, other), strict=True)]  # type: ignore[arg-type]
+            met = crossed[0] & crossed[1]
+            out |= {"unmet"} if not met else {"doubled"} if len(met) > 1 else set()
+    return out
+
+
+def _neighbours(one: Box, other: Box) -> int | None:
+    """The axis along which the second task is the first one's upper neighbour, sharing a face with it."""
+    apart = [d for d in range(3) if one.start[d] != other.start[d]]
+    if len(apart) == 1 and other.start[apart[0]] == one.stop[apart[0]]:
+        return apart[0]
+    return None
+
+
+def _sections(labels: NDArray[Any], one: Box, axis: int, at: int) -> Iterator[tuple[int, set[Voxel]]]:
+    """Sections of what two tasks share of the plane `at`, through which their label goes on to both sides.
+
+    Those that reach an edge of the task are left out: there more than two tasks meet, each two of them once.
+    """
+    window = [slice(a, min(b + 1, n)) for a, b, n in zip(one.start, one.stop, labels.shape, strict=True)]
+    window[axis] = slice(at, at + 1)
+    plane = labels[tuple(window)]
+    for label in np.unique(plane[plane > 0]).tolist():
+        parts, count = ndimage.label(plane == label, FULL)
+        for number in range(1, count + 1):
+            places = np.argwhere(parts == number) + [w.start for w in window]
+            on = [_touches(labels, places, label, axis, side, window) for side in (-1, 1)]
+            edge = any(np.isin(places[:, d], [w.start, w.stop - 1]).any() for d, w in enumerate(window) if d != axis)
+            if all(on) and not edge:
+                yield label, {(int(x), int(y), int(z)) for x, y, z in places}
+
+
+def _touches(
+    labels: NDArray[Any], places: NDArray[Any], label: int, axis: int, side: int, window: Sequence[slice]
+) -> bool:
+    """Whether a voxel 26-connected to one of the section has the label in the layer on a side, within the window."""
+    for step in AROUND:
+        if step[axis] != side:
+            continue
+        there = places + np.array(step)
+        inside = (there >= 0).all(axis=1) & (there < labels.shape).all(axis=1)
+        for d, w in enumerate(window):
+            if d != axis:
+                inside &= (there[:, d] >= w.start) & (there[:, d] < w.stop)
+        if (labels[tuple(there[inside].T)] == label).any():
+            return True
+    return False
+
+
+def _crossings(piece: SkeletonPiece, core: Box, axis: int, at: int) -> set[Voxel]:
+    """Voxels of a piece in a plane; of what runs along it all."""
+    places = voxels(piece) + np.array(core.start)
+    return {(int(x), int(y), int(z)) for x, y, z in places[places[:, axis] == at]}
+
+
+def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector) -> set[str]:
+    parts, count = ndimage.label(mask, FULL)
+    large = {p for p in range(1, count + 1) if (parts == p).sum() >= LEAST_VX}
+    if lines is None or not len(lines[1]):
+        return {"lost"} if large else set()
+    vertices, edges, _ = lines
+    places = np.floor(vertices / np.array(nm)).astype(np.int64)
+    if not _within(places, mask):
+        return {"outside"}
+    home = parts[tuple(places.T)]
+    out: set[str] = set()
+    group = grouped(len(vertices), edges.tolist())
+    homes = {(g, int(h)) for g, h in zip(group, home, strict=True)}
+    out |= {"lost"} if large - {h for _, h in homes} else set()
+    out |= {"apart"} if len(homes) > len({h for _, h in homes}) else set()
+    out |= {"loop"} if len(np.unique(np.sort(edges, axis=1), axis=0)) != len(vertices) - len(set(group)) else set()
+    return out
+
+
+def grouped(count: int, edges: Iterable[Sequence[int]]) -> list[int]:
+    """The lowest vertex that each is connected with."""
+    beside: list[list[int]] = [[] for _ in range(count)]
+    for a, b in edges:
+        beside[a].append(b)
+        beside[b].append(a)
+    group = [-1] * count
+    for first in range(count):
+        waiting = [first] if group[first] < 0 else []
+        while waiting:
+            here = waiting.pop()
+            if group[here] < 0:
+                group[here] = first
+                waiting += beside[here]
+    return group
+
+
+class Part(NamedTuple):
+    """A part for plain searches: its voxels, their neighbours (voxel, whole-number length), depths and nm a unit."""
+
+    places: list[Voxel]
+    beside: list[list[tuple[int, int]]]
+    depth: NDArray[np.float64]
+    unit_nm: float
+
+
+def part_of(mask: NDArray[np.bool_], nm: Vector) -> Part:
+    """A mask of one part, its voxels x fastest; its ends are background. Lengths are in 1/1024 of the shortest step."""
+    places = [(int(x), int(y), int(z)) for z, y, x in np.argwhere(mask.T)]
+    number = {place: i for i, place in enumerate(places)}
+    length = {s: round(float(np.linalg.norm(np.array(s) * nm)) / min(nm) * 1024) for s in AROUND}
+    beside = [
+        [(number[there], length[s]) for s in AROUND if (there := (p[0] + s[0], p[1] + s[1], p[2] + s[2])) in number]
+        for p in places
+    ]
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=nm)[1:-1, 1:-1, 1:-1].astype(np.float32)
+    return Part(places, beside, depth[tuple(np.array(places).T)].astype(np.float64), min(nm) / 1024)
+
+
+def plain_dijkstra(part: Part, sources: dict[int, int], weight: Sequence[int] | None = None) -> list[float]:
+    """Least cost from sources (voxel: cost there): of steps' lengths, or of the weights of what is stepped into."""
+    cost = [float("inf")] * len(part.places)
+    heap = [(start, voxel) for voxel, start in sources.items()]
+    for start, voxel in heap:
+        cost[voxel] = start
+    heapq.heapify(heap)
+    while heap:
+        here, voxel = heapq.heappop(heap)
+        if here > cost[voxel]:
+            continue
+        for other, length in part.beside[voxel]:
+            way = here + (length if weight is None else weight[other])
+            if way < cost[other]:
+                cost[other] = way
+                heapq.heappush(heap, (way, other))
+    return cost
+
+
+def broken_trace(mask: NDArray[np.bool_], nm: Vector, options: SkeletonOptions, lines: Lines) -> set[str]:
+    """The promises that the trace of one part without targets does not keep, its ways repeated one after the other.
+
+    lines : voxels, edges (voxel, the one before on the way to the root) and radii, in the order in which they were
+    laid. step : an edge joins no neighbours. root : it is no end of the part. target : a way does not end at the
+    farthest voxel that is not cleared. dear : there is a cheaper way to what is laid. left : voxels remain that no ball
+    about a way holds. radius : a radius is not the distance to the surface.
+    """
+    part = part_of(mask, nm)
+    number = {place: i for i, place in enumerate(part.places)}
+    laid = [number[tuple(v)] for v in lines[0].tolist()]
+    parent = dict(lines[1].tolist())
+    if any(b not in [o for o, _ in part.beside[a]] for a, b in ((laid[i], laid[j]) for i, j in parent.items())):
+        return {"step"}
+    out = set() if np.allclose(lines[2], part.depth[laid], rtol=1e-5) else {"radius"}
+    first = plain_dijkstra(part, {0: 0})
+    if laid[0] != first.index(max(first)):
+        return out | {"root"}
+    far = [int(f) for f in plain_dijkstra(part, {laid[0]: 0})]
+    weight = _weights(part, far, options)
+    weight[laid[0]] = 0
+    cleared = np.zeros(len(part.places), np.bool_)
+    done = 1
+    while not cleared.all():
+        target = min(np.flatnonzero(~cleared).tolist(), key=lambda v: (-far[v], v))
+        if target not in laid[done:]:
+            return out | ({"left"} if done == len(laid) else {"target"})
+        stop = laid.index(target) + 1
+        way = laid[done:stop]
+        joined = laid[parent[done]]
+        # Ways are searched from their end, which itself costs nothing; what is laid costs nothing to step into.
+        least = plain_dijkstra(part, {target: 0}, weight)
+        open_ends = [least[v] for v in laid[:done]]
+        if sum(weight[v] for v in way) - weight[target] > min(open_ends):
+            out.add("dear")
+        for voxel in way:
+            weight[voxel] = 0
+        for voxel in [joined, *way]:
+            ball = int((options.scale * np.float32(part.depth[voxel]) + options.const_nm) / part.unit_nm)
+            cleared |= np.array(plain_dijkstra(part, {voxel: 0})) <= ball
+        done = stop
+    return out | ({"target"} if done < len(laid) else set())
+
+
+def _weights(part: Part, far: list[int], options: SkeletonOptions) -> list[int]:
+    """The penalties of Bitter et al. 2001, with the distance from the root, as whole numbers of 16 bits."""
+    farthest, deepest = max(1, *far), part.depth.max()
+    scale = (min(2**16 - 1, (2**32 - 2) // (farthest // 1024 + 2)) - 1) / (options.pdrf_scale + 1)
+    out = []
+    for depth, distance in zip(part.depth.tolist(), far, strict=True):
+        penalty = options.pdrf_scale
+        for _ in range(options.pdrf_exponent):
+            penalty *= max(0.0, 1.0 - depth / deepest)
+        out.append(1 + int((penalty + distance / farthest) * scale))
+    return out
+
+
+def swc_is_whole(skeleton: DecodedSkeleton, trees: Iterable[SwcTree]) -> bool:
+    """Whether trees written as SWC and read back hold every vertex, edge and radius of a skeleton without loops."""
+    read = [decode_swc(encode_swc(tree)) for tree in trees]
+    points, edges = [], set()
+    for tree in read:
+        names = [tuple(p) for p in np.column_stack([tree.points_nm, tree.radius_nm]).astype(np.float32).tolist()]
+        points += names
+        edges |= {frozenset((names[i], names[j])) for i, j in enumerate(tree.parent.tolist()) if j >= 0}
+    table = np.column_stack([skeleton.vertices_nm, skeleton.attributes[0]]).astype(np.float32)
+    want = [tuple(p) for p in table.tolist()]
+    links = {frozenset((want[a], want[b])) for a, b in skeleton.edges.tolist()}
+    return sorted(points) == sorted(want) and edges == links
