@@ -250,15 +250,30 @@ def _simplified(
             rms *= _STEP_BACK
             done = work.run(target, rms)
             continue
-        far, lost = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
-        if lost.any():
-            lost[lost] = ~Surface(before, faces).within(after[lost], options.max_error_nm)
-            far |= lost[done.into]
+        far = _far(before, faces, after, done, options.max_error_nm)
         far |= _turned(before, faces, new, done, rim)
         if not far.any():
             return new, done.faces
-        done = work.again(done, far, target, rms)
+        done = work.again(far, target, rms)
     return vertices, faces
+
+
+def _far(
+    before: NDArray[np.float64],
+    faces: NDArray[np.uint32],
+    after: NDArray[np.float64],
+    done: Simplified,
+    bound: float,
+) -> NDArray[np.bool_]:
+    """Which vertices (n,) before are not within `bound` of the piece after, or stand for one that is not of theirs."""
+    far, lost = far_from_own(before, done.into, after, done.faces, bound)
+    if far.any():
+        far[far] = ~Surface(after, done.faces).within(before[far], bound)
+    if lost.any():
+        own = lost[done.into]
+        lost[lost] = ~Surface(before, faces[own[faces].any(axis=1)]).within(after[lost], bound)
+        far |= lost[done.into]
+    return far
 
 
 def _turned(
