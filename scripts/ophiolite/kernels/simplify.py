@@ -112,30 +112,34 @@ class Simplifier:
                 break
             stage = merged
         self._merged = stage
-        return self._collapsed(stage, target_faces, max_rms)
+        count = len(stage.mesh[0])
+        self._record = np.full((count, 2), -1, np.int32), np.empty((count, 3))
+        return self._collapsed(np.zeros(count, np.bool_), target_faces, max_rms)
 
     def again(self, far: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
         """Simplify anew with what stands for the vertices `far` (n,) after the clusters locked from now on.
 
-        Where that did not help, what is around it is locked too; and the time after that, they are themselves.
+        Elsewhere all is done as it was. Where that did not help, what is around it is locked too; and the time after
+        that, they are themselves.
         """
-        merged = self._merged
-        _, f, _, _, still = merged.mesh
-        held = np.unique(merged.into[far])
+        _, f, _, _, still = self._merged.mesh
+        held = np.zeros(len(still), np.bool_)
+        held[self._merged.into[far]] = True
         self._far |= far
         if still[held].all():
-            held = np.unique(f[np.isin(f, held).any(axis=1)])
-        if merged is self._raw or still[held].all():
+            held[f[held[f].any(axis=1)]] = True
+        if self._merged is self._raw or still[held].all():
             return self.run(target_faces, max_rms)
-        still[held] = True
-        return self._collapsed(merged, target_faces, max_rms)
+        still |= held
+        return self._collapsed(held, target_faces, max_rms)
 
-    def _collapsed(self, stage: _Stage, target_faces: int, max_rms: float) -> Simplified:
+    def _collapsed(self, held: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
+        stage = self._merged
         v, f, q, _, still = stage.mesh
         further = np.arange(len(v), dtype=np.int32)
         if len(f) > target_faces:
             v, f, q = v.copy(), f.copy(), q.copy()
-            f = f[collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2)]
+            f = f[collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2, *self._record, held)]
         used = np.zeros(len(v), np.bool_)
         used[f] = True
         number = np.cumsum(used) - 1

@@ -204,12 +204,16 @@ def _best(mesh: Any, stars: Any, a: int, above: float, most: float, p: Any) -> A
 
 
 @njit(cache=True, nogil=True)
-def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: float) -> Any:
+def collapse(
+    v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: float, pairs: Any, places: Any, held: Any
+) -> Any:
     """Collapse edges until `target` faces are left or none may go; returns which faces (m,) are left.
 
     v (n, 3) float64, f (m, 3) int32 and q (n, 11) are changed in place; into (n,) int32 takes the row that each vertex
     was merged into, its own where it stays. locked : (n,) never moves; both ends of open edges are.
     most : bounds the mean squared distance.
+    pairs (n, 2), places (n, 3) : the record of all collapses, which end stays, which goes, and where to; rows of -1
+    follow the last. Those of an earlier run come first, but for what has to do with the vertices `held` (n,).
     """
     n, m = len(v), len(f)
     dead = np.zeros(m, np.bool_)
@@ -221,7 +225,12 @@ def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: 
     mesh, stars = (v, f, q, locked), (dead, head, chain)
     # Per vertex the price of its cheapest edge to a higher row, -1 where that has changed; edges to `above` may not go.
     least, above = np.full(n, -1.0), np.full(n, -1.0)
-    p, mark, stamp, alive = np.empty(3), np.zeros(n, np.int64), 0, m
+    p, mark = np.empty(3), np.zeros(n, np.int64)
+    count, stamp, gone_faces = _repeat(mesh, stars, into, pairs, places, held, mark)
+    alive = m - gone_faces
+    for row in range(n):
+        if into[row] != row:
+            least[row] = np.inf
     limit = _FIRST * _priced(mesh, stars, least, above, most, p)
     while alive > target:
         limit = _fair(mesh, stars, least, above, most, p, limit, (alive - target + 1) // 2)
@@ -242,12 +251,9 @@ def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: 
                 following = min(following, price)
                 continue
             kept, gone = (b, a) if locked[b] else (a, b)
-            for d in range(3):
-                v[kept, d] = p[d]
-            for k in range(11):
-                q[kept, k] += q[gone, k]
-            alive -= _merge(f, dead, head, chain, kept, gone)
-            into[gone] = kept
+            alive -= _collapsed(mesh, stars, into, kept, gone, p)
+            _record(pairs, places, count, kept, gone, p)
+            count += 1
             least[gone], least[kept], above[kept], following = np.inf, -1.0, -1.0, limit
             corner = head[kept]
             while corner >= 0:
@@ -267,6 +273,66 @@ def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: 
             a = into[a]
         into[row] = a
     return ~dead
+
+
+@njit(cache=True, nogil=True)
+def _collapsed(mesh: Any, stars: Any, into: Any, kept: int, gone: int, p: Any) -> Any:
+    """Do it; returns how many faces vanish."""
+    v, f, q, _ = mesh
+    dead, head, chain = stars
+    for d in range(3):
+        v[kept, d] = p[d]
+    for k in range(11):
+        q[kept, k] += q[gone, k]
+    into[gone] = kept
+    return _merge(f, dead, head, chain, kept, gone)
+
+
+@njit(cache=True, nogil=True)
+def _record(pairs: Any, places: Any, row: int, kept: int, gone: int, p: Any) -> None:
+    pairs[row, 0], pairs[row, 1] = kept, gone
+    for d in range(3):
+        places[row, d] = p[d]
+
+
+@njit(cache=True, nogil=True)
+def _repeat(mesh: Any, stars: Any, into: Any, pairs: Any, places: Any, held: Any, mark: Any) -> Any:
+    """Do again what is on record; returns how many collapses were, the last stamp in `mark`, faces that vanished.
+
+    What is left out now leaves its ends other than they were. No collapse with such an end is repeated; one next to it
+    is where it is still allowed. All others find what they found before, and need no test.
+    """
+    v, f, _, locked = mesh
+    dead, head, chain = stars
+    other, near = held.copy(), held.copy()
+    kept_rows, stamp, vanished = 0, 0, 0
+    for row in range(len(pairs)):
+        a, b, p = pairs[row, 0], pairs[row, 1], places[row]
+        if a < 0:
+            break
+        sound = not (other[a] or other[b])
+        if sound and (near[a] or near[b]):
+            stamp += 2
+            sound = _allowed(v, f, locked, dead, head, chain, mark, stamp, a, b, p)
+        if sound:
+            vanished += _collapsed(mesh, stars, into, a, b, p)
+            near[a] = near[a] or near[b]
+            _record(pairs, places, kept_rows, a, b, p)
+            kept_rows += 1
+            continue
+        for end in (a, b):
+            if not other[end]:
+                other[end] = True
+                corner = head[end]
+                while corner >= 0:
+                    i = corner // 3
+                    corner = chain[corner]
+                    if not dead[i]:
+                        for j in range(3):
+                            near[f[i, j]] = True
+    for row in range(kept_rows, len(pairs)):
+        pairs[row, 0] = -1
+    return kept_rows, stamp, vanished
 
 
 @njit(cache=True, nogil=True)
