@@ -110,6 +110,21 @@ def test_what_is_done_again_in_part_keeps_its_topology_and_its_locks(seed: int, 
         assert len(np.unique(where)) == locked.sum()
 
 
+def test_what_is_done_again_is_as_it_was_elsewhere() -> None:
+    piece = whole(blobs(2, (40, 40, 40), labels=1, sigma=3.0), simplify=False)[7]
+    v = nm(piece.vertices, (10.0, 10.0, 10.0))
+    nothing = np.zeros(len(v), np.bool_)
+    work = Simplifier(v, piece.faces)
+    done, same = work.run(0, 4.0), work.again(nothing, 0, 4.0)
+    np.testing.assert_array_equal(same.vertices, done.vertices)
+    np.testing.assert_array_equal(same.faces, done.faces)
+    far = nothing.copy()
+    far[len(v) // 2] = True
+    held = work.again(far, 0, 4.0)
+    before, after = (set(map(tuple, found.vertices.tolist())) for found in (done, held))
+    assert 0 < len(before ^ after) < 40 < len(before & after)
+
+
 def test_what_stays_far_is_held_itself_in_the_end() -> None:
     piece = whole(ball(9.3, (24, 24, 24)), simplify=False)[1]
     v = nm(piece.vertices, (10.0, 10.0, 10.0))

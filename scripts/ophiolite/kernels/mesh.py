@@ -21,6 +21,7 @@ from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
+from ophiolite.kernels.label_numbers import number_labels
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
 from ophiolite.kernels.parts import part_volumes, parts_of
@@ -116,9 +117,8 @@ def mesh_labels(
     Raises ValueError where shapes, types and flags do not fit together.
     """
     _check(labels, core_shape_vx, pad_low, seams_low, seams_high)
-    volume, ids, frame = _framed(labels, resolution_nm, core_shape_vx, pad_low, seams_low, seams_high, options)
+    volume, ids, voxels, frame = _framed(labels, resolution_nm, core_shape_vx, pad_low, seams_low, seams_high, options)
     del labels  # the caller may hold them no longer
-    voxels = _counted(volume, len(ids))
     if options.fill_holes:
         found: dict[int, MeshPiece] = {}
         for array, numbers in _filled(volume):
@@ -152,16 +152,17 @@ def _framed(
     seams_low: tuple[bool, bool, bool],
     seams_high: tuple[bool, bool, bool],
     options: MeshOptions,
-) -> tuple[NDArray[Any], NDArray[np.uint64], _Frame]:
-    """The labels as small numbers (0 background, then ascending) within the faces they are meshed in."""
+) -> tuple[NDArray[Any], NDArray[np.uint64], NDArray[np.int64], _Frame]:
+    """The labels as small numbers (0 background, then ascending) within the faces they are meshed in.
+
+    With the label and the voxels of each number, and the frame.
+    """
     import fastremap
 
     low = [int(p and not options.open_edges) for p in pad_low]
     high = [int(not s and not options.open_edges) for s in seams_high]
     inner = [core[d] + int(seams_high[d]) for d in range(3)]
-    core_labels = labels[: inner[0], : inner[1], : inner[2]]
-    small, appeared = fastremap.renumber(core_labels, in_place=False)
-    ids = np.array(sorted(appeared), np.uint64)
+    ids = fastremap.unique(labels[: inner[0], : inner[1], : inner[2]])
     wanted = ids != 0
     if options.include_labels:
         wanted &= np.isin(ids, np.array(options.include_labels, np.uint64))
@@ -170,26 +171,22 @@ def _framed(
     kept = np.concatenate([np.zeros(1, np.uint64), ids[wanted]])
     # At least 16 bits: one compiled version then serves nearly every task.
     dtype = np.promote_types(np.uint16, np.min_scalar_type(len(kept) - 1))
-    numbers = np.zeros(len(appeared) + 1, dtype)
-    numbers[[int(appeared[label]) for label in kept[1:].tolist()]] = np.arange(1, len(kept))
+    numbers = np.zeros(len(ids), dtype)
+    numbers[wanted] = np.arange(1, len(kept))
     volume = np.zeros([low[d] + inner[d] + high[d] for d in range(3)], dtype, order="F")
     inside = tuple(slice(low[d], low[d] + inner[d]) for d in range(3))
-    volume[inside] = numbers[small]
+    voxels = np.zeros(len(kept), np.int64)
+    number_labels(labels, ids, numbers, volume[inside], voxels)
     offset = np.array([_HALF - STEPS_PER_VOXEL * low[d] for d in range(3)], np.int64)
     last = offset + STEPS_PER_VOXEL * (np.array(volume.shape, np.int64) - 1)
     seams = [(d, _HALF) for d in range(3) if seams_low[d]]
     seams += [(d, STEPS_PER_VOXEL * core[d] + _HALF) for d in range(3) if seams_high[d]]
-    return volume, kept, _Frame(offset, np.stack([offset, last]), tuple(seams), np.array(resolution_nm, np.float64))
-
-
-def _counted(volume: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """The voxels (count,) of each number."""
-    import fastremap
-
-    numbers, voxels = fastremap.unique(volume, return_counts=True)
-    out = np.zeros(count, np.int64)
-    out[numbers] = voxels
-    return out
+    return (
+        volume,
+        kept,
+        voxels,
+        _Frame(offset, np.stack([offset, last]), tuple(seams), np.array(resolution_nm, np.float64)),
+    )
 
 
 def _filled(volume: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
