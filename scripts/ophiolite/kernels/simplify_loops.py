@@ -20,7 +20,7 @@ _GROWTH = 4.0
 
 @njit(cache=True, nogil=True)
 def _place(v: Any, q: Any, locked: Any, a: int, b: int) -> Any:
-    """Where edge a b should collapse to: x, y, z, the mean squared distance there and the price."""
+    """Where edge a b should collapse to: x, y, z, the sum of squared distances there, its weight, and the price."""
     xx, xy, xz = q[a, 0] + q[b, 0], q[a, 1] + q[b, 1], q[a, 2] + q[b, 2]
     yy, yz, zz = q[a, 3] + q[b, 3], q[a, 4] + q[b, 4], q[a, 5] + q[b, 5]
     # About the middle of the edge: what is added up then is small.
@@ -60,7 +60,7 @@ def _place(v: Any, q: Any, locked: Any, a: int, b: int) -> Any:
                 x, y, z = side * dx, side * dy, side * dz
     cost = x * (xx * x + 2 * (xy * y + xz * z + gx)) + y * (yy * y + 2 * (yz * z + gy)) + z * (zz * z + 2 * gz) + base
     cost = max(cost, 0.0)
-    return mx + x, my + y, mz + z, cost / weight, cost + _LENGTH_SHARE * length2 * weight
+    return mx + x, my + y, mz + z, cost, weight, cost + _LENGTH_SHARE * length2 * weight
 
 
 @njit(cache=True, nogil=True)
@@ -77,12 +77,12 @@ def _fits(v: Any, a: int, b: int, c: int, p: Any) -> Any:
     wx, wy, wz = v[c, 0] - p[0], v[c, 1] - p[1], v[c, 2] - p[2]
     nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
     after = nx * nx + ny * ny + nz * nz
-    if after <= 0:
+    along = ox * nx + oy * ny + oz * nz
+    # Squares on both sides: no roots.
+    if after <= 0 or (before > 0 and (along <= 0 or along * along < _LEAST_COSINE**2 * before * after)):
         return False
-    if before > 0 and ox * nx + oy * ny + oz * nz < _LEAST_COSINE * np.sqrt(before * after):
-        return False
-    shape = 2 * np.sqrt(3.0) * np.sqrt(after) / (edge + ux * ux + uy * uy + uz * uz + wx * wx + wy * wy + wz * wz)
-    return shape >= min(_LEAST_COMPACTNESS, 2 * np.sqrt(3.0) * np.sqrt(before) / max(sides, 1e-300))
+    sum2 = edge + ux * ux + uy * uy + uz * uz + wx * wx + wy * wy + wz * wz
+    return after >= _LEAST_COMPACTNESS**2 / 12 * sum2 * sum2 or after * sides * sides >= before * sum2 * sum2
 
 
 @njit(cache=True, nogil=True)
@@ -194,10 +194,10 @@ def _best(mesh: Any, stars: Any, a: int, above: float, most: float, p: Any) -> A
         # Each neighbour follows a in one face; where an edge is open, both its ends are locked.
         u = f[i, j + 1 if j < 2 else 0]
         if u > a and not (locked[a] and locked[u]):
-            x, y, z, mean, price = _place(v, q, locked, a, u)
+            x, y, z, cost, weight, price = _place(v, q, locked, a, u)
             # No two edges cost the same, so that all can be tried in turn.
             price *= 1 + 1e-15 * u
-            if mean <= most and above < price and price < best:
+            if cost <= most * weight and above < price and price < best:
                 best, end = price, u
                 p[0], p[1], p[2] = x, y, z
     return best, end
