@@ -89,13 +89,19 @@ def broken_surface(before: Any, after: Any, bound: float) -> set[str]:
 
 
 def _farthest(points: NDArray[np.float64], mesh: Any) -> float:
-    """The largest distance to the faces whose centres are nearest, which is never below the true one."""
+    """The largest distance of points to any face, sought first among the faces whose centres are nearest."""
     near = cKDTree(mesh.triangles_center).query(points, k=min(24, len(mesh.faces)))[1].reshape(len(points), -1)
-    best = np.full(len(points), np.inf)
+    most = np.full(len(points), np.inf)
     for column in near.T:
         closest = trimesh.triangles.closest_point(mesh.triangles[column], points)
-        best = np.minimum(best, np.linalg.norm(closest - points, axis=1))
-    return float(best.max())
+        most = np.minimum(most, np.linalg.norm(closest - points, axis=1))
+    farthest = 0.0
+    for row in np.argsort(-most):
+        if most[row] <= farthest:
+            break
+        closest = trimesh.triangles.closest_point(mesh.triangles, np.tile(points[row], (len(mesh.faces), 1)))
+        farthest = max(farthest, float(np.linalg.norm(closest - points[row], axis=1).min()))
+    return farthest
 
 
 def _sides(mesh: Any) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
+from ophiolite.kernels.allocator import tame_page_faults
 from ophiolite.stages.fragments import run_fragments
 from ophiolite.stages.mesh_pieces import merge_bytes, pieces_of
 
@@ -16,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
+    tame_page_faults()
     job = job_of(args, "mesh_fragments")
     written, facts, mvx = run_fragments(job, "mesh", args.item, pieces_of(job), merge_bytes=merge_bytes)
     job.finish(written, facts, work=mvx)

@@ -42,36 +42,6 @@ def cluster(v: Any, f: Any, q: Any, normals: Any, still: Any, most: float) -> An
 
 
 @njit(cache=True, nogil=True)
-def split(v: Any, f: Any, q: Any, normals: Any, still: Any, into: Any, moved: Any, bad: Any) -> Any:
-    """Take clusters apart again, and those of their neighbours that then fail; returns what `_compact` does.
-
-    into : (n,) the cluster of each vertex. moved (k, 3), bad (k,) : where each cluster lies, whether it goes.
-    """
-    n = len(v)
-    start, around = adjacency(f, n)
-    mesh = (v, f, start, around)
-    root, following, size = np.arange(n).astype(np.int32), np.arange(n).astype(np.int32), np.ones(n, np.int32)
-    first, place, sums = np.full(len(moved), -1, np.int32), v.copy(), normals.copy()
-    turned = np.zeros(n, np.bool_)
-    for row in range(n):
-        here = first[into[row]]
-        if here < 0:
-            first[into[row]] = row
-            turned[row] = bad[into[row]]
-            for d in range(3):
-                place[row, d] = moved[into[row], d]
-            continue
-        root[row] = here
-        following[row], following[here] = following[here], row
-        size[here] += 1
-        for d in range(3):
-            sums[here, d] += normals[row, d]
-    parts = (root, following, size)
-    _settle(mesh, parts, q, normals, still, -1.0, place, sums, turned, np.empty(0, np.int32))
-    return _compact(f, q, still, parts, place, sums)
-
-
-@njit(cache=True, nogil=True)
 def _settle(
     mesh: Any,
     parts: Any,
@@ -86,8 +56,7 @@ def _settle(
 ) -> None:
     """Take apart the clusters (n,) that are `unsound`, and all that then are not sound, until the others are.
 
-    most : as `cluster`; negative where clusters have their places and are known to be sound. outer : the faces that the
-    other clusters may have turned over.
+    most : as `cluster`. outer : the faces that the other clusters may have turned over.
     """
     f, start, around = mesh[1:]
     root, _, size = parts
@@ -102,12 +71,10 @@ def _settle(
     )
     work = (normals, place, sums, waiting, todo, apart, count)
     for row in range(n):
-        if size[row] > 1 and root[row] == row:
-            sound = not unsound[row]
-            if sound and most >= 0:
-                sound = _placed(mesh[0], q, normals, parts, row, most, s, place, sums)
-            if not sound:
-                _take_apart(mesh, parts, row, work)
+        if size[row] == 1 or root[row] != row:
+            continue
+        if unsound[row] or not _placed(mesh[0], q, normals, parts, row, most, s, place, sums):
+            _take_apart(mesh, parts, row, work)
     for i in outer:
         row = _turned(f, parts, place, sums, i)
         if row >= 0:

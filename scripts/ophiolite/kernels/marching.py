@@ -33,6 +33,7 @@ def surfaces(
     at, first = np.cumsum(vertices) - vertices, np.cumsum(faces) - faces
     rows = np.zeros((2, volume.shape[0] * volume.shape[1], 3, 2), np.int32)
     fill(volume, wanted, triangles, edges, np.array(EDGE_START, np.int64), at, first, v, f, rows)
+    del volume, rows
     for number in np.flatnonzero(faces).tolist():
         yield (
             number,

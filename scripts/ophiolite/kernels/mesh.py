@@ -21,6 +21,7 @@ from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
+from ophiolite.kernels.label_numbers import number_labels
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
 from ophiolite.kernels.parts import part_volumes, parts_of
@@ -36,6 +37,8 @@ _HALF = STEPS_PER_VOXEL // 2
 _VOLUME_TOLERANCE = 0.03
 _RMS_SHARE = 0.25
 _ATTEMPTS = 12
+# Faces so many rings around what stands for a vertex are searched for one that is near to it.
+_RINGS = 3
 # Where the volume is lost. A larger step would land below what half the max_error_nm would have kept.
 _STEP_BACK = 1 / 2
 
@@ -114,18 +117,18 @@ def mesh_labels(
     Raises ValueError where shapes, types and flags do not fit together.
     """
     _check(labels, core_shape_vx, pad_low, seams_low, seams_high)
-    volume, ids, frame = _framed(labels, resolution_nm, core_shape_vx, pad_low, seams_low, seams_high, options)
-    voxels = np.bincount(volume.ravel(order="K"), minlength=len(ids))
-    rounds = _filled(volume) if options.fill_holes else [(volume, np.arange(1, len(ids)))]
-    found: dict[int, MeshPiece] = {}
-    for array, numbers in rounds:
-        for number, piece in _pieces(array, numbers, voxels, frame, options, extract):
-            if options.fill_holes:
-                found[number] = piece
-            else:
-                yield int(ids[number]), piece
-    for number in sorted(found):
-        yield int(ids[number]), found[number]
+    volume, ids, voxels, frame = _framed(labels, resolution_nm, core_shape_vx, pad_low, seams_low, seams_high, options)
+    del labels  # the caller may hold them no longer
+    if options.fill_holes:
+        found: dict[int, MeshPiece] = {}
+        for array, numbers in _filled(volume):
+            found |= dict(_pieces(array, numbers, voxels, frame, options, extract))
+        pieces = iter(sorted(found.items()))
+    else:
+        pieces = _pieces(volume, np.arange(1, len(ids)), voxels, frame, options, extract)
+    del volume
+    for number, piece in pieces:
+        yield int(ids[number]), piece
 
 
 def _check(labels: NDArray[Any], core: Vec, pad_low: Any, seams_low: Any, seams_high: Any) -> None:
@@ -149,15 +152,17 @@ def _framed(
     seams_low: tuple[bool, bool, bool],
     seams_high: tuple[bool, bool, bool],
     options: MeshOptions,
-) -> tuple[NDArray[Any], NDArray[np.uint64], _Frame]:
-    """The labels as small numbers (0 background, then ascending) within the faces they are meshed in."""
+) -> tuple[NDArray[Any], NDArray[np.uint64], NDArray[np.int64], _Frame]:
+    """The labels as small numbers (0 background, then ascending) within the faces they are meshed in.
+
+    With the label and the voxels of each number, and the frame.
+    """
     import fastremap
 
     low = [int(p and not options.open_edges) for p in pad_low]
     high = [int(not s and not options.open_edges) for s in seams_high]
     inner = [core[d] + int(seams_high[d]) for d in range(3)]
-    core_labels = labels[: inner[0], : inner[1], : inner[2]]
-    ids = fastremap.unique(core_labels).astype(np.uint64)
+    ids = fastremap.unique(labels[: inner[0], : inner[1], : inner[2]])
     wanted = ids != 0
     if options.include_labels:
         wanted &= np.isin(ids, np.array(options.include_labels, np.uint64))
@@ -168,15 +173,20 @@ def _framed(
     dtype = np.promote_types(np.uint16, np.min_scalar_type(len(kept) - 1))
     numbers = np.zeros(len(ids), dtype)
     numbers[wanted] = np.arange(1, len(kept))
-    table = dict(zip(ids.tolist(), numbers.tolist(), strict=True))
     volume = np.zeros([low[d] + inner[d] + high[d] for d in range(3)], dtype, order="F")
     inside = tuple(slice(low[d], low[d] + inner[d]) for d in range(3))
-    volume[inside] = fastremap.remap(core_labels, table).astype(dtype, copy=False)
+    voxels = np.zeros(len(kept), np.int64)
+    number_labels(labels, ids, numbers, volume[inside], voxels)
     offset = np.array([_HALF - STEPS_PER_VOXEL * low[d] for d in range(3)], np.int64)
     last = offset + STEPS_PER_VOXEL * (np.array(volume.shape, np.int64) - 1)
     seams = [(d, _HALF) for d in range(3) if seams_low[d]]
     seams += [(d, STEPS_PER_VOXEL * core[d] + _HALF) for d in range(3) if seams_high[d]]
-    return volume, kept, _Frame(offset, np.stack([offset, last]), tuple(seams), np.array(resolution_nm, np.float64))
+    return (
+        volume,
+        kept,
+        voxels,
+        _Frame(offset, np.stack([offset, last]), tuple(seams), np.array(resolution_nm, np.float64)),
+    )
 
 
 def _filled(volume: NDArray[Any]) -> Iterator[tuple[NDArray[Any], NDArray[np.int64]]]:
@@ -214,7 +224,9 @@ def _pieces(
 ) -> Iterator[tuple[int, MeshPiece]]:
     wanted = np.zeros(len(voxels), np.bool_)
     wanted[numbers] = True
-    for number, halves, faces in extract(volume, wanted):
+    found = extract(volume, wanted)
+    del volume
+    for number, halves, faces in found:
         vertices = halves * _HALF + frame.offset
         corners = faces.view(np.uint32)
         if options.simplify:
@@ -250,15 +262,36 @@ def _simplified(
             rms *= _STEP_BACK
             done = work.run(target, rms)
             continue
-        far, lost = far_from_own(before, done.into, after, done.faces, options.max_error_nm)
-        if lost.any():
-            lost[lost] = ~Surface(before, faces).within(after[lost], options.max_error_nm)
-            far |= lost[done.into]
+        far = _far(before, faces, after, done, options.max_error_nm)
         far |= _turned(before, faces, new, done, rim)
         if not far.any():
             return new, done.faces
-        done = work.again(done, far, target, rms)
+        done = work.again(far, target, rms)
     return vertices, faces
+
+
+def _far(
+    before: NDArray[np.float64],
+    faces: NDArray[np.uint32],
+    after: NDArray[np.float64],
+    done: Simplified,
+    bound: float,
+) -> NDArray[np.bool_]:
+    """Which vertices (n,) before are not within `bound` of the piece after, or stand for one that is not of theirs."""
+    far: NDArray[np.bool_]
+    far, lost = far_from_own(before, done.into, after, done.faces, bound)
+    if far.any():
+        near = np.zeros(len(after), np.bool_)
+        near[done.into[far]] = True
+        for _ in range(_RINGS):
+            near[done.faces[near[done.faces].any(axis=1)]] = True
+        some = done.faces[near[done.faces].all(axis=1)]
+        far[far] = ~Surface(after, some).within(before[far], bound)
+    if lost.any():
+        own = lost[done.into]
+        lost[lost] = ~Surface(before, faces[own[faces].any(axis=1)]).within(after[lost], bound)
+        far |= lost[done.into]
+    return far
 
 
 def _turned(

@@ -4,8 +4,8 @@ Garland & Heckbert 1997, "Surface simplification using quadric error metrics", p
 condition of Dey et al. 1999, "Topology preserving edge contraction", so that a watertight mesh stays watertight and no
 part of it vanishes; collapses that turn a face over or make a sliver are refused. Vertices on edges without exactly two
 opposite faces never move. What costs next to nothing (the many flat triangles of marching cubes) is merged first, in
-clusters without any order of prices; of what is left, edges wait in buckets by price instead of in a heap: nearly the
-same order, and no sifting.
+clusters without any order of prices; of what is left, edges go in sweeps along the rows, each up to a higher price,
+instead of from a heap: nearly the same order, no sifting, and neighbours lie close in memory.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ophiolite.kernels.cluster_loops import cluster, split
+from ophiolite.kernels.cluster_loops import cluster
 from ophiolite.kernels.mesh_measure import box_of
 from ophiolite.kernels.quadrics import adjacency, lock_odd_edges, quadrics
 from ophiolite.kernels.simplify_loops import collapse
 
-# Clusters are made of clusters as long as they leave less than this share of the faces; and the share of the largest
-# mean squared distance that they may spend.
+# Clusters are made of clusters while they leave less than this share of the faces, and a face is smaller than so many
+# times the largest mean squared distance: where errors count, what is put in order loses fewer faces but gains as much.
 _WORTH = 0.6
-_CLUSTER_SHARE = 1 / 2
+_FACE = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Stage:
     rows: NDArray[np.int64]
 
     def follow(self, *out: Any) -> _Stage:
-        """The stage after clusters were made or taken apart, from what `cluster` and `split` return."""
+        """The stage after clusters were made, from what `cluster` returns."""
         *mesh, number, rows = out
         return _Stage(tuple(mesh), number[self.into], self.rows[rows])
 
@@ -103,42 +103,43 @@ class Simplifier:
         while np.isfinite(max_rms) and len(stage.mesh[1]) < _WORTH * faces:
             faces = len(stage.mesh[1])
             v, f, q, normals, still = stage.mesh
-            merged = stage.follow(*cluster(v, f, q, normals, still, _CLUSTER_SHARE * max_rms**2))
+            # Three corners hold the area of each face.
+            if stage is not self._raw and q[:, 10].sum() > 3 * faces * _FACE * max_rms**2:
+                break
+            merged = stage.follow(*cluster(v, f, q, normals, still, max_rms**2))
             # Without order, clusters must not be what stops at the target.
             if len(merged.mesh[1]) < 2 * target_faces:
                 break
             stage = merged
         self._merged = stage
-        return self._collapsed(stage, target_faces, max_rms)
+        count = len(stage.mesh[0])
+        self._record = np.full((count, 2), -1, np.int32), np.empty((count, 3))
+        return self._collapsed(np.zeros(count, np.bool_), target_faces, max_rms)
 
-    def again(self, done: Simplified, far: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
-        """Simplify anew around the vertices `far` (n,), elsewhere on from `done`; where that did not help, all of it.
+    def again(self, far: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
+        """Simplify anew with what stands for the vertices `far` (n,) after the clusters locked from now on.
 
-        What stands for them after the clusters is locked from now on; the next time, with what is around it; the time
-        after that, they are themselves.
+        Elsewhere all is done as it was. Where that did not help, what is around it is locked too; and the time after
+        that, they are themselves.
         """
-        merged = self._merged
-        v, f, q, normals, still = merged.mesh
-        held = np.unique(merged.into[far])
+        _, f, _, _, still = self._merged.mesh
+        held = np.zeros(len(still), np.bool_)
+        held[self._merged.into[far]] = True
         self._far |= far
         if still[held].all():
-            held = np.unique(f[np.isin(f, held).any(axis=1)])
-        if merged is self._raw or still[held].all():
+            held[f[held[f].any(axis=1)]] = True
+        if self._merged is self._raw or still[held].all():
             return self.run(target_faces, max_rms)
-        still[held] = True
-        bad = np.zeros(len(done.vertices), np.bool_)
-        bad[done.into[far]] = True
-        into = np.zeros(len(still), np.int64)
-        into[merged.into] = done.into
-        stage = merged.follow(*split(v, f, q, normals, still, into, done.vertices - self._centre, bad))
-        return self._collapsed(stage, target_faces, max_rms)
+        still |= held
+        return self._collapsed(held, target_faces, max_rms)
 
-    def _collapsed(self, stage: _Stage, target_faces: int, max_rms: float) -> Simplified:
+    def _collapsed(self, held: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
+        stage = self._merged
         v, f, q, _, still = stage.mesh
         further = np.arange(len(v), dtype=np.int32)
         if len(f) > target_faces:
             v, f, q = v.copy(), f.copy(), q.copy()
-            f = f[collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2)]
+            f = f[collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2, *self._record, held)]
         used = np.zeros(len(v), np.bool_)
         used[f] = True
         number = np.cumsum(used) - 1

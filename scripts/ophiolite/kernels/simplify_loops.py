@@ -7,60 +7,60 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-# A face may turn by about 78 degrees, and become no worse in shape than this share of an equilateral triangle.
-_LEAST_COSINE = 0.2
+# A face may turn by 60 degrees, and become no worse in shape than this share of an equilateral triangle.
+_LEAST_COSINE = 0.5
 _LEAST_COMPACTNESS = 0.05
 # Where planes fix no point (flat and ridge regions) shorter edges go first.
 _LENGTH_SHARE = 1e-6
-# The queue sorts prices into buckets, four to a factor of two, first in first out.
-_PER_OCTAVE = 4
-_BUCKETS = 80 * _PER_OCTAVE
+# The first sweep takes edges up to this share of the mean price of each vertex's cheapest, every further one up to this
+# many times more.
+_FIRST = 1 / 4
+_GROWTH = 4.0
 
 
 @njit(cache=True, nogil=True)
-def _at(q: Any, x: float, y: float, z: float) -> Any:
-    out = q[0] * x * x + q[3] * y * y + q[5] * z * z + 2 * (q[1] * x * y + q[2] * x * z + q[4] * y * z)
-    return max(out + 2 * (q[6] * x + q[7] * y + q[8] * z) + q[9], 0.0)
-
-
-@njit(cache=True, nogil=True)
-def _place(v: Any, q: Any, locked: Any, a: Any, b: Any, out: Any, s: Any) -> Any:
-    """Where edge a b should collapse to, into `out`; returns the mean squared distance there and the heap's cost."""
-    for k in range(11):
-        s[k] = q[a, k] + q[b, k]
+def _place(v: Any, q: Any, locked: Any, a: int, b: int) -> Any:
+    """Where edge a b should collapse to: x, y, z, the sum of squared distances there, its weight, and the price."""
+    xx, xy, xz = q[a, 0] + q[b, 0], q[a, 1] + q[b, 1], q[a, 2] + q[b, 2]
+    yy, yz, zz = q[a, 3] + q[b, 3], q[a, 4] + q[b, 4], q[a, 5] + q[b, 5]
+    # About the middle of the edge: what is added up then is small.
+    mx, my, mz = (v[a, 0] + v[b, 0]) / 2, (v[a, 1] + v[b, 1]) / 2, (v[a, 2] + v[b, 2]) / 2
     dx, dy, dz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
     length2 = dx * dx + dy * dy + dz * dz
-    if locked[a] or locked[b]:
-        keep = a if locked[a] else b
-        out[0], out[1], out[2] = v[keep, 0], v[keep, 1], v[keep, 2]
+    sx, sy, sz = q[a, 6] + q[b, 6], q[a, 7] + q[b, 7], q[a, 8] + q[b, 8]
+    gx = xx * mx + xy * my + xz * mz + sx
+    gy = xy * mx + yy * my + yz * mz + sy
+    gz = xz * mx + yz * my + zz * mz + sz
+    base = (gx + sx) * mx + (gy + sy) * my + (gz + sz) * mz + q[a, 9] + q[b, 9]
+    weight = max(q[a, 10] + q[b, 10], 1e-300)
+    x, y, z = 0.0, 0.0, 0.0
+    if locked[a]:
+        x, y, z = -dx / 2, -dy / 2, -dz / 2
+    elif locked[b]:
+        x, y, z = dx / 2, dy / 2, dz / 2
     else:
-        mx, my, mz = (v[a, 0] + v[b, 0]) / 2, (v[a, 1] + v[b, 1]) / 2, (v[a, 2] + v[b, 2]) / 2
-        gx = s[0] * mx + s[1] * my + s[2] * mz + s[6]
-        gy = s[1] * mx + s[3] * my + s[4] * mz + s[7]
-        gz = s[2] * mx + s[4] * my + s[5] * mz + s[8]
-        cxx, cxy, cxz = s[3] * s[5] - s[4] * s[4], s[2] * s[4] - s[1] * s[5], s[1] * s[4] - s[2] * s[3]
-        cyy, cyz, czz = s[0] * s[5] - s[2] * s[2], s[1] * s[2] - s[0] * s[4], s[0] * s[3] - s[1] * s[1]
-        det = s[0] * cxx + s[1] * cxy + s[2] * cxz
-        mean = (s[0] + s[3] + s[5]) / 3
-        out[0], out[1], out[2] = mx, my, mz
+        cxx, cxy, cxz = yy * zz - yz * yz, xz * yz - xy * zz, xy * yz - xz * yy
+        det = xx * cxx + xy * cxy + xz * cxz
+        mean = (xx + yy + zz) / 3
         solved = False
         if det > 1e-5 * mean * mean * mean:
-            x = -(cxx * gx + cxy * gy + cxz * gz) / det
-            y = -(cxy * gx + cyy * gy + cyz * gz) / det
-            z = -(cxz * gx + cyz * gy + czz * gz) / det
-            if x * x + y * y + z * z <= 4 * length2:
-                out[0], out[1], out[2] = mx + x, my + y, mz + z
-                solved = True
+            cyy, cyz, czz = xx * zz - xz * xz, xy * xz - xx * yz, xx * yy - xy * xy
+            scale = -1 / det
+            x = (cxx * gx + cxy * gy + cxz * gz) * scale
+            y = (cxy * gx + cyy * gy + cyz * gz) * scale
+            z = (cxz * gx + cyz * gy + czz * gz) * scale
+            solved = x * x + y * y + z * z <= 4 * length2
         if not solved:
-            best = _at(s, mx, my, mz)
-            for end in (a, b):
-                here = _at(s, v[end, 0], v[end, 1], v[end, 2])
-                if here < best * (1 - 1e-9):
-                    best = here
-                    out[0], out[1], out[2] = v[end, 0], v[end, 1], v[end, 2]
-    cost = _at(s, out[0], out[1], out[2])
-    weight = max(s[10], 1e-300)
-    return cost / weight, cost + _LENGTH_SHARE * length2 * weight
+            # Half the edge's quadratic and linear parts: the ends are cheaper where these outweigh the middle.
+            bend = (dx * (xx * dx + 2 * (xy * dy + xz * dz)) + dy * (yy * dy + 2 * yz * dz) + dz * zz * dz) / 4
+            slope = gx * dx + gy * dy + gz * dz
+            x, y, z = 0.0, 0.0, 0.0
+            if bend - abs(slope) < -1e-9 * max(base, 0.0):
+                side = -0.5 if slope > 0 else 0.5
+                x, y, z = side * dx, side * dy, side * dz
+    cost = x * (xx * x + 2 * (xy * y + xz * z + gx)) + y * (yy * y + 2 * (yz * z + gy)) + z * (zz * z + 2 * gz) + base
+    cost = max(cost, 0.0)
+    return mx + x, my + y, mz + z, cost, weight, cost + _LENGTH_SHARE * length2 * weight
 
 
 @njit(cache=True, nogil=True)
@@ -77,12 +77,12 @@ def _fits(v: Any, a: int, b: int, c: int, p: Any) -> Any:
     wx, wy, wz = v[c, 0] - p[0], v[c, 1] - p[1], v[c, 2] - p[2]
     nx, ny, nz = uy * wz - uz * wy, uz * wx - ux * wz, ux * wy - uy * wx
     after = nx * nx + ny * ny + nz * nz
-    if after <= 0:
+    along = ox * nx + oy * ny + oz * nz
+    # Squares on both sides: no roots.
+    if after <= 0 or (before > 0 and (along <= 0 or along * along < _LEAST_COSINE**2 * before * after)):
         return False
-    if before > 0 and ox * nx + oy * ny + oz * nz < _LEAST_COSINE * np.sqrt(before * after):
-        return False
-    shape = 2 * np.sqrt(3.0) * np.sqrt(after) / (edge + ux * ux + uy * uy + uz * uz + wx * wx + wy * wy + wz * wz)
-    return shape >= min(_LEAST_COMPACTNESS, 2 * np.sqrt(3.0) * np.sqrt(before) / max(sides, 1e-300))
+    sum2 = edge + ux * ux + uy * uy + uz * uz + wx * wx + wy * wy + wz * wz
+    return after >= _LEAST_COMPACTNESS**2 / 12 * sum2 * sum2 or after * sides * sides >= before * sum2 * sum2
 
 
 @njit(cache=True, nogil=True)
@@ -180,28 +180,40 @@ def _merge(f: Any, dead: Any, head: Any, chain: Any, a: Any, b: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _push(queue: Any, first: Any, last: Any, state: Any, price: float, a: int, b: int, seen: int) -> None:
-    """Append edge a b to the bucket of its price; state holds next free row, lowest bucket used, log2 of its price."""
-    bucket = 0
-    if price > 0:
-        bucket = min(max(int((np.log2(price) - state[2]) * _PER_OCTAVE), 0), len(first) - 1)
-    row = state[0]
-    state[0] = queue[row, 3]
-    queue[row, 0], queue[row, 1], queue[row, 2], queue[row, 3] = a, b, seen, -1
-    if first[bucket] < 0:
-        first[bucket] = row
-    else:
-        queue[last[bucket], 3] = row
-    last[bucket] = row
-    state[1] = min(state[1], bucket)
+def _best(mesh: Any, stars: Any, a: int, above: float, most: float, p: Any) -> Any:
+    """Of the edges from a to higher rows that cost more than `above` the cheapest: its price, other end; place in p."""
+    v, f, q, locked = mesh
+    dead, head, chain = stars
+    best, end = np.inf, -1
+    corner = head[a]
+    while corner >= 0:
+        i, j = corner // 3, corner % 3
+        corner = chain[corner]
+        if dead[i]:
+            continue
+        # Each neighbour follows a in one face; where an edge is open, both its ends are locked.
+        u = f[i, j + 1 if j < 2 else 0]
+        if u > a and not (locked[a] and locked[u]):
+            x, y, z, cost, weight, price = _place(v, q, locked, a, u)
+            # No two edges cost the same, so that all can be tried in turn.
+            price *= 1 + 1e-15 * u
+            if cost <= most * weight and above < price and price < best:
+                best, end = price, u
+                p[0], p[1], p[2] = x, y, z
+    return best, end
 
 
 @njit(cache=True, nogil=True)
-def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: float) -> Any:
+def collapse(
+    v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: float, pairs: Any, places: Any, held: Any
+) -> Any:
     """Collapse edges until `target` faces are left or none may go; returns which faces (m,) are left.
 
     v (n, 3) float64, f (m, 3) int32 and q (n, 11) are changed in place; into (n,) int32 takes the row that each vertex
-    was merged into, its own where it stays. locked : (n,) never moves. most : bounds the mean squared distance.
+    was merged into, its own where it stays. locked : (n,) never moves; both ends of open edges are.
+    most : bounds the mean squared distance.
+    pairs (n, 2), places (n, 3) : the record of all collapses, which end stays, which goes, and where to; rows of -1
+    follow the last. Those of an earlier run come first, but for what has to do with the vertices `held` (n,).
     """
     n, m = len(v), len(f)
     dead = np.zeros(m, np.bool_)
@@ -210,65 +222,51 @@ def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: 
         a = f[corner // 3, corner % 3]
         chain[corner] = head[a]
         head[a] = corner
-    mark, version = np.zeros(n, np.int64), np.zeros(n, np.int32)
-    queue = np.empty((3 * m + 64, 4), np.int32)
-    for row in range(len(queue)):
-        queue[row, 3] = row + 1
-    queue[len(queue) - 1, 3] = -1
-    first, last = np.full(_BUCKETS, -1, np.int32), np.full(_BUCKETS, -1, np.int32)
-    state = np.array([0, _BUCKETS - 1, 0])
-    weight, reach = 0.0, 0.0
-    for i in range(n):
-        weight += q[i, 10]
-        for d in range(3):
-            reach = max(reach, abs(v[i, d]))
-    state[2] = int(np.log2(max(weight * reach * reach, 1e-290))) - _BUCKETS // _PER_OCTAVE
-    p, s = np.empty(3), np.empty(11)
-    stamp, alive = 0, m
-    for i in range(m):
-        for j in range(3):
-            a, b = f[i, j], f[i, (j + 1) % 3]
-            if a < b and not (locked[a] and locked[b]):
-                mean, price = _place(v, q, locked, a, b, p, s)
-                if mean <= most:
-                    _push(queue, first, last, state, price, a, b, 0)
+    mesh, stars = (v, f, q, locked), (dead, head, chain)
+    # Per vertex the price of its cheapest edge to a higher row, -1 where that has changed; edges to `above` may not go.
+    least, above = np.full(n, -1.0), np.full(n, -1.0)
+    p, mark = np.empty(3), np.zeros(n, np.int64)
+    count, stamp, gone_faces = _repeat(mesh, stars, into, pairs, places, held, mark)
+    alive = m - gone_faces
+    for row in range(n):
+        if into[row] != row:
+            least[row] = np.inf
+    limit = _FIRST * _priced(mesh, stars, least, above, most, p)
     while alive > target:
-        while state[1] < _BUCKETS and first[state[1]] < 0:
-            state[1] += 1
-        if state[1] == _BUCKETS:
+        limit = _fair(mesh, stars, least, above, most, p, limit, (alive - target + 1) // 2)
+        following = np.inf
+        for a in range(n):
+            if least[a] > limit:
+                following = min(following, least[a])
+                continue
+            price, b = _best(mesh, stars, a, above[a], most, p)
+            while price <= limit:
+                stamp += 2
+                if _allowed(v, f, locked, dead, head, chain, mark, stamp, a, b, p):
+                    break
+                above[a] = price
+                price, b = _best(mesh, stars, a, price, most, p)
+            least[a] = price
+            if price > limit:
+                following = min(following, price)
+                continue
+            kept, gone = (b, a) if locked[b] else (a, b)
+            alive -= _collapsed(mesh, stars, into, kept, gone, p)
+            _record(pairs, places, count, kept, gone, p)
+            count += 1
+            least[gone], least[kept], above[kept], following = np.inf, -1.0, -1.0, limit
+            corner = head[kept]
+            while corner >= 0:
+                i, j = corner // 3, corner % 3
+                corner = chain[corner]
+                u = f[i, j + 1 if j < 2 else 0]
+                if u < kept or above[u] >= 0:
+                    least[u], above[u] = -1.0, -1.0
+            if alive <= target:
+                break
+        if following == np.inf:
             break
-        row = first[state[1]]
-        a, b, seen = queue[row, 0], queue[row, 1], queue[row, 2]
-        first[state[1]] = queue[row, 3]
-        queue[row, 3] = state[0]
-        state[0] = row
-        if seen != version[a] + version[b] or head[a] < 0 or head[b] < 0:
-            continue
-        _place(v, q, locked, a, b, p, s)
-        stamp += 2
-        if not _allowed(v, f, locked, dead, head, chain, mark, stamp, a, b, p):
-            continue
-        if locked[b]:
-            a, b = b, a
-        v[a, 0], v[a, 1], v[a, 2] = p[0], p[1], p[2]
-        for k in range(11):
-            q[a, k] = s[k]
-        alive -= _merge(f, dead, head, chain, a, b)
-        into[b] = a
-        version[a] += 1
-        stamp += 2
-        corner = head[a]
-        while corner >= 0:
-            i, j = corner // 3, corner % 3
-            corner = chain[corner]
-            for u in (f[i, (j + 1) % 3], f[i, (j + 2) % 3]):
-                if mark[u] != stamp and not (locked[a] and locked[u]):
-                    mark[u] = stamp
-                    mean, price = _place(v, q, locked, min(a, u), max(a, u), p, s)
-                    if mean <= most:
-                        if state[0] < 0:
-                            queue = _more(queue, state)
-                        _push(queue, first, last, state, price, min(a, u), max(a, u), version[a] + version[u])
+        limit = max(_GROWTH * limit, following)
     for row in range(n):
         a = into[row]
         while into[a] != a:
@@ -278,15 +276,101 @@ def collapse(v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: 
 
 
 @njit(cache=True, nogil=True)
-def _more(queue: Any, state: Any) -> Any:
-    size = len(queue)
-    out = np.empty((size + size // 2, 4), np.int32)
-    # Whole arrays are copied in loops here: numba takes two seconds to compile each kind of slice assignment.
-    for row in range(size):
-        for column in range(4):
-            out[row, column] = queue[row, column]
-    for row in range(size, len(out)):
-        out[row, 3] = row + 1
-    out[len(out) - 1, 3] = -1
-    state[0] = size
-    return out
+def _collapsed(mesh: Any, stars: Any, into: Any, kept: int, gone: int, p: Any) -> Any:
+    """Do it; returns how many faces vanish."""
+    v, f, q, _ = mesh
+    dead, head, chain = stars
+    for d in range(3):
+        v[kept, d] = p[d]
+    for k in range(11):
+        q[kept, k] += q[gone, k]
+    into[gone] = kept
+    return _merge(f, dead, head, chain, kept, gone)
+
+
+@njit(cache=True, nogil=True)
+def _record(pairs: Any, places: Any, row: int, kept: int, gone: int, p: Any) -> None:
+    pairs[row, 0], pairs[row, 1] = kept, gone
+    for d in range(3):
+        places[row, d] = p[d]
+
+
+@njit(cache=True, nogil=True)
+def _repeat(mesh: Any, stars: Any, into: Any, pairs: Any, places: Any, held: Any, mark: Any) -> Any:
+    """Do again what is on record; returns how many collapses were, the last stamp in `mark`, faces that vanished.
+
+    What is left out now leaves its ends other than they were. No collapse with such an end is repeated; one next to it
+    is where it is still allowed. All others find what they found before, and need no test.
+    """
+    v, f, _, locked = mesh
+    dead, head, chain = stars
+    other, near = held.copy(), held.copy()
+    kept_rows, stamp, vanished = 0, 0, 0
+    for row in range(len(pairs)):
+        a, b, p = pairs[row, 0], pairs[row, 1], places[row]
+        if a < 0:
+            break
+        sound = not (other[a] or other[b])
+        if sound and (near[a] or near[b]):
+            stamp += 2
+            sound = _allowed(v, f, locked, dead, head, chain, mark, stamp, a, b, p)
+        if sound:
+            vanished += _collapsed(mesh, stars, into, a, b, p)
+            near[a] = near[a] or near[b]
+            _record(pairs, places, kept_rows, a, b, p)
+            kept_rows += 1
+            continue
+        for end in (a, b):
+            if not other[end]:
+                other[end] = True
+                corner = head[end]
+                while corner >= 0:
+                    i = corner // 3
+                    corner = chain[corner]
+                    if not dead[i]:
+                        for j in range(3):
+                            near[f[i, j]] = True
+    for row in range(kept_rows, len(pairs)):
+        pairs[row, 0] = -1
+    return kept_rows, stamp, vanished
+
+
+@njit(cache=True, nogil=True)
+def _priced(mesh: Any, stars: Any, least: Any, above: Any, most: float, p: Any) -> Any:
+    """Price what has changed; returns about the mean of the prices (n,) that are finite."""
+    total, count = 0.0, 0
+    for a in range(len(least)):
+        if least[a] < 0:
+            least[a] = _best(mesh, stars, a, above[a], most, p)[0]
+        if least[a] < np.inf:
+            total += least[a]
+            count += 1
+    # A power of two, so that a lock more or less changes what happens around it only.
+    return 2.0 ** np.round(np.log2(max(total / max(count, 1), 1e-290)))
+
+
+@njit(cache=True, nogil=True)
+def _fair(mesh: Any, stars: Any, least: Any, above: Any, most: float, p: Any, limit: float, wanted: int) -> Any:
+    """The limit, or where more vertices than are wanted would go, one below which there are no more than these.
+
+    Or else the last sweep would end where it has enough, and leave the higher rows finer than the lower ones.
+    """
+    if _below(least, limit) <= wanted:
+        return limit
+    _priced(mesh, stars, least, above, most, p)
+    low, high = 0.0, limit
+    for _ in range(30):
+        middle = (low + high) / 2
+        if _below(least, middle) <= wanted:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+@njit(cache=True, nogil=True)
+def _below(least: Any, limit: float) -> Any:
+    count = 0
+    for row in range(len(least)):
+        count += least[row] <= limit
+    return count

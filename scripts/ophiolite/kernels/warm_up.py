@@ -54,7 +54,8 @@ def _warm_meshes() -> None:
             vertices_nm = vertices / STEPS_PER_VOXEL * np.array(_NM)
             measure(vertices_nm, faces)
     work = Simplifier(vertices_nm, faces)
-    work.again(work.run(0, 4.0), np.arange(len(vertices_nm)) == 0, 0, 4.0)
+    work.run(0, 4.0)
+    work.again(np.arange(len(vertices_nm)) == 0, 0, 4.0)
     mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=800))
 
 
