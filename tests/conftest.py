@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,4 +36,24 @@ def data_dir() -> Path:
     folder = Path(os.environ.get("OPHIOLITE_DATA", REPOSITORY.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"the real data folder {folder} is absent (set OPHIOLITE_DATA to where it lies)")
+    return folder
+
+
+WARM_UP = """
+from ophiolite.kernels.warm_up import warm_up
+warm_up(("uint8",), ("uint64",), ("mesh", "skeleton", "mask_objects"))
+"""
+
+
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Numba's cache after the warm-up, made by the first worker that asks; for reading only."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "kernels"
+    with open(f"{folder}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            env = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}.part", "PYTHONPATH": str(REPOSITORY / "scripts")}
+            subprocess.run([sys.executable, "-c", WARM_UP], env=env, check=True)
+            Path(f"{folder}.part").rename(folder)
     return folder

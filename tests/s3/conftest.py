@@ -110,12 +110,13 @@ def run(workspace: Workspace, env: dict[str, str]) -> Run:
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def local(kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The project finished in a folder."""
     folder = tmp_path_factory.mktemp("local")
     assert main(["make_sample", str(folder / "sample.h5"), "--size-vx", "96", "96", "64"]) == 0
     workspace = Workspace(folder, config())
     workspace.write_config()
+    workspace.take_kernels(kernels)
     run(workspace, {})
     return workspace
 

@@ -71,11 +71,12 @@ def slurm_config() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def local(kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The project as this machine alone makes it; for reading only."""
     workspace = Workspace(tmp_path_factory.mktemp("local"), slurm_config())
     assert main(["make_sample", str(workspace.folder / "sample.h5"), "--size-vx", *map(str, SIZE_VX)]) == 0
     workspace.write_config()
+    workspace.take_kernels(kernels)
     done = workspace.snakemake("--", "image", "mesh")
     assert done.code == 0, done.text
     return workspace
@@ -86,7 +87,6 @@ def workspace(local: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wor
     """The same project where nothing has run yet; only the kernels are compiled."""
     fresh = Workspace(tmp_path_factory.mktemp("on-slurm"), local.config)
     shutil.copy2(local.folder / "sample.h5", fresh.folder)
-    for cache in local.project.parent.glob(".numba-*"):
-        shutil.copytree(cache, fresh.project.parent / cache.name)
+    fresh.take_kernels(next(local.project.parent.glob(".numba-*")))
     fresh.write_config()
     return fresh

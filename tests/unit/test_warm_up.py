@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-WARM = """
-from ophiolite.kernels.warm_up import warm_up
-warm_up(("uint8",), ("uint64",), ("mesh", "skeleton", "mask_objects"))
-"""
 WORK = """
 import numpy as np
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
@@ -64,10 +61,11 @@ def compiled(cache: Path) -> set[str]:
 
 
 @pytest.mark.slow
-def test_a_process_after_the_warm_up_compiles_nothing(tmp_path: Path, repository: Path) -> None:
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(repository / "scripts")}
-    subprocess.run([sys.executable, "-c", WARM], env=env, check=True)
-    warm = compiled(tmp_path)
+def test_a_process_after_the_warm_up_compiles_nothing(tmp_path: Path, kernels: Path, repository: Path) -> None:
+    cache = tmp_path / "kernels"
+    shutil.copytree(kernels, cache)
+    warm = compiled(cache)
     assert warm
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(repository / "scripts")}
     subprocess.run([sys.executable, "-c", WORK], env=env, check=True)
-    assert compiled(tmp_path) == warm
+    assert compiled(cache) == warm

@@ -56,12 +56,13 @@ def labels(sample: Path) -> NDArray[np.uint64]:
 
 
 @pytest.fixture(scope="session")
-def finished(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def finished(sample: Path, kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """The tiny project, run to its end; for reading only."""
     workspace = Workspace(tmp_path_factory.mktemp("finished"), tiny_config())
     for layer in LAYERS:
         shutil.copy(sample, workspace.folder / f"{layer}.h5")
     workspace.write_config()
+    workspace.take_kernels(kernels)
     done = workspace.snakemake("--", *PRODUCTS)
     assert done.code == 0, done.text
     return workspace
@@ -81,8 +82,7 @@ def fresh(finished: Workspace) -> Any:
         workspace = Workspace(folder, config)
         for source in finished.folder.glob("*.h5"):
             shutil.copy2(source, folder)
-        for cache in finished.project.parent.glob(".numba-*"):
-            shutil.copytree(cache, workspace.project.parent / cache.name)
+        workspace.take_kernels(next(finished.project.parent.glob(".numba-*")))
         workspace.write_config()
         return workspace
 

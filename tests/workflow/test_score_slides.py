@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def scored(kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Three of the built-in slides, scored; copied before it is changed."""
     folder = tmp_path_factory.mktemp("scored")
     assert main(["make_slides", str(folder / "slides"), "--size-px", "800", "560"]) == 0
@@ -35,6 +35,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     }
     workspace = Workspace(folder, config)
     workspace.write_config()
+    workspace.take_kernels(kernels)
     done = workspace.snakemake("--", "score_slides")
     assert done.code == 0, done.text
     return workspace

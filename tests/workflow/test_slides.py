@@ -68,9 +68,10 @@ def run_slides(workspace: Workspace, *args: str) -> Run:
 
 
 @pytest.fixture(scope="module")
-def chain(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def chain(phantoms: Path, kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two phantom slides, run to the end; for reading only."""
     workspace = workspace_in(tmp_path_factory.mktemp("chain"), phantoms, GOOD)
+    workspace.take_kernels(kernels)
     done = run_slides(workspace)
     assert done.code == 0, done.text
     return workspace
@@ -174,6 +175,7 @@ def test_verify_finds_what_is_damaged_and_heal_mends_it(
 
 def test_another_folder_gets_the_same_bytes(chain: Workspace, phantoms: Path, tmp_path: Path) -> None:
     other = workspace_in(tmp_path, phantoms, GOOD)
+    other.take_kernels(next(chain.project.parent.glob(".numba-*")))
     for name in ("images", "masks"):  # the plan knows files by their times
         for file in (chain.folder / name).iterdir():
             shutil.copystat(file, tmp_path / name / file.name)

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -104,6 +105,10 @@ class Workspace:
     def write_config(self, comment: str = "") -> None:
         """Write `config.yaml`, after a comment."""
         (self.folder / "config.yaml").write_text(comment + yaml.safe_dump(self.config, sort_keys=False))
+
+    def take_kernels(self, cache: Path) -> None:
+        """Let jobs find what was compiled into this cache of numba, as after the warm-up of another project."""
+        shutil.copytree(cache, self.project.parent / f".numba-{platform.machine()}")
 
     def changed(self, path: str, value: Any) -> Workspace:
         """This workspace with one config value changed, e.g. `datasets.d.layers.neurons.mesh.draco_level`."""
