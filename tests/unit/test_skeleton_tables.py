@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from bone_shapes import Bones, bones
 from test_skeleton_quality import project
 
+from ophiolite.layers.objects import SkeletonReader
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.precomputed.swc import END, FORK, SOMA, UNDEFINED, decode_swc
@@ -46,6 +48,28 @@ def run(folder: Path, plan: ProjectPlan) -> tuple[Store, pd.DataFrame]:
     parts = [pq.read_table(io.BytesIO(store.read(path))) for path in store.list("d/branches/v")]
     assert all(part.schema.names == list(COLUMNS) for part in parts)
     return store, pd.concat([part.to_pandas() for part in parts])
+
+
+def test_skeletons_are_read_together_as_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = run(tmp_path, project(tmp_path, SWC, {n: bones([[(0, 8, 8), (n, 8, 8)]], 9.0) for n in range(3, 43)}))
+    reader = SkeletonReader(store, "d/layers/v/skeletons")
+    labels = [40, *range(3, 39), 42, 39]
+    alone = [reader.read(label) for label in labels]
+    asked: list[str] = []
+    read_ranges = Store.read_ranges
+
+    def counting(self: Store, path: str, spans: Sequence[tuple[int, int]]) -> list[bytes]:
+        asked.append(path)
+        return read_ranges(self, path, spans)
+
+    monkeypatch.setattr(Store, "read_ranges", counting)
+    for one, other in zip(alone, reader.read_together(labels), strict=True):
+        assert one is not None
+        assert np.array_equal(one.vertices_nm, other.vertices_nm)
+        assert np.array_equal(one.edges, other.edges)
+        assert all(np.array_equal(a, b) for a, b in zip(one.attributes, other.attributes, strict=True))
+    assert len(asked) == len(set(asked)) <= reader.spec.shards
+    assert reader.read_together([]) == []
 
 
 def test_branches_and_trees_are_those_of_the_skeletons(tmp_path: Path) -> None:
