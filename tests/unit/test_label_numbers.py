@@ -23,7 +23,7 @@ def test_numbers_are_those_of_numpy(seed: int, shape: Any, count: int) -> None:
     numbers = rng.permutation(len(ids)).astype(np.uint16)
     framed = np.full((x + 2, y + 2, z + 2), 7, np.uint16, order="F")
     voxels = np.zeros(len(ids), np.int64)
-    number_labels(labels, ids, numbers, framed[1:-1, 1:-1, 1:-1], voxels)
+    number_labels(labels, shape, ids, numbers, framed, (1, 1, 1), voxels)
     np.testing.assert_array_equal(framed[1:-1, 1:-1, 1:-1], numbers[inverse.reshape(shape)])
     np.testing.assert_array_equal(voxels[numbers], counts)
     framed[1:-1, 1:-1, 1:-1] = 7
@@ -34,6 +34,7 @@ def test_numbers_are_those_of_numpy(seed: int, shape: Any, count: int) -> None:
 def test_left_out_labels_share_a_number(dtype: Any) -> None:
     labels = np.asfortranarray(np.array([5, 5, 9, 2, 9], dtype).reshape(5, 1, 1))
     out, voxels = np.zeros((5, 1, 1), np.uint16, order="F"), np.zeros(2, np.int64)
-    number_labels(labels, np.array([2, 5, 9], dtype), np.array([0, 1, 0], np.uint16), out, voxels)
+    ids, numbers = np.array([2, 5, 9], dtype), np.array([0, 1, 0], np.uint16)
+    number_labels(labels, labels.shape, ids, numbers, out, (0, 0, 0), voxels)
     assert out.ravel().tolist() == [1, 1, 0, 0, 0]
     assert voxels.tolist() == [3, 2]

@@ -9,12 +9,14 @@ from numba import njit
 
 
 @njit(cache=True, nogil=True)
-def number_labels(labels: Any, ids: Any, numbers: Any, out: Any, voxels: Any) -> None:
-    """Write the number of each voxel's label into out, and add the voxels of each number to `voxels`.
+def number_labels(labels: Any, shape: Any, ids: Any, numbers: Any, out: Any, start: Any, voxels: Any) -> None:
+    """Write the number of each voxel's label into out, from `start` (3,) on; add the voxels of each to `voxels`.
 
-    labels : (x, y, z), at least as large as out. ids : (n,) all that occur there, ascending. numbers : (n,) of them.
+    labels : (x, y, z), of which the first `shape` (3,) are read. ids : (n,) all that occur there, ascending.
+    numbers : (n,) theirs.
     """
-    nx, ny, nz = out.shape
+    nx, ny, nz = shape
+    at_x, at_y, at_z = start
     last, number = ids[0], numbers[0]
     for z in range(nz):
         for y in range(ny):
@@ -24,5 +26,5 @@ def number_labels(labels: Any, ids: Any, numbers: Any, out: Any, voxels: Any) ->
                     voxels[number] += x - first
                     first, last = x, labels[x, y, z]
                     number = numbers[np.searchsorted(ids, last)]
-                out[x, y, z] = number
+                out[at_x + x, at_y + y, at_z + z] = number
             voxels[number] += nx - first

@@ -174,9 +174,8 @@ def _framed(
     numbers = np.zeros(len(ids), dtype)
     numbers[wanted] = np.arange(1, len(kept))
     volume = np.zeros([low[d] + inner[d] + high[d] for d in range(3)], dtype, order="F")
-    inside = tuple(slice(low[d], low[d] + inner[d]) for d in range(3))
     voxels = np.zeros(len(kept), np.int64)
-    number_labels(labels, ids, numbers, volume[inside], voxels)
+    number_labels(labels, tuple(inner), ids, numbers, volume, tuple(low), voxels)
     offset = np.array([_HALF - STEPS_PER_VOXEL * low[d] for d in range(3)], np.int64)
     last = offset + STEPS_PER_VOXEL * (np.array(volume.shape, np.int64) - 1)
     seams = [(d, _HALF) for d in range(3) if seams_low[d]]

@@ -18,7 +18,7 @@ from ophiolite.kernels.simplify import simplify
 FRAGMENT_SHARE = 0.9
 _RINGS = 2
 _RMS_SHARE = 0.5
-_ATTEMPTS = 4
+_ATTEMPTS = 6
 
 
 def dissolve_seams(
@@ -31,7 +31,7 @@ def dissolve_seams(
     """Simplify a joined mesh around its seam vertices; no vertex or face centre of either surface errs by more.
 
     lattice : (n, 3) whole numbers of steps of `lattice_nm` (3,) nm. faces : (m, 3). seam : (n,) vertices.
-    Returns vertices on the same lattice and faces. Where four attempts do not keep the error, or where a part would
+    Returns vertices on the same lattice and faces. Where six attempts do not keep the error, or where a part would
     turn inside out, the mesh stays as it is.
     """
     near = seam

@@ -84,7 +84,10 @@ class Simplifier:
         self, vertices: ArrayLike, faces: ArrayLike, locked: NDArray[np.bool_] | None = None, sound: bool = False
     ) -> None:
         given = np.asarray(vertices, np.float64).reshape(-1, 3)
-        f = np.ascontiguousarray(faces, np.int32).reshape(-1, 3)
+        corners = np.asarray(faces)
+        # Rows are far below 2**31, and nothing is written here: no copy.
+        corners = corners.view(np.int32) if corners.dtype == np.uint32 else corners
+        f = np.ascontiguousarray(corners, np.int32).reshape(-1, 3)
         low, high = box_of(given) if len(given) else (np.zeros(3), np.zeros(3))
         self._centre = (low + high) / 2
         v = given - self._centre

@@ -18,7 +18,7 @@ def warm_up(image_types: tuple[str, ...], label_types: tuple[str, ...], products
     label_stats.warm_up(label_types)
     done = ["downsample", "label_stats"]
     if "mesh" in products:
-        _warm_meshes()
+        _warm_meshes(label_types)
         done.append("mesh")
     if "skeleton" in products:
         _warm_skeletons()
@@ -36,7 +36,7 @@ def _ball() -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
     return np.asfortranarray(ball, dtype=np.uint64)
 
 
-def _warm_meshes() -> None:
+def _warm_meshes(label_types: tuple[str, ...]) -> None:
     from ophiolite.kernels.lod import LodOptions
     from ophiolite.kernels.mesh import MeshOptions, mesh_labels
     from ophiolite.kernels.mesh_measure import measure
@@ -53,6 +53,9 @@ def _warm_meshes() -> None:
             dissolve_seams(vertices, faces, vertices[:, 0] == vertices[0, 0], np.array(_NM) / STEPS_PER_VOXEL, 4.0)
             vertices_nm = vertices / STEPS_PER_VOXEL * np.array(_NM)
             measure(vertices_nm, faces)
+    for label_type in label_types:
+        labels = np.asfortranarray(ball, dtype=label_type)
+        list(mesh_labels(labels, _NM, shape, closed, _NEITHER, _NEITHER, MeshOptions(simplify=False)))
     work = Simplifier(vertices_nm, faces)
     work.run(0, 4.0)
     work.again(np.arange(len(vertices_nm)) == 0, 0, 4.0)
