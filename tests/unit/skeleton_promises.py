@@ -36,18 +36,18 @@ class Made(NamedTuple):
     finished: dict[int, Lines]
 
 
-def made(labels: NDArray[Any], task: Voxel, nm: Vector, options: SkeletonOptions) -> Made:
-    """Trace and finish a volume in tasks."""
+def made(labels: NDArray[Any], task: Voxel, nm: Vector, options: SkeletonOptions, join: bool = False) -> Made:
+    """Trace and finish a volume in tasks; `join` as well what touches without meeting, as at edges of tasks."""
     pieces = []
     for core, low, high, window, below, above in tasks_of(labels, task):
         found = skeletonize_labels(window, nm, core.shape, low, high, None, options, below, above)
         pieces.append((core, dict(found)))
-    return Made(pieces, finished(pieces, nm, options))
+    return Made(pieces, finished(pieces, nm, options, join))
 
 
-def finished(pieces: Pieces, nm: Vector, options: SkeletonOptions) -> dict[int, Lines]:
-    """The skeletons of all labels, stitched and cleaned; nothing is joined that does not meet."""
-    clean = CleanOptions(min_cable_nm=0, join_close=False, scale=options.scale, const_nm=options.const_nm)
+def finished(pieces: Pieces, nm: Vector, options: SkeletonOptions, join: bool = False) -> dict[int, Lines]:
+    """The skeletons of all labels, stitched and cleaned."""
+    clean = CleanOptions(min_cable_nm=0, join_close=join, scale=options.scale, const_nm=options.const_nm)
     out = {}
     for label in sorted({label for _, of in pieces for label in of}):
         whole = stitch_skeletons([(core.start, of[label]) for core, of in pieces if label in of])
@@ -105,9 +105,8 @@ def _broken_faces(labels: NDArray[Any], pieces: Pieces) -> set[str]:
             if None in sides:
                 out.add("unmet")
                 continue
-            crossed = [_crossings(p, b, axis, at) & places for p, b in zip(sides, (one, other), strict=True)]  # type: ignore[arg-type]
-            met = crossed[0] & crossed[1]
-            out |= {"unmet"} if not met else {"doubled"} if len(met) > 1 else set()
+            times = _meetings([_in_plane(p, b, axis, at) for p, b in zip(sides, (one, other), strict=True)], places)
+            out |= {"unmet"} if times == 0 else {"doubled"} if times > 1 else set()
     return out
 
 
@@ -154,10 +153,21 @@ def _touches(
     return False
 
 
-def _crossings(piece: SkeletonPiece, core: Box, axis: int, at: int) -> set[Voxel]:
-    """Voxels of a piece in a plane; of what runs along it all."""
-    places = voxels(piece) + np.array(core.start)
-    return {(int(x), int(y), int(z)) for x, y, z in places[places[:, axis] == at]}
+def _in_plane(piece: SkeletonPiece | None, core: Box, axis: int, at: int) -> tuple[set[Voxel], list[list[Voxel]]]:
+    """Voxels of a piece in a plane, and its edges within it."""
+    assert piece is not None
+    places = [(int(x), int(y), int(z)) for x, y, z in voxels(piece) + np.array(core.start)]
+    edges = [[places[a], places[b]] for a, b in piece.edges.tolist()]
+    return {p for p in places if p[axis] == at}, [e for e in edges if e[0][axis] == e[1][axis] == at]
+
+
+def _meetings(sides: list[tuple[set[Voxel], list[list[Voxel]]]], section: set[Voxel]) -> int:
+    """How often pieces of two tasks meet in a section; along what runs in the plane, of either, they do once."""
+    both = sorted((sides[0][0] | sides[1][0]) & section)
+    number = {place: i for i, place in enumerate(both)}
+    runs = [[number[a], number[b]] for _, edges in sides for a, b in edges if a in number and b in number]
+    group = grouped(len(both), runs)
+    return len({group[number[place]] for place in sides[0][0] & sides[1][0] & section})
 
 
 def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector) -> set[str]:

@@ -66,7 +66,8 @@ def test_they_are_kept(nm: tuple[float, float, float]) -> None:
 @given(st.integers(0, 2**16), st.tuples(*[st.integers(9, 20)] * 3), st.sampled_from([CUBES, FLAT]))
 def test_they_are_kept_for_any_neurites(seed: int, task: Any, nm: tuple[float, float, float]) -> None:
     field = neurites(seed, (31, 28, 26))
-    assert broken_promises(field, task, nm, made(field, task, nm, OPTIONS)) <= {"lost"}
+    # What is a voxel thick and winds about a plane may hang together below it through the plane alone.
+    assert broken_promises(field, task, nm, made(field, task, nm, OPTIONS, join=True)) <= {"doubled"}
 
 
 def changed(change: Callable[[Any, Any, Any, Any], Any]) -> Made:
@@ -129,7 +130,8 @@ def test_a_target_that_one_side_moves_is_measured(monkeypatch: pytest.MonkeyPatc
 
     def moved(plane: Any, *rest: Any) -> Any:
         places, of = border_targets(plane, *rest)
-        return np.maximum(places - next(calls) % 2, 0), of
+        corner = [w.start or 0 for w in rest[-1]] if len(rest) > 1 else [0, 0]
+        return np.maximum(places - next(calls) % 2, corner), of
 
     monkeypatch.setattr(borders, "border_targets", moved)
     assert "unmet" in broken(kept())

@@ -99,6 +99,16 @@ def _farthest(voxels: Array, far: Array) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _first_end(voxels: Array, root: int, room: Volumes) -> int:
+    """The voxel farthest from the root that is not shunned; where all are, the farthest."""
+    best = root
+    for voxel in voxels:
+        if room.left[voxel] < 0 and (best == root or room.far[voxel] > room.far[best]):
+            best = int(voxel)
+    return best if best != root else _farthest(voxels, room.far)
+
+
+@njit(cache=True, nogil=True)
 def _by_distance(order: Array, far: Array) -> Array:
     """Voxels by their distance, greatest first, equals in the order they had; what is given is no longer of use."""
     count, most = len(order), 0
@@ -273,7 +283,7 @@ def _clear_soma(grid: Lattice, voxels: Array, root: int, radius: float, room: Vo
 
 @njit(cache=True, nogil=True)
 def _beyond_entry(
-    grid: Lattice, voxels: Array, laid: Array, entry: Array, room: Volumes, links: Array
+    grid: Lattice, voxels: Array, laid: Array, entry: Array, shunned: Array, room: Volumes, links: Array
 ) -> tuple[Array, Array]:
     """The voxel farthest from an entry, if nothing laid goes WIDTHS beyond it and the part does; else none."""
     deepest = 0.0
@@ -281,6 +291,8 @@ def _beyond_entry(
         deepest = max(deepest, room.depth[voxel])
     least = WIDTHS * deepest / grid.unit_nm
     links = _afresh(grid, voxels, entry, room, links)
+    for voxel in shunned:
+        room.far[voxel] = 0
     end = _farthest(voxels, room.far)
     wanted = room.far[end] >= least
     # The merge sees the entry of a task below one layer lower, where it keeps out of the plane.
@@ -326,12 +338,12 @@ def _trace_part(
             rows[count, 0], rows[count, 1] = target, root
             count += 1
     if not soma and (len(ends) == 0 or (len(ends) == 1 and ends[0] == root)):
-        ends = np.full(1, _farthest(voxels, room.far), np.int32)
+        ends = np.full(1, _first_end(voxels, root, room), np.int32)
     paths, count, links, rows = _follow(grid, voxels, ends, True, 0, rules, room, links, rows, count)
     ends = _remaining(voxels, room.far, room.left)
     paths, count, links, rows = _follow(grid, voxels, ends, False, paths, rules, room, links, rows, count)
     if not soma and len(entry):
-        ends, links = _beyond_entry(grid, voxels, rows[first:count, 0], entry, room, links)
+        ends, links = _beyond_entry(grid, voxels, rows[first:count, 0], entry, shunned, room, links)
         paths, count, links, rows = _follow(grid, voxels, ends, True, paths, rules, room, links, rows, count)
     for i in range(first, count):
         room.cost[rows[i, 0]] = i
