@@ -27,7 +27,7 @@ from benchmarks.datasets import (
 from benchmarks.measure import Cost, Row, run, weight
 
 ENGINE = "ophiolite"
-JOBS = "ophiolite_jobs"  # the commands alone, without Snakemake
+JOBS = "_jobs"  # how the names of rows of the commands alone, without Snakemake, end
 LAYERS = {"image": "em", "label": "neurons"}
 PRODUCT_FOLDER = {"mesh": "mesh", "skeleton": "skeletons"}
 DATASET = "t"
@@ -35,14 +35,19 @@ DATASET = "t"
 
 @dataclass(frozen=True)
 class Ophiolite:
-    """The workflow on one dataset. Each method does a stage and returns its rows."""
+    """The workflow on one dataset. Each method does a stage and returns its rows.
+
+    engine : the name of its rows and of its folder; rows of jobs alone have that name and `JOBS`.
+    """
 
     dataset: Dataset
+    engine: str = ENGINE
+    mesh_max_error_nm: float = MESH_MAX_ERROR
 
     @property
     def folder(self) -> Path:
         """Where its projects lie."""
-        return WORK / ENGINE / self.dataset.name
+        return WORK / self.engine / self.dataset.name
 
     def clear(self) -> None:
         """Start from nothing."""
@@ -58,7 +63,7 @@ class Ophiolite:
         for project in ("sharded", "files"):
             cost = self._snakemake("set_up", project, "warm_up")
             if project == "sharded":
-                rows.append(Row(self.dataset.name, "set_up", ENGINE, cost, 0, 0))
+                rows.append(Row(self.dataset.name, "set_up", self.engine, cost, 0, 0))
         return rows
 
     def pyramid(self, kind: str) -> list[Row]:
@@ -89,7 +94,7 @@ class Ophiolite:
         scales = (f for f in (root / DATASET / "layers" / layer).iterdir() if f.name[0].isdigit())
         found = weight(file for folder in scales for file in folder.rglob("*"))
         return [
-            Row(self.dataset.name, stage, ENGINE, cost, *found),
+            Row(self.dataset.name, stage, self.engine, cost, *found),
             self._jobs_row(stage, project, layer, ("layer_info", "pyramid_blocks", "label_stats", "layer_done")),
         ]
 
@@ -102,10 +107,10 @@ class Ophiolite:
         merge = self._jobs_row(f"{product}_merge", "sharded", LAYERS["label"], merging)
         found = weight([folder / "info", *folder.glob("*.shard")])
         return [
-            Row(fragments.dataset, fragments.stage, JOBS, fragments.cost, *weight(work.glob("*.frags"))),
+            Row(fragments.dataset, fragments.stage, fragments.engine, fragments.cost, *weight(work.glob("*.frags"))),
             merge,
-            Row(self.dataset.name, product, JOBS, fragments.cost + merge.cost, *found),
-            Row(self.dataset.name, product, ENGINE, cost, *found),
+            Row(self.dataset.name, product, fragments.engine, fragments.cost + merge.cost, *found),
+            Row(self.dataset.name, product, self.engine, cost, *found),
         ]
 
     def _jobs_row(self, stage: str, project: str, layer: str, rules: tuple[str, ...]) -> Row:
@@ -116,7 +121,7 @@ class Ophiolite:
         cost = Cost(
             sum(job["cpu_s"] for job in jobs), sum(job["seconds"] for job in jobs), max(job["peak_mb"] for job in jobs)
         )
-        return Row(self.dataset.name, stage, JOBS, cost, 0, 0)
+        return Row(self.dataset.name, stage, self.engine + JOBS, cost, 0, 0)
 
     def _snakemake(self, name: str, project: str, *targets: str) -> Cost:
         config = self.folder / f"{project}.json"
@@ -126,7 +131,7 @@ class Ophiolite:
         command += ["--workflow-profile", str(REPOSITORY / "profiles" / "ci"), "--cores", str(PROCESSES)]
         command += ["--directory", str(self.folder), *targets]
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-        return run(command, WORK / "logs" / f"{self.dataset.name}.{ENGINE}.{name}.{project}.log", environment)
+        return run(command, WORK / "logs" / f"{self.dataset.name}.{self.engine}.{name}.{project}.log", environment)
 
     def _project(self, project: str) -> Path:
         return self.folder / project
@@ -143,7 +148,7 @@ class Ophiolite:
             "pyramid": {**pyramid, "encoding": "compressed_segmentation"},
             "mesh": {
                 **place,
-                "max_error_nm": MESH_MAX_ERROR,
+                "max_error_nm": self.mesh_max_error_nm,
                 "reduction": MESH_REDUCTION,
                 "quantization_bits": MESH_QUANTIZATION_BITS,
                 "draco_level": DRACO_LEVEL,

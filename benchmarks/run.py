@@ -76,7 +76,7 @@ def run_dataset(dataset: Dataset) -> list[Row]:
     for name, stage in stages:
         found = stage()
         rows += found
-        cost = next(row.cost for row in reversed(found) if row.engine != engine_ophiolite.JOBS)
+        cost = next(row.cost for row in reversed(found) if not row.engine.endswith(engine_ophiolite.JOBS))
         say(f"{dataset.name:12} {name:36} {cost.cpu_s:8.1f} s CPU {cost.wall_s:8.1f} s wall {cost.peak_mb:7.0f} MB")
     return rows
 
@@ -105,6 +105,14 @@ def write_csv(path: Path, header: Sequence[str], lines: Sequence[Sequence[Any]])
     """A table as CSV."""
     with open(path, "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *lines])
+
+
+def read_csv(path: Path) -> Sequence[dict[str, str]]:
+    """The lines of a table by column; none where there is none yet."""
+    if not path.exists():
+        return []
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def cells(row: Row) -> list[Any]:

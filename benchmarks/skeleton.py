@@ -6,12 +6,11 @@ Writes `benchmarks/results/skeleton.csv` with its figure, and the table of `docs
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from typing import Any
 from benchmarks import engine_igneous, engine_ophiolite
 from benchmarks.datasets import REPOSITORY, RESULTS, SKELETON_SCALE, WORK, Dataset, volumes
 from benchmarks.engine_igneous import Igneous
-from benchmarks.engine_ophiolite import JOBS, Ophiolite
+from benchmarks.engine_ophiolite import Ophiolite
 from benchmarks.measure import Row
 from benchmarks.report import machine
-from benchmarks.run import STAGE_COLUMNS, say, write_csv
+from benchmarks.run import STAGE_COLUMNS, cells, read_csv, say, write_csv
 from benchmarks.skeleton_figure import draw
 from benchmarks.skeleton_quality import COLUMNS
 from benchmarks.skeleton_report import PAGE, with_table
@@ -40,10 +39,7 @@ TASKS_VX = {"phantom": (128, 128, 128), "fib25": (128, 128, 128), "pinky40": (25
 class WithKimimaro(Ophiolite):
     """The workflow with kimimaro as the kernel of its fragments."""
 
-    @property
-    def folder(self) -> Path:
-        """Where its projects lie."""
-        return WORK / KIMIMARO / self.dataset.name
+    engine: str = KIMIMARO
 
     def _config(self, project: str) -> dict[str, Any]:
         data = super()._config(project)
@@ -60,15 +56,15 @@ def main() -> None:
     args = parser.parse_args()
     table: Path = args.table
     for dataset in chosen(args.dataset):
-        lines = [line for line in read(table) if line["dataset"] != dataset.name]
+        lines = [line for line in read_csv(table) if line["dataset"] != dataset.name]
         lines += run(dataset)
         order = list(TASKS_VX)
         lines.sort(key=lambda line: order.index(line["dataset"]))
         table.parent.mkdir(parents=True, exist_ok=True)
         write_csv(table, HEADER, [[line.get(name, "") for name in HEADER] for line in lines])
-        draw(read(table), table.with_suffix(""))
+        draw(read_csv(table), table.with_suffix(""))
         if table == TABLE:
-            PAGE.write_text(with_table(PAGE.read_text(), read(table)))
+            PAGE.write_text(with_table(PAGE.read_text(), read_csv(table)))
         say(f"{table}: {dataset.name} done")
 
 
@@ -92,10 +88,10 @@ def run(dataset: Dataset) -> list[dict[str, Any]]:
     rows: list[Row] = []
     for name, engine in engines.items():
         if isinstance(engine, Ophiolite):
-            rows += [named(row, name) for row in told(dataset, name, "set-up", engine.set_up)]
+            rows += told(dataset, name, "set-up", engine.set_up)
         told(dataset, name, "labels", lambda e=engine: e.pyramid("label"))
     for name, engine in engines.items():
-        rows += [named(row, name) for row in told(dataset, name, "skeletons", engine.skeleton)]
+        rows += told(dataset, name, "skeletons", engine.skeleton)
     quality = measured(dataset, engines)
     facts = machine()
     lines = [line_of(row) | {"date": facts["date"], "commit": facts["commit"]} for row in rows]
@@ -110,18 +106,11 @@ def run(dataset: Dataset) -> list[dict[str, Any]]:
 def told(dataset: Dataset, engine: str, what: str, stage: Callable[[], list[Row]]) -> list[Row]:
     """Run a stage and say what it cost."""
     rows = stage()
-    cost = next(row.cost for row in reversed(rows) if row.engine != JOBS)
+    cost = next(row.cost for row in reversed(rows) if row.engine == engine)
     say(
         f"{dataset.name:8} {engine:20} {what:10} {cost.cpu_s:8.1f} s CPU {cost.wall_s:8.1f} s wall {cost.peak_mb:6.0f} MB"
     )
     return rows
-
-
-def named(row: Row, engine: str) -> Row:
-    """A row of the workflow under the name of its kernel; the jobs alone keep their ending."""
-    if engine != KIMIMARO:
-        return row
-    return replace(row, engine=row.engine.replace(engine_ophiolite.ENGINE, KIMIMARO))
 
 
 def measured(dataset: Dataset, engines: dict[str, Igneous | Ophiolite]) -> dict[str, dict[str, Any]]:
@@ -146,17 +135,7 @@ def measured(dataset: Dataset, engines: dict[str, Igneous | Ophiolite]) -> dict[
 
 def line_of(row: Row) -> dict[str, Any]:
     """A line of the table, as in `stages.csv`."""
-    cost = row.cost
-    numbers = [f"{cost.cpu_s:.2f}", f"{cost.wall_s:.2f}", f"{cost.peak_mb:.0f}"]
-    return dict(zip(STAGE_COLUMNS, [row.dataset, row.stage, row.engine, *numbers, row.bytes, row.files], strict=True))
-
-
-def read(table: Path) -> Sequence[dict[str, str]]:
-    """The lines of a table; none where there is none yet."""
-    if not table.exists():
-        return []
-    with open(table, newline="") as file:
-        return list(csv.DictReader(file))
+    return dict(zip(STAGE_COLUMNS, cells(row), strict=True))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from benchmarks.datasets import REPOSITORY
+from benchmarks.engine_ophiolite import JOBS
 from benchmarks.report import markdown
 
 PAGE = REPOSITORY / "docs" / "skeleton.md"
@@ -31,7 +32,6 @@ MEASURES = (
     ("true branches missed", "truth_missed"),
     ("false terminals", "truth_false"),
 )
-JOBS = "_jobs"
 Line = Mapping[str, str]
 
 

@@ -132,7 +132,8 @@ def test_rows_of_other_datasets_stay(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_page_holds_the_table_that_was_measured() -> None:
-    from benchmarks.skeleton import TABLE, read
+    from benchmarks.run import read_csv
+    from benchmarks.skeleton import TABLE
     from benchmarks.skeleton_report import PAGE, with_table
 
-    assert with_table(PAGE.read_text(), read(TABLE)) == PAGE.read_text()
+    assert with_table(PAGE.read_text(), read_csv(TABLE)) == PAGE.read_text()
