@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mesh_shapes import ball, blobs, nm, whole
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from ophiolite.kernels.cluster_loops import _is_disc
 from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
 from ophiolite.kernels.marching import surfaces
-from ophiolite.kernels.mesh_measure import signed_volume, surface_distance
+from ophiolite.kernels.mesh_measure import is_watertight, signed_volume, surface_distance
 from ophiolite.kernels.mesh_topology import topology
 from ophiolite.kernels.quadrics import adjacency
 from ophiolite.kernels.simplify import Simplifier
@@ -108,6 +109,22 @@ def test_what_is_done_again_in_part_keeps_its_topology_and_its_locks(seed: int, 
         assert done.still[where].all()
         np.testing.assert_allclose(done.vertices[where], v[locked], atol=1e-9)
         assert len(np.unique(where)) == locked.sum()
+
+
+@pytest.mark.parametrize("seed", [465, 515])
+def test_what_is_done_again_around_what_is_held_stays_closed(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    side = int(rng.integers(16, 30))
+    field = ndimage.gaussian_filter(rng.random((side, side, side)), float(rng.uniform(0.8, 2)))
+    labels = np.asfortranarray(field > np.quantile(field, 0.6), dtype=np.uint8)
+    piece = whole(labels, simplify=False)[1]
+    v = nm(piece.vertices, (10.0, 10.0, 10.0))
+    rms = float(rng.choice([4.0, 10.0, 20.0]))
+    work = Simplifier(v, piece.faces)
+    work.run(0, rms)
+    share = float(rng.choice([0.001, 0.003, 0.01]))
+    for _ in range(4):
+        assert is_watertight(work.again(rng.random(len(v)) < share, 0, rms).faces)
 
 
 def test_what_is_done_again_is_as_it_was_elsewhere() -> None:

@@ -21,6 +21,7 @@ from ophiolite.kernels.skeletonize.borders import face_sections
 
 Whole = tuple[np.ndarray, np.ndarray, np.ndarray]
 OPTIONS = CleanOptions(min_cable_nm=0, join_close=False, scale=2.0, const_nm=10.0)
+TRACING = SkeletonOptions(scale=2.0, const_nm=30.0)
 NO = (False, False, False)
 
 
@@ -170,14 +171,20 @@ def drawn(seed: int, shape=(52, 48, 44), branches: int = 7) -> np.ndarray:
     return volume
 
 
-def skeleton(volume: np.ndarray, task, nm=(10.0, 10.0, 10.0), halo: int = HALO_LOW_VX, least: float = 0.0) -> Whole:
-    options = SkeletonOptions(scale=2.0, const_nm=30.0)
+def skeleton(
+    volume: np.ndarray,
+    task,
+    nm=(10.0, 10.0, 10.0),
+    halo: int = HALO_LOW_VX,
+    least: float = 0.0,
+    options: SkeletonOptions = TRACING,
+) -> Whole:
     pieces = []
     for core, low, high, window, below, above in tasks_of(volume, task, halo):
         for _, piece in skeletonize_labels(window, nm, core.shape, low, high, None, options, below, above):
             pieces.append((core.start, piece))
     whole = stitch_skeletons(pieces)
-    clean = CleanOptions(min_cable_nm=least, scale=2.0, const_nm=30.0)
+    clean = CleanOptions(min_cable_nm=least, scale=options.scale, const_nm=options.const_nm)
     return clean_skeleton(whole.vertices / 256 * np.array(nm), whole.edges, whole.radius_nm, clean, whole.seam)
 
 
@@ -200,6 +207,35 @@ def test_the_shape_of_blocks_does_not_show(seed: int, nm: tuple[float, float, fl
         assert abs(got.terminals - want.terminals) <= 2
         assert gap(blocks, whole) < 15
         assert gap(whole, blocks) < 15
+
+
+@pytest.mark.parametrize("thick_vx", [1, 3, 5])
+def test_a_thin_arm_one_voxel_from_its_trunk_stays_where_a_plane_lies_between(thick_vx: int) -> None:
+    plane, middle = 24, 8 + thick_vx // 2
+    fork = np.zeros((48, 70, 20), np.uint32, order="F")
+    fork[plane - thick_vx : plane, 1:66, 8 : 8 + thick_vx] = 1
+    fork[plane + 1, 10:56, middle] = 1
+    fork[plane - 1 : plane + 2, 10, middle] = 1
+    options = SkeletonOptions()
+    whole, cut = (skeleton(fork, task, options=options) for task in (fork.shape, (plane, 70, 20)))
+    for got in (whole, cut):
+        arm = got[0][got[0][:, 0] > 10 * (plane + 1)]
+        assert np.ptp(arm[:, 1]) > 400
+    assert skeleton_measures(*cut).cable_nm == pytest.approx(skeleton_measures(*whole).cable_nm, rel=0.1)
+
+
+@pytest.mark.parametrize("length", [3, 7, 12])
+@pytest.mark.parametrize("branching", [True, False])
+def test_a_stub_beyond_a_low_plane_is_traced_with_and_without_branching(length: int, branching: bool) -> None:
+    window = np.zeros((44, 40, 40), np.uint32, order="F")
+    window[: 4 + length, 10:16, :6] = 5
+    options = SkeletonOptions(fix_branching=branching)
+    low = (True, False, False)
+    ((label, piece),) = skeletonize_labels(window, (10.0,) * 3, (40, 40, 40), low, NO, None, options, (4, 0, 0))
+    assert label == 5
+    assert len(piece.edges) == len(piece.vertices) - 1
+    at = np.floor(piece.vertices / 256).astype(int) + np.array([4, 0, 0])
+    assert (window[tuple(at.T)] == 5).all()
 
 
 def faces_of(kind: str) -> np.ndarray:

@@ -52,7 +52,7 @@ class MeshOptions:
         collapse while the root mean square distance from the planes they stand for is at most a quarter of it; where
         vertices then lie farther off, the piece is done again around them. The volume is restored by moving all free
         vertices along their normals by one length; where it is still off by more than 3 % of the voxels, the piece is
-        done again at a quarter of that distance. It is left unsimplified where eight attempts do not help.
+        done again at half of that distance. It is left unsimplified where twelve attempts do not help.
     reduction : simplify at most by this ratio of triangles.
     fill_holes : fill cavities that one label encloses wholly within the task, whatever lies in them; labels inside are
         still meshed themselves. Cavities that touch the task's faces stay.

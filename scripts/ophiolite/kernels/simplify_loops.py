@@ -305,6 +305,7 @@ def _repeat(mesh: Any, stars: Any, into: Any, pairs: Any, places: Any, held: Any
     v, f, _, locked = mesh
     dead, head, chain = stars
     other, near = held.copy(), held.copy()
+    told = np.zeros(len(held), np.bool_)
     kept_rows, stamp, vanished = 0, 0, 0
     for row in range(len(pairs)):
         a, b, p = pairs[row, 0], pairs[row, 1], places[row]
@@ -321,8 +322,8 @@ def _repeat(mesh: Any, stars: Any, into: Any, pairs: Any, places: Any, held: Any
             kept_rows += 1
             continue
         for end in (a, b):
-            if not other[end]:
-                other[end] = True
+            if not told[end]:
+                told[end] = other[end] = True
                 corner = head[end]
                 while corner >= 0:
                     i = corner // 3

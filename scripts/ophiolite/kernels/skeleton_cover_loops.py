@@ -13,6 +13,10 @@ from ophiolite.kernels.skeleton_join_loops import LEAF, boxes, outside
 _jit: Any = njit(cache=True, nogil=True)
 
 
+# Of the square of two radii, what their distance must stay below: rounding may not make of a touch an overlap.
+_OVERLAP = 1 - 1e-6
+
+
 @_jit
 def _covered(here, points, ball, own, side, group, part, alive, tree, order, stack):  # type: ignore[no-untyped-def]
     """Whether a ball holds `here` whose vertex is alive, of the same part, of another group and another side."""
@@ -39,7 +43,9 @@ def _covered(here, points, ball, own, side, group, part, alive, tree, order, sta
             apart = 0.0
             for axis in range(3):
                 apart += (points[here, axis] - points[other, axis]) ** 2
-            if apart <= (ball[other] + own[here]) ** 2:
+            reach_nm = ball[other] + own[here]
+            # Radii end at centres of voxels outside: balls that only touch may have one between them.
+            if apart <= reach_nm**2 and (own[here] == 0 or apart < reach_nm**2 * _OVERLAP):
                 return True
     return False
 
@@ -60,7 +66,7 @@ def _restore(tip, stop, edges, offsets, rows, alive, gone):  # type: ignore[no-u
 def trim(points, ball, own, part, side, edges, chains, asked, order):  # type: ignore[no-untyped-def]
     """(m,) bool: edges that go when asked branches are shortened from their end for as long as it is covered.
 
-    points (n, 3), ball (n,) nm. own (n,) nm : how far outside a ball a vertex still is covered; what is covered for
+    points (n, 3), ball (n,) nm. own (n,) nm : how far outside a ball a vertex still is covered, exclusively; what is covered for
     less than twice that stays. part (n,) : the component of each vertex. side (n,) : what is on one side does not cover
     each other. edges (m, 2); chains : start, order and ends as `contract` gives them. asked (a,) int64 : chains with an
     end, in the order in which they are taken; of those at one foot the first only that goes whole. order : the vertices

@@ -344,6 +344,8 @@ def _trace_part(
     paths, count, links, rows = _follow(grid, voxels, ends, False, paths, rules, room, links, rows, count)
     if not soma and len(entry):
         ends, links = _beyond_entry(grid, voxels, rows[first:count, 0], entry, shunned, room, links)
+        if not rules.branching and len(ends):
+            _, links = search(grid, voxels, root, True, room, links)  # the ways from the entries lie where these lay
         paths, count, links, rows = _follow(grid, voxels, ends, True, paths, rules, room, links, rows, count)
     for i in range(first, count):
         room.cost[rows[i, 0]] = i
