@@ -66,11 +66,11 @@ def _restore(tip, stop, edges, offsets, rows, alive, gone):  # type: ignore[no-u
 def trim(points, ball, own, part, side, edges, chains, asked, order):  # type: ignore[no-untyped-def]
     """(m,) bool: edges that go when asked branches are shortened from their end for as long as it is covered.
 
-    points (n, 3), ball (n,) nm. own (n,) nm : where not 0, a vertex is covered nearer to a ball than this, not at it; what
-    is covered for less than twice that stays. part (n,) : the component of each vertex. side (n,) : what is on one side
-    does not cover each other. edges (m, 2); chains : start, order and ends as `contract` gives them. asked (a,) int64 :
-    chains with an end, in the order in which they are taken; of those at one foot the first only that goes whole. order :
-    the vertices in an order that keeps neighbours together.
+    points (n, 3), ball (n,) nm. own (n,) nm : where not 0, a vertex is covered nearer to a ball than this, not at
+    it; what is covered for less than twice that stays. part (n,) : the component of each vertex. side (n,) : what
+    is on one side does not cover each other. edges (m, 2); chains : start, order and ends as `contract` gives them.
+    asked (a,) int64 : chains with an end, in the order in which they are taken; of those at one foot the first only
+    that goes whole. order : the vertices in an order that keeps neighbours together.
     """
     start, along, ends = chains
     offsets, rows = incidence(len(points), edges)
