@@ -62,7 +62,7 @@ view: setup ## serve the results and open Neuroglancer, offline: make view RESUL
 	python -m ophiolite view --results $(RESULTS)
 
 test: setup ## the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-s3: setup ## the object store alone: a real S3 server (Ceph, installed where this is root on Debian), and its faults
 	tests/s3/install.sh

@@ -7,9 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+
+from suites import scheduler
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -17,11 +20,10 @@ settings.register_profile("ophiolite", deadline=None, derandomize=True, print_bl
 settings.load_profile("ophiolite")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long suites, each for one worker, come first, so that no worker waits for another at the end."""
-    long = ("workflow", "slides", "s3", "slurm")
-    items.sort(key=lambda item: next((long.index(m.args[0]) for m in item.iter_markers("xdist_group")), len(long)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Long suites first, each on one worker."""
+    return scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,6 @@ from ophiolite.layers.bucket import Bucket
 from workflow.workspace import Run, Workspace
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests on one worker, since all of them share one server."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("s3"))
-
-
 @pytest.fixture(scope="session")
 def ceph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ceph]:
     """A running server with an empty bucket `data`."""

@@ -18,14 +18,6 @@ from ophiolite.__main__ import main
 SIZE_VX = (96, 96, 64)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep these tests on one worker, since all of them start from one finished run; those of slides from another."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("slides" if "slides" in item.path.stem else "workflow"))
-
-
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built-in sample at a twelfth of its size, with its truth beside it."""
