@@ -36,7 +36,8 @@ def broken_promises(
     lost : a label without a mesh. border : open edges of a piece are not, to the bit, where they were. open, crowded,
     torn, flat, doubled : of the joined mesh. parts : other components or handles. turned : a face looks away from all
     of the surface near to it. inverted : a part, perhaps a cavity, encloses the other side. far : a vertex that was, or
-    one that is, is farther from the other surface than the bound. volume : off by more than 3 % of the voxels.
+    one that is, or the centre or an edge's middle of a face that is, is farther from the other surface than the bound.
+    volume : off by more than 3 % of the voxels.
     """
     plain = in_tasks(labels, cuts, resolution, extract, simplify=False)
     out = {"lost"} if set(plain) != set(made) else set()
@@ -83,9 +84,15 @@ def broken_surface(before: Any, after: Any, bound: float) -> set[str]:
         "parts": (old.euler_number, old.body_count) != (new.euler_number, new.body_count),
         "turned": _turned(old, new, bound),
         "inverted": _sides(old) != _sides(new),
-        "far": max(_farthest(before[0], new), _farthest(after[0], old)) > bound * _SLACK,
+        "far": max(_farthest(before[0], new), _farthest(samples_of(*after), old)) > bound * _SLACK,
     }
     return {name for name, failed in checks.items() if failed}
+
+
+def samples_of(vertices: NDArray[np.float64], faces: NDArray[Any]) -> NDArray[np.float64]:
+    """Vertices, centres of faces, and middles of edges, each of these twice."""
+    corners = vertices[faces]
+    return np.concatenate([vertices, corners.mean(axis=1), ((corners + corners[:, [1, 2, 0]]) / 2).reshape(-1, 3)])
 
 
 def _farthest(points: NDArray[np.float64], mesh: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -137,6 +138,10 @@ def nothing_is_far(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
     return np.zeros(len(points), np.bool_), np.zeros(len(v), np.bool_)
 
 
+def nothing_is_torn(done: simplify.Simplified, rim: Any) -> Any:
+    return np.zeros(len(done.into), np.bool_)
+
+
 def broken_of_surface(kind: str, rms: float) -> set[str]:
     """Of a surface with thin bridges and handles, or of a smooth one, simplified as far as `rms` lets it."""
     if kind == "rough":
@@ -181,6 +186,7 @@ def test_without_the_test_for_faces_turned_over(slow: pytest.MonkeyPatch) -> Non
 
 def test_without_locks_at_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh._Frame, "rim", property(lambda self: []))
+    monkeypatch.setattr(mesh, "_torn", nothing_is_torn)
     assert {"border", "open"} <= broken(made())
 
 
@@ -188,6 +194,58 @@ def test_without_a_look_at_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh, "far_from_own", nothing_is_far)
     monkeypatch.setattr(mesh, "_RMS_SHARE", 1.0)
     assert "far" in broken(made())
+
+
+def folded(bound: float) -> set[str]:
+    """Of sheets of one label that lie two voxels apart, bent about each other."""
+    field = np.zeros((30, 30, 22), np.uint64, order="F")
+    x, y, z = np.indices(field.shape)
+    height = 10 + 4 * np.sin(x / 3.0) + 3 * np.cos(y / 4.0)
+    for lift in (-5, 0, 5):
+        field[(np.abs(z - height - lift) < 1) & (x > 1) & (x < 28) & (y > 1) & (y < 28)] = 1
+    resolution, cuts = (8.0, 8.0, 8.0), ([15], [], [])
+    pieces = in_tasks(field, cuts, resolution, max_error_nm=bound)
+    return broken_promises(field, cuts, resolution, bound, pieces) - {"turned"}
+
+
+@pytest.mark.parametrize("bound", [6.0, 12.0, 24.0])
+def test_faces_stay_near_between_their_corners(bound: float) -> None:
+    assert folded(bound) == set()
+
+
+def test_faces_stay_near_however_far_collapses_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh, "_RMS_SHARE", 1.0)
+    assert folded(6.0) == set()
+
+
+def test_without_a_look_at_faces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mesh, "_RMS_SHARE", 1.0)
+    nothing = np.empty((0, 3)), np.empty(0, np.int64), np.empty(0, np.int64)
+    monkeypatch.setattr(mesh, "astray", lambda *_: nothing)
+    assert folded(6.0) == {"far"}
+
+
+def without_a_face(self: Any, *args: Any) -> Any:
+    """As `Simplifier.run`, but one face away from the borders is missing."""
+    done = RUN(self, *args)
+    inner = np.flatnonzero(~done.still[done.faces].any(axis=1))
+    return replace(done, faces=np.delete(done.faces, inner[-1:], axis=0))
+
+
+RUN = simplify.Simplifier.run
+
+
+def test_a_piece_that_simplifying_left_open_is_done_again_and_else_left_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(simplify.Simplifier, "run", without_a_face)
+    assert broken(made()) == set()
+
+
+def test_without_a_look_at_open_edges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simplify.Simplifier, "run", without_a_face)
+    monkeypatch.setattr(mesh, "_torn", nothing_is_torn)
+    assert "open" in broken(made())
 
 
 def test_without_the_volume(monkeypatch: pytest.MonkeyPatch) -> None:

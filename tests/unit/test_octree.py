@@ -190,16 +190,24 @@ def test_the_job_says_so_too() -> None:
 
     said: list[str] = []
     shards = {"quantization_bits": 10, "lods": "auto", "max_error_nm": 40.0, "draco_level": 7}
-    plan = SimpleNamespace(mip=0, options={"shards": shards, "fragments": {"simplify": False}})
+    fragments = {"simplify": False, "open_edges": False}
+    plan = SimpleNamespace(mip=0, options={"shards": shards, "fragments": fragments})
     volume = SimpleNamespace(scales=[SimpleNamespace(resolution_nm=RESOLUTION)])
     job: Any = SimpleNamespace(product=lambda _: plan, volume=volume, say=said.append)
-    piece = [((0, 0, 0), encode_mesh_piece(whole(sheet(1), RESOLUTION)[7]))]
+    made = whole(sheet(1), RESOLUTION)[7]
+    piece = [((0, 0, 0), encode_mesh_piece(made))]
     assert stage.merge(job)(5, piece)[1]["mesh_lods_refused"] == 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LevelGrid, "part", never_room)
         assert stage.merge(job)(5, piece)[1]["mesh_lods_refused"] == 1
     assert len(said) == 1
     assert "label 5" in said[0]
+    opened = [((0, 0, 0), encode_mesh_piece(replace(made, faces=made.faces[1:])))]
+    assert stage.merge(job)(5, opened)[1]["mesh_lods_refused"] >= 1
+    assert "label 5: its mesh is not closed" in said[-1]
+    fragments["open_edges"] = True
+    assert stage.merge(job)(5, opened)[1]["mesh_lods_refused"] == 0
+    assert len(said) == 2
 
 
 def never_room(*_: Any) -> bool:

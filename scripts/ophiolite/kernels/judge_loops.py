@@ -61,6 +61,72 @@ def _near_faces(
 
 
 @njit(cache=True, nogil=True)
+def astray(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
+    """Samples (k, 3) of faces, centres and middles of edges, that no point is near to, the nearest (k,), the face (k,).
+
+    points (n, 3) : those looked at are the ones that a face's corners stand for, by `into` (n,). They are near within
+    `bound`; the surface between them may be where none of them is. An edge is looked at where it runs upwards, so once.
+    """
+    start, own = _grouped(into, len(v))
+    samples, nearest, of, count = np.empty((8, 3)), np.empty(8, np.int64), np.empty(8, np.int64), 0
+    at = np.empty(3)
+    for i in range(len(f)):
+        for side in range(4):
+            a, b = f[i, side % 3], f[i, (side + 1) % 3]
+            if side < 3 and a > b:
+                continue
+            for d in range(3):
+                at[d] = (v[a, d] + v[b, d]) / 2 if side < 3 else (v[f[i, 0], d] + v[f[i, 1], d] + v[f[i, 2], d]) / 3
+            row, near = _nearest_own(points, start, own, f[i], at, bound * bound)
+            if not near and row >= 0:
+                if count == len(of):
+                    samples = np.concatenate((samples, np.empty_like(samples)))
+                    nearest, of = np.concatenate((nearest, nearest)), np.concatenate((of, of))
+                samples[count], nearest[count], of[count] = at, row, i
+                count += 1
+    return samples[:count], nearest[:count], of[:count]
+
+
+@njit(cache=True, nogil=True)
+def _grouped(into: Any, n: int) -> Any:
+    """The points of each vertex: those of row u are own[start[u] : start[u + 1]]."""
+    start = np.zeros(n + 2, np.int32)
+    for i in range(len(into)):
+        start[into[i] + 2] += 1
+    for u in range(n):
+        start[u + 2] += start[u + 1]
+    own = np.empty(len(into), np.int32)
+    for i in range(len(into)):
+        own[start[into[i] + 1]] = i
+        start[into[i] + 1] += 1
+    return start, own
+
+
+@njit(cache=True, nogil=True)
+def _nearest_own(points: Any, start: Any, own: Any, corners: Any, at: Any, bound2: float) -> Any:
+    """Any point of the corners within the bound, or the nearest; and whether it is within."""
+    least, row = np.inf, -1
+    for corner in corners:
+        for k in range(start[corner], start[corner + 1]):
+            x, y, z = points[own[k], 0] - at[0], points[own[k], 1] - at[1], points[own[k], 2] - at[2]
+            away = x * x + y * y + z * z
+            if away <= bound2:
+                return own[k], True
+            if away < least:
+                least, row = away, own[k]
+    return row, False
+
+
+@njit(cache=True, nogil=True)
+def faces_of(faces: Any, into: Any, chosen: Any) -> Any:
+    """Which faces (m, 3) have a corner that one of the `chosen` (k,) stands for, by `into` (n,)."""
+    out = np.zeros(len(faces), np.bool_)
+    for i in range(len(faces)):
+        out[i] = chosen[into[faces[i, 0]]] or chosen[into[faces[i, 1]]] or chosen[into[faces[i, 2]]]
+    return out
+
+
+@njit(cache=True, nogil=True)
 def volume_about(v: Any, f: Any, point: Any) -> Any:
     """Volume of the cones from a point to the faces."""
     out, x, y, z = 0.0, point[0], point[1], point[2]

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
+from ophiolite.kernels.judge_loops import astray, faces_of, far_from_own, restore_volume, volume_about
 from ophiolite.kernels.label_numbers import number_labels
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
 from ophiolite.kernels.parts import part_volumes, parts_of
+from ophiolite.kernels.quadrics import adjacency, lock_odd_edges
 from ophiolite.kernels.simplify import Simplified, Simplifier
 
 # From numbers (x, y, z), and which of them to mesh, each one's number, vertices in half voxels, and faces; ascending.
@@ -48,7 +49,8 @@ class MeshOptions:
     """What `mesh_labels` does.
 
     simplify : simplify the pieces, or keep every marching-cubes triangle.
-    max_error_nm : every vertex of either surface, unsimplified and simplified, lies within this of the other. Edges
+    max_error_nm : every vertex of either surface, unsimplified and simplified, lies within this of the other, and so do
+        the centres of faces and the middles of edges of the simplified one. Edges
         collapse while the root mean square distance from the planes they stand for is at most a quarter of it; where
         vertices then lie farther off, the piece is done again around them. The volume is restored by moving all free
         vertices along their normals by one length; where it is still off by more than 3 % of the voxels, the piece is
@@ -262,7 +264,8 @@ def _simplified(
             done = work.run(target, rms)
             continue
         far = _far(before, faces, after, done, options.max_error_nm)
-        far |= _turned(before, faces, new, done, rim)
+        far |= _strays(before, faces, after, done, options.max_error_nm)
+        far |= _turned(before, faces, new, done, rim) | _torn(done, rim)
         if not far.any():
             return new, done.faces
         done = work.again(far, target, rms)
@@ -291,6 +294,33 @@ def _far(
         lost[lost] = ~Surface(before, faces[own[faces].any(axis=1)]).within(after[lost], bound)
         far |= lost[done.into]
     return far
+
+
+def _strays(
+    before: NDArray[np.float64],
+    faces: NDArray[np.uint32],
+    after: NDArray[np.float64],
+    done: Simplified,
+    bound: float,
+) -> NDArray[np.bool_]:
+    """Which vertices (n,) before lie nearest to a face's centre, or an edge's middle, that is farther than `bound`."""
+    samples, nearest, of = astray(before, done.into, after, done.faces, bound)
+    out = np.zeros(len(before), np.bool_)
+    if len(of):
+        corner = np.zeros(len(after), np.bool_)
+        corner[done.faces[of]] = True
+        around = Surface(before, faces[faces_of(faces, done.into, corner)])
+        out[nearest[~around.within(samples, bound)]] = True
+    return out
+
+
+def _torn(done: Simplified, rim: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which vertices (n,) before stand at an edge after that is not paired, and does not end at the task's faces."""
+    odd = np.zeros(len(done.vertices), np.bool_)
+    start, around = adjacency(done.faces, len(odd))
+    lock_odd_edges(done.faces, start, around, odd)
+    out: NDArray[np.bool_] = (odd & ~rim[done.rows])[done.into]
+    return out
 
 
 def _turned(

@@ -41,6 +41,7 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
     if settings["lods"] != "auto":
         lods = replace(lods, max_lods=settings["lods"])
     base_error_nm = settings["max_error_nm"] if plan.options["fragments"]["simplify"] else 0.0
+    open_edges = plan.options["fragments"]["open_edges"]
 
     def of_label(label: int, pieces: Pieces) -> tuple[Entry | None, dict[str, Any]]:
         vertices, faces, seam = join([(origin, decode_mesh_piece(data)) for origin, data in pieces])
@@ -64,7 +65,11 @@ def merge(job: Job) -> Callable[[int, Pieces], tuple[Entry | None, dict[str, Any
         entry = mesh_entry(vertices_nm, faces, lods, settings["draco_level"], base_error_nm)
         if not entry.sound:
             job.say(f"label {label}: its finest level has no room for all vertices; stored with some at one place")
-        measures |= {"mesh_lods": entry.lods, "mesh_lods_refused": entry.refused}
+        opened = not (found.watertight or open_edges)
+        if opened:
+            job.say(f"label {label}: its mesh is not closed; please report it, with the label's voxels if you can")
+        refused = entry.refused + int(opened and entry.sound)
+        measures |= {"mesh_lods": entry.lods, "mesh_lods_refused": refused}
         return entry.stored, measures
 
     return of_label
