@@ -1,6 +1,7 @@
 """Meshes at mip 0 through Igneous and through the workflow, what both made, and error against triangles against time.
 
-Writes `benchmarks/results/mesh.csv`, `mesh_curve.csv` and its figure `mesh_curve.svg` and `.png`.
+Writes `benchmarks/results/mesh.csv`, the table of `docs/mesh.md`, `mesh_curve.csv` and its figure `mesh_curve.svg` and
+`.png`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from benchmarks.datasets import MESH_MAX_ERROR, REPOSITORY, RESULTS, WORK, Datas
 from benchmarks.engine_igneous import Igneous
 from benchmarks.engine_ophiolite import Ophiolite
 from benchmarks.measure import Row
+from benchmarks.mesh_report import PAGE, with_meshes
+from benchmarks.report import machine
 from benchmarks.run import STAGE_COLUMNS, cells, read_csv, say, write_csv
 
 # At these our meshes lie as near to the unsimplified surface as Igneous's at `--max-error 40`, which is no distance;
@@ -38,6 +41,7 @@ def main() -> None:
         header = dict.fromkeys((*STAGE_COLUMNS, *(name for line in lines for name in line)))
         RESULTS.mkdir(parents=True, exist_ok=True)
         write_csv(TABLE, tuple(header), [[line.get(name, "") for name in header] for line in lines])
+        PAGE.write_text(with_meshes(PAGE.read_text(), read_csv(TABLE)))
         say(f"{TABLE.relative_to(REPOSITORY)}")
     if not args.only or "curve" in args.only:
         subprocess.run([sys.executable, "-m", "benchmarks.mesh_curve", str(RESULTS)], check=True, cwd=REPOSITORY)
@@ -76,7 +80,9 @@ def run_dataset(dataset: Dataset) -> list[dict[str, Any]]:
             say(f"  {row.engine:20} {row.stage:15} {spent}")
     say(f"{dataset.name}: measuring what was made")
     quality = products(dataset, {name: str(engine.meshes()) for name, engine in engines.items()})
-    lines: list[dict[str, Any]] = [dict(zip(STAGE_COLUMNS, cells(row), strict=True)) for row in rows]
+    facts = machine()
+    when = {"date": facts["date"], "commit": facts["commit"]}
+    lines: list[dict[str, Any]] = [dict(zip(STAGE_COLUMNS, cells(row), strict=True)) | when for row in rows]
     for line in lines:
         name = line["engine"]
         if line["stage"] == "mesh" and name in engines:

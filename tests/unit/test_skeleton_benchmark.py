@@ -84,7 +84,8 @@ def test_known_centrelines_lie_where_the_benchmarks_place_the_phantom(tmp_path: 
 
 
 def test_the_table_says_the_numbers_and_their_ratio() -> None:
-    from benchmarks.skeleton_report import BEGIN, END, with_table
+    from benchmarks.engines_table import END
+    from benchmarks.skeleton_report import BEGIN, with_table
 
     lines = [line("t", engine, cpu_s) for engine, cpu_s in LINES]
     page = with_table(f"before\n{BEGIN}\nold\n{END}\nafter\n", lines)
