@@ -102,8 +102,12 @@ $(VENV)-igneous/.done: requirements/igneous.txt
 benchmark: setup $(VENV)-igneous/.done ## the same work through Igneous and through us: benchmarks/results/
 	python -m benchmarks.run $(ARGS)
 
-benchmark-mesh: setup $(VENV)-igneous/.done ## meshes alone at mip 0, cost and quality: benchmarks/results/mesh.csv
-	python -m benchmarks.mesh $(ARGS)
+$(VENV)-simplifiers/.done: requirements/simplifiers.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $(VENV)-simplifiers -r requirements/simplifiers.txt
+	touch $@
+
+benchmark-mesh: setup $(VENV)-igneous/.done $(VENV)-simplifiers/.done ## meshes alone at mip 0, cost and quality: benchmarks/results/mesh.csv
+	PYTHONPATH=$(PYTHONPATH):$(abspath $(VENV)-simplifiers) python -m benchmarks.mesh $(ARGS)
 
 benchmark-scale: setup ## plan and dry run of volumes up to a petavoxel, without data: benchmarks/results/scale.csv
 	python -m benchmarks.scale $(ARGS)
@@ -124,6 +128,7 @@ lock: ## renew requirements/ from pyproject.toml and the lists of plugins (needs
 	  $(COMPILE) requirements/executor-$$e.in -c requirements/constraints.tmp --output-file requirements/executor-$$e.txt || exit; \
 	done
 	rm requirements/constraints.tmp
+	$(COMPILE) --no-deps requirements/simplifiers.in --output-file requirements/simplifiers.txt
 
 clean: ## remove the environment and caches, keep results
 	rm -rf $(VENV) $(EXECUTORS:%=$(VENV)-%) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -18,7 +18,9 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 
+from benchmarks import mesh_peers
 from benchmarks.datasets import datasets
+from benchmarks.mesh_peers import Meshes, Triangles
 from benchmarks.run import say, write_csv
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels.label_surface import surface_samples
@@ -30,15 +32,12 @@ SIDE_VX = 128
 OURS_NM = (5, 10, 20, 40, 80)
 ZMESH_ERRORS = (5, 10, 20, 40, 80)
 FQMR_RATIOS = (4, 8, 16, 32)
-# Simplifiers of the field that are measured where they are installed; none is part of the locked environment.
+# Simplifiers of the field that are measured where they are installed, as `make benchmark-mesh` does.
 OTHERS = {"serra-mesh": "serra_mesh", "meshoptimizer": "meshoptimizer", "pyfqmr": "pyfqmr"}
 COLUMNS = (
     "engine", "setting", "status", "cpu_s", "triangles", "distance_mean_nm", "distance_p95_nm", "is_volume", "volume",
 )  # fmt: skip
 SAMPLES_PER_FACE = 1 / 20
-
-Triangles = tuple[NDArray[np.float64], NDArray[np.int64]]
-Meshes = dict[int, Triangles]
 
 
 @dataclass(frozen=True)
@@ -71,14 +70,17 @@ def main(folder: Path) -> None:
             seconds = min(seconds, time.process_time() - started)
         rows.append([engine, setting, "measured", f"{seconds:.2f}", *_measured(meshes, reference, surfaces)])
         say(f"  {engine:28} {setting:>8} {seconds:6.2f} s  {rows[-1][4]:>9} triangles  {rows[-1][5]} nm")
-    for engine, module in OTHERS.items():
-        if importlib.util.find_spec(module) is None:
-            rows.append([engine, "", "not installed", *[""] * (len(COLUMNS) - 3)])
+    rows += [[engine, "", "not installed", *[""] * (len(COLUMNS) - 3)] for engine in missing()]
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / "mesh_curve.csv", COLUMNS, rows)
     for ending in ("svg", "png"):
         _draw(rows, folder / f"mesh_curve.{ending}")
     say(f"{folder.name}/mesh_curve.csv, .svg, .png")
+
+
+def missing() -> list[str]:
+    """The simplifiers that are not installed here."""
+    return [engine for engine, module in OTHERS.items() if importlib.util.find_spec(module) is None]
 
 
 def _cut() -> _Cut:
@@ -102,6 +104,19 @@ def _runs(cut: _Cut, reference: Meshes) -> Iterator[tuple[str, str, Callable[[],
         yield "zmesh simplifier", f"{error}", lambda e=error: _zmesh(cut, e)
     for ratio in FQMR_RATIOS:
         yield "zmesh, then its fqmr", f"1/{ratio}", lambda r=ratio: _fqmr(cut, r)
+    if "serra-mesh" not in missing():
+        for error in OURS_NM:
+            yield "serra-mesh", f"{error}", lambda e=error: mesh_peers.serra(cut.labels, cut.resolution_nm, e)
+    if "meshoptimizer" not in missing():
+        for error in OURS_NM:
+            yield (
+                "zmesh, then meshoptimizer",
+                f"{error}",
+                lambda e=error: mesh_peers.meshoptimizer(_zmesh(cut, None), e),
+            )
+    if "pyfqmr" not in missing():
+        for ratio in FQMR_RATIOS:
+            yield "zmesh, then pyfqmr", f"1/{ratio}", lambda r=ratio: mesh_peers.pyfqmr(_zmesh(cut, None), r)
     yield "ophiolite, unsimplified", "", lambda: _ours(cut, None)
     for error in OURS_NM:
         yield "ophiolite", f"{error} nm", lambda e=error: _ours(cut, e)
