@@ -184,6 +184,28 @@ def test_without_the_test_for_faces_turned_over(slow: pytest.MonkeyPatch) -> Non
     assert broken_of_surface("smooth", 3.0) == {"turned"}
 
 
+def across_the_seam() -> set[str]:
+    """Of a field in four tasks that would be cut across at a seam from either side."""
+    field, cuts = blobs(2, (15, 14, 13), labels=2, sigma=1.6), ([7], [], [6])
+    return broken_promises(
+        field, cuts, (8.0, 8.0, 8.0), 30.0, in_tasks(field, cuts, (8.0, 8.0, 8.0), max_error_nm=30.0)
+    )
+
+
+def test_no_edge_cuts_across_a_seam(slow: pytest.MonkeyPatch) -> None:
+    assert across_the_seam() == set()
+
+
+def test_without_the_test_for_edges_between_locked_vertices(slow: pytest.MonkeyPatch) -> None:
+    whole = simplify_loops._allowed
+
+    def blind(v: Any, f: Any, locked: Any, *rest: Any) -> Any:
+        return whole(v, f, np.zeros_like(locked), *rest)
+
+    slow.setattr(simplify_loops, "_allowed", blind)
+    assert {"crowded", "torn"} <= across_the_seam()
+
+
 def test_without_locks_at_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh._Frame, "rim", property(lambda self: []))
     monkeypatch.setattr(mesh, "_torn", nothing_is_torn)
