@@ -66,7 +66,6 @@ for product in PRODUCTS:
             benchmark_of(f"{product}_shards", "{job}")
         conda:
             f"../../envs/{product}.yaml"
-        threads: threads_of_jobs()
         resources:
             mem_mb=memory_of_merge(product),
             runtime=runtime(f"{product}_shards"),

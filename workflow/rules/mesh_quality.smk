@@ -13,7 +13,6 @@ rule mesh_quality:
         benchmark_of("mesh_quality", "{job}")
     conda:
         "../../envs/mesh_quality.yaml"
-    threads: threads_of_jobs()
     resources:
         mem_mb=with_snakemake(lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt),
         runtime=mesh_quality_minutes,

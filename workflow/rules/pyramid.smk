@@ -32,7 +32,6 @@ rule pyramid_blocks:
         benchmark_of("pyramid_blocks", "r{round}.{block}")
     conda:
         "../../envs/volume.yaml"
-    threads: threads_of_jobs()
     resources:
         mem_mb=memory("pyramid_blocks"),
         runtime=runtime("pyramid_blocks"),

@@ -10,7 +10,6 @@ rule skeleton_objects:
         benchmark_of("skeleton_objects", "{job}")
     conda:
         "../../envs/skeleton.yaml"
-    threads: threads_of_jobs()
     resources:
         mem_mb=memory("skeleton_objects"),
         runtime=runtime("skeleton_objects"),

@@ -14,7 +14,6 @@ rule skeleton_quality:
         benchmark_of("skeleton_quality", "{job}")
     conda:
         "../../envs/skeleton_quality.yaml"
-    threads: threads_of_jobs()
     resources:
         mem_mb=with_snakemake(lambda wildcards, attempt: the_plan()["jobs"]["memory_mb"] * attempt),
         runtime=minutes_of_skeleton_quality,

@@ -39,7 +39,6 @@ rule heal_job:
         benchmark_of("heal_job", "{damaged}.{item}")
     conda:
         "../../envs/heal.yaml"
-    threads: threads_of_jobs()
     resources:
         mem_mb=memory_of_damaged,
         runtime=of_damaged(runtime),

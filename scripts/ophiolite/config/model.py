@@ -143,7 +143,10 @@ class Jobs(Section):
     min_blocks: Positive = Field(4, description="cut every stage into at least so many jobs where tasks allow")
     max_jobs: Positive = Field(2500, description="jobs of one stage at most; binds before `minutes`")
     memory_mb: Annotated[int, Field(ge=500)] = Field(2000, description="memory one job may use")
-    threads: Positive = Field(1, description="threads per job")
+    threads: Positive = Field(
+        1,
+        description="tasks that a job of mesh or skeleton fragments does at once, a thread each; other jobs take one",
+    )
 
 
 class Report(Section):

@@ -27,6 +27,6 @@ def object_voxels(memory_mb: int) -> int:
     return (memory_mb - BASE_MEMORY_MB) * 10**6 // OBJECT_BYTES_PER_VX
 
 
-def task_memory_mb(rule: str, task_voxels: int) -> int:
-    """Memory of a fragment job in MB: what Python and its libraries hold, plus one task."""
-    return BASE_MEMORY_MB + task_voxels * MEMORY_BYTES_PER_VX[rule] // 10**6
+def task_memory_mb(rule: str, task_voxels: int, threads: int) -> int:
+    """Memory of a fragment job in MB: what Python and its libraries hold, plus a task for each thread."""
+    return BASE_MEMORY_MB + threads * task_voxels * MEMORY_BYTES_PER_VX[rule] // 10**6

@@ -133,7 +133,7 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Job
             rule=fragments,
             jobs=blocks,
             seconds=round(START_SECONDS + mvx * speeds.of(fragments, SECONDS_PER_MVX[fragments]) / blocks, 1),
-            memory_mb=task_memory_mb(fragments, prod(product.task_vx)),
+            memory_mb=task_memory_mb(fragments, prod(product.task_vx), jobs.threads),
             output_mb=round(size, 1),
             files=blocks,
         ),

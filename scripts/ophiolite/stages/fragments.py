@@ -18,6 +18,7 @@ from ophiolite.precomputed.pack import Pack, encode_pack
 from ophiolite.precomputed.sharding import ShardingSpec, locate
 from ophiolite.stages.job import Job, finished_tasks
 from ophiolite.stages.layer import reduced_statistics, volume_info
+from ophiolite.stages.threads import in_order
 
 Flags = tuple[bool, bool, bool]
 
@@ -57,14 +58,17 @@ def run_fragments(
     cores = [plan.task_core(t, volume.box) for t in tasks]
     dust = _dust(job, plan)
     done = finished_tasks(job, f"{product}_fragments")
-    for number, (index, core) in enumerate(zip(tasks, cores, strict=True), start=1):
-        name = _pack_name(index)
+
+    def make(number: int) -> str:
+        name = _pack_name(tasks[number])
         if done.exists(name):
-            job.say(f"task {number} of {len(tasks)}: done by an earlier try")
-            continue
-        task = _task(volume, core, dust, halo_vx)
+            return ": done by an earlier try"
+        task = _task(volume, cores[number], dust, halo_vx)
         done.write(name, encode_pack([(0, label, data) for label, data in pieces_of(task)]))
-        job.say(f"task {number} of {len(tasks)}")
+        return ""
+
+    for number, said in enumerate(in_order(job.threads, make, range(len(tasks))), start=1):
+        job.say(f"task {number} of {len(tasks)}{said}")
     found = [
         (label, core.start, data)
         for index, core in zip(tasks, cores, strict=True)

@@ -1,0 +1,47 @@
+"""Work on several threads: in order, at once, and no more after a fault."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from ophiolite.stages.threads import in_order
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_results_come_in_order(threads: int) -> None:
+    def work(item: int) -> int:
+        time.sleep(0.01 * (item % 3))
+        return item * item
+
+    assert list(in_order(threads, work, range(12))) == [n * n for n in range(12)]
+
+
+def test_so_many_at_once_and_no_more() -> None:
+    both, running, most = threading.Barrier(2, timeout=20), set(), []
+
+    def work(item: int) -> None:
+        running.add(item)
+        most.append(len(running))
+        both.wait()
+        running.discard(item)
+
+    list(in_order(2, work, range(6)))
+    assert max(most) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_after_a_fault_none_is_begun(threads: int) -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> None:
+        begun.append(item)
+        time.sleep(0.02)
+        if item == 1:
+            raise ValueError("task 1")
+
+    with pytest.raises(ValueError, match="task 1"):
+        list(in_order(threads, work, range(50)))
+    assert len(begun) < 10
