@@ -242,7 +242,7 @@ def test_faces_stay_near_however_far_collapses_go(monkeypatch: pytest.MonkeyPatc
 
 def test_without_a_look_at_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh, "_RMS_SHARE", 1.0)
-    nothing = np.empty((0, 3)), np.empty(0, np.int64), np.empty(0, np.int64)
+    nothing = np.empty((0, 3)), np.empty(0, np.int64)
     monkeypatch.setattr(mesh, "astray", lambda *_: nothing)
     assert folded(6.0) == {"far"}
 

@@ -62,13 +62,13 @@ def _near_faces(
 
 @njit(cache=True, nogil=True)
 def astray(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
-    """Samples (k, 3) of faces, centres and middles of edges, that no point is near to, the nearest (k,), the face (k,).
+    """Samples (k, 3) of faces, centres and middles of edges, that no point is near to, and the nearest (k,).
 
     points (n, 3) : those looked at are the ones that a face's corners stand for, by `into` (n,). They are near within
     `bound`; the surface between them may be where none of them is. An edge is looked at where it runs upwards, so once.
     """
     start, own = _grouped(into, len(v))
-    samples, nearest, of, count = np.empty((8, 3)), np.empty(8, np.int64), np.empty(8, np.int64), 0
+    samples, nearest, count = np.empty((8, 3)), np.empty(8, np.int64), 0
     at = np.empty(3)
     for i in range(len(f)):
         for side in range(4):
@@ -79,12 +79,12 @@ def astray(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
                 at[d] = (v[a, d] + v[b, d]) / 2 if side < 3 else (v[f[i, 0], d] + v[f[i, 1], d] + v[f[i, 2], d]) / 3
             row, near = _nearest_own(points, start, own, f[i], at, bound * bound)
             if not near and row >= 0:
-                if count == len(of):
+                if count == len(nearest):
                     samples = np.concatenate((samples, np.empty_like(samples)))
-                    nearest, of = np.concatenate((nearest, nearest)), np.concatenate((of, of))
-                samples[count], nearest[count], of[count] = at, row, i
+                    nearest = np.concatenate((nearest, nearest))
+                samples[count], nearest[count] = at, row
                 count += 1
-    return samples[:count], nearest[:count], of[:count]
+    return samples[:count], nearest[:count]
 
 
 @njit(cache=True, nogil=True)
@@ -118,11 +118,11 @@ def _nearest_own(points: Any, start: Any, own: Any, corners: Any, at: Any, bound
 
 
 @njit(cache=True, nogil=True)
-def faces_of(faces: Any, into: Any, chosen: Any) -> Any:
-    """Which faces (m, 3) have a corner that one of the `chosen` (k,) stands for, by `into` (n,)."""
-    out = np.zeros(len(faces), np.bool_)
+def faces_at(faces: Any, chosen: Any) -> Any:
+    """Which faces (m, 3) have a corner among the `chosen` (n,) vertices."""
+    out = np.empty(len(faces), np.bool_)
     for i in range(len(faces)):
-        out[i] = chosen[into[faces[i, 0]]] or chosen[into[faces[i, 1]]] or chosen[into[faces[i, 2]]]
+        out[i] = chosen[faces[i, 0]] | chosen[faces[i, 1]] | chosen[faces[i, 2]]
     return out
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.judge_loops import astray, faces_of, far_from_own, restore_volume, volume_about
+from ophiolite.kernels.judge_loops import astray, faces_at, far_from_own, restore_volume, volume_about
 from ophiolite.kernels.label_numbers import number_labels
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
@@ -286,12 +286,12 @@ def _far(
         near = np.zeros(len(after), np.bool_)
         near[done.into[far]] = True
         for _ in range(_RINGS):
-            near[done.faces[near[done.faces].any(axis=1)]] = True
+            near[done.faces[faces_at(done.faces, near)]] = True
         some = done.faces[near[done.faces].all(axis=1)]
         far[far] = ~Surface(after, some).within(before[far], bound)
     if lost.any():
         own = lost[done.into]
-        lost[lost] = ~Surface(before, faces[own[faces].any(axis=1)]).within(after[lost], bound)
+        lost[lost] = ~Surface(before, faces[faces_at(faces, own)]).within(after[lost], bound)
         far |= lost[done.into]
     return far
 
@@ -304,13 +304,14 @@ def _strays(
     bound: float,
 ) -> NDArray[np.bool_]:
     """Which vertices (n,) before lie nearest to a face's centre, or an edge's middle, that is farther than `bound`."""
-    samples, nearest, of = astray(before, done.into, after, done.faces, bound)
+    samples, nearest = astray(before, done.into, after, done.faces, bound)
     out = np.zeros(len(before), np.bool_)
-    if len(of):
-        corner = np.zeros(len(after), np.bool_)
-        corner[done.faces[of]] = True
-        around = Surface(before, faces[faces_of(faces, done.into, corner)])
-        out[nearest[~around.within(samples, bound)]] = True
+    if len(samples):
+        out[nearest] = True
+        # Farther from the faces about the nearest point is far enough, though others may be nearer.
+        far = ~Surface(before, faces[faces_at(faces, out)]).within(samples, bound)
+        out[nearest[~far]] = False
+        out[nearest[far]] = True
     return out
 
 

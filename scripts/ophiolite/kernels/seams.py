@@ -73,7 +73,7 @@ def _turned(
 
 def _simplified(
     lattice: NDArray[np.int64], faces: NDArray[np.uint32], lattice_nm: NDArray[np.float64], max_error_nm: float
-) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int64]] | None:
+) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int32]] | None:
     """The band simplified: vertices on the lattice, faces, and the row that each vertex was; borders stay."""
     before = lattice * lattice_nm
     old = Surface(before, faces)

@@ -37,9 +37,9 @@ class Simplified:
 
     vertices: NDArray[np.float64]
     faces: NDArray[np.uint32]
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int32]
     still: NDArray[np.bool_]
-    into: NDArray[np.int64]
+    into: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class _Stage:
     """A mesh (vertices, faces, quadrics, normals, still), the row that stands for each first vertex, a row of each."""
 
     mesh: tuple[Any, ...]
-    into: NDArray[np.int64]
-    rows: NDArray[np.int64]
+    into: NDArray[np.int32]
+    rows: NDArray[np.int32]
 
     def follow(self, *out: Any) -> _Stage:
         """The stage after clusters were made, from what `cluster` returns."""
@@ -62,7 +62,7 @@ def simplify(
     target_faces: int,
     max_rms: float = np.inf,
     locked: NDArray[np.bool_] | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.uint32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.uint32], NDArray[np.int32]]:
     """Collapse edges, cheapest first, until `target_faces` are left or no collapse is allowed.
 
     vertices : (n, 3) in nm. faces : (m, 3), no face with a corner twice.
@@ -97,7 +97,7 @@ class Simplifier:
             lock_odd_edges(f, start, around, still)
         q, normals = quadrics(v, f)
         self._far = np.zeros(len(v), np.bool_)
-        self._raw = self._merged = _Stage((v, f, q, normals, still), np.arange(len(v)), np.arange(len(v)))
+        self._raw = self._merged = _Stage((v, f, q, normals, still), *2 * (np.arange(len(v), dtype=np.int32),))
 
     def run(self, target_faces: int, max_rms: float = np.inf) -> Simplified:
         """As `simplify`."""
@@ -145,7 +145,7 @@ class Simplifier:
             f = f[collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2, *self._record, held)]
         used = np.zeros(len(v), np.bool_)
         used[f] = True
-        number = np.cumsum(used) - 1
+        number = np.cumsum(used, dtype=np.int32) - np.int32(1)
         rows = stage.rows[used]
         still = self._raw.mesh[4][rows]
         return Simplified(v[used] + self._centre, number[f].astype(np.uint32), rows, still, number[further[stage.into]])

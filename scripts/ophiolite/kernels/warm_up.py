@@ -37,9 +37,10 @@ def _ball() -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
 
 
 def _warm_meshes(label_types: tuple[str, ...]) -> None:
+    from ophiolite.kernels.judge_loops import faces_at
     from ophiolite.kernels.lod import LodOptions
     from ophiolite.kernels.mesh import MeshOptions, mesh_labels
-    from ophiolite.kernels.mesh_measure import measure
+    from ophiolite.kernels.mesh_measure import Surface, measure
     from ophiolite.kernels.octree import mesh_entry
     from ophiolite.kernels.seams import dissolve_seams
     from ophiolite.kernels.simplify import Simplifier
@@ -59,6 +60,8 @@ def _warm_meshes(label_types: tuple[str, ...]) -> None:
     work = Simplifier(vertices_nm, faces)
     work.run(0, 4.0)
     work.again(np.arange(len(vertices_nm)) == 0, 0, 4.0)
+    # What only pieces that err too far ask for.
+    Surface(vertices_nm, faces[faces_at(faces, np.ones(len(vertices_nm), np.bool_))]).within(vertices_nm, 1.0)
     mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=800))
 
 
