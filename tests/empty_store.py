@@ -1,4 +1,4 @@
-"""An object store in which there is nothing yet, for S3's clients and for Google's: it answers 404 to whatever is asked."""
+"""An object store with nothing in it, for clients of S3 and of Google: it answers 404 to whatever is asked."""
 
 from __future__ import annotations
 

@@ -2,9 +2,9 @@ from snakemake.common.tbdstring import TBDString
 
 # What the plugins of two batch services read instead of a rule's memory and time, or in other sizes; included last, since
 # it goes through all rules. Where the jobs go to is known when the first one is looked at.
-# Google: the plugin knows resources of its own only; its machine also fetches the image while the time runs.
+# Google's plugin knows resources of its own only, and a machine fetches the image while the time runs.
 STARTUP_MINUTES = 10
-# AWS: of other sizes (MiB by vCPU) the plugin takes the least memory instead (issue 34 of snakemake-executor-plugin-aws-batch).
+# AWS: MiB by vCPU. For a job of another size the plugin takes the least memory that there is (its issue 34).
 AWS_SIZES = {
     1: range(2048, 8193, 1024),
     2: range(4096, 16385, 1024),
