@@ -16,7 +16,7 @@ from snakemake.resources import Resources
 from executors import REPOSITORY, python_of, settings_of, why_absent
 
 FILE = REPOSITORY / "workflow" / "rules" / "batch_services_inputs.smk"
-RULES = {
+RULES: dict[str, dict[str, Any]] = {
     "pyramid_blocks": {
         "_cores": 2,
         "mem_mb": lambda wildcards, attempt: 3000 * attempt,
