@@ -21,4 +21,5 @@ def test_the_image_is_made_of_the_lock_and_of_all_that_a_run_reads() -> None:
     assert f"ENV PYTHONPATH={folder}/scripts" in text
     ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
     assert "*" in ignored
+    assert "ENV PIP_NO_DEPS=1" in text
     assert {line[1:] for line in ignored if line.startswith("!")} == copied.keys()

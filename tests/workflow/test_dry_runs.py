@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import h5py
 import pytest
 import yaml
-from workspace import REPOSITORY, Workspace, planned_jobs, run, snakemake_command
+from workspace import REPOSITORY, Run, Workspace, planned_jobs, run, snakemake_command
 
+from empty_store import EmptyStore
 from executors import PROFILES, python_of, settings_of, why_absent
 
 pytestmark = pytest.mark.slow
 
 CONFIGS = sorted((REPOSITORY / "config").glob("*.yaml"))
 CONFIGS_TEXT = {path.name: path.read_text() for path in CONFIGS}
-# Profiles with a storage of their own ask it even for a dry run.
-LOCAL = [name for name in PROFILES if "default-storage-provider" not in settings_of(name)]
+# Profiles of clouds keep receipts in a bucket, and ask it even for a dry run.
+BUCKETS = {name: str(settings_of(name).get("default-storage-prefix", "")) for name in PROFILES}
 SNAKEFILE = str(REPOSITORY / "workflow" / "Snakefile")
 MOST_JOBS = 10_000
 # In a process of its own: what counts as this one's children begins as large as this one is.
@@ -31,26 +32,44 @@ sys.exit(done.returncode)
 """
 
 
-def snakemake(folder: Path, config: Path, *args: str, profile: str = "ci") -> Any:
+@pytest.fixture(scope="module")
+def empty() -> Iterator[EmptyStore]:
+    """A store without a bucket."""
+    with EmptyStore() as running:
+        yield running
+
+
+def snakemake(folder: Path, config: Path, *args: str, profile: str = "ci", env: dict[str, str] | None = None) -> Run:
     chosen = ("--snakefile", SNAKEFILE, "--workflow-profile", str(REPOSITORY / "profiles" / profile))
     python = python_of(profile)
     if python is None:
         pytest.skip(why_absent(profile))
     command = [str(python), "-m", "snakemake", *chosen, "--configfile", str(config), "--directory", str(folder)]
-    return run([*command, *args], folder)
+    return run([*command, *args], folder, env)
 
 
-@pytest.mark.parametrize("profile", LOCAL)
+@pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("config", [c.name for c in CONFIGS])
-def test_every_config_with_every_profile(config: str, profile: str, tmp_path: Path) -> None:
-    """Before the plan there is the plan to make, and what it needs to be fetched."""
-    done = snakemake(tmp_path, REPOSITORY / "config" / config, "--dry-run", profile=profile)
+def test_every_config_with_every_profile(config: str, profile: str, empty: EmptyStore, tmp_path: Path) -> None:
+    """Before the plan there is the plan to make, and what it needs to be fetched; in a cloud, layers go to a bucket."""
+    bucket = BUCKETS[profile].rpartition("/")[0]
+    args = ("--config", f"store={bucket}") if bucket else ()
+    file = REPOSITORY / "config" / config
+    done = snakemake(tmp_path, file, "--dry-run", *args, profile=profile, env=empty.environment)
     assert done.code == 0, done.text
     assert "Traceback" not in done.text
     assert "make_plan" in done.text
     downloads = [d.get("downloads", {}) for d in yaml.safe_load(CONFIGS_TEXT[config]).get("datasets", {}).values()]
     assert ("fetch" in done.text) == any(downloads)
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("profile", [name for name, bucket in BUCKETS.items() if bucket])
+def test_layers_that_would_be_lost_with_their_pod_are_refused(profile: str, empty: EmptyStore, tmp_path: Path) -> None:
+    file = REPOSITORY / "config" / "config.yaml"
+    done = snakemake(tmp_path, file, "--dry-run", profile=profile, env=empty.environment)
+    assert done.code == 1
+    assert "store: results is a folder" in done.text
 
 
 def test_the_plan_of_absent_sources_refuses_each_layer(tmp_path: Path) -> None:

@@ -35,6 +35,12 @@ SHELL_PREFIX = f"export PYTHONPATH={shlex.quote(str(SCRIPTS))} NUMBA_CACHE_DIR={
 # Snakemake formats it as it does a rule's command.
 shell.prefix(SHELL_PREFIX.replace("{", "{{").replace("}", "}}"))
 
+if STORED and "://" not in STORE:
+    raise WorkflowError(
+        f"store: {STORE} is a folder, but this profile sends jobs to machines that share none, where layers would be lost."
+        " Name a bucket: s3://... or gs://..."
+    )
+
 if STORED and not os.path.exists(PLAN_FILE) and STORED.exists():  # as in each job on a machine of its own
     os.makedirs(os.path.dirname(PLAN_FILE), exist_ok=True)
     STORED.retrieve_object()

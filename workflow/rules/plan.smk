@@ -20,14 +20,16 @@ checkpoint make_plan:
 
 rule plan:
     input:
-        PLAN,
+        lambda wildcards: planned() and [],  # as an input of a job, its copy of the one in a bucket would be tidied up
     log:
         f"{ROOT}/logs/plan.log",
     localrule: True
     conda:
         "../../envs/volume.yaml"
+    params:
+        plan=PLAN_FILE,
     shell:
-        "python -m ophiolite plan --plan {input:q} 2> {log:q}"
+        "python -m ophiolite plan --plan {params.plan:q} 2> {log:q}"
 
 
 rule fetch:
