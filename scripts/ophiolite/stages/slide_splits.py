@@ -30,7 +30,8 @@ def case_rows(
     """Rows of `SPLITS`, by case. options : the section `splits`, None where only what the sheet says counts.
 
     Rows that the plan refused take part where their case is known, as no items: a file that cannot be read, and one
-    that is mended, move no other case. What they say of a case counts where its other rows say nothing. `origin` is `sheet`, `lock` or `drawn`. A case that the sheet puts into several splits is listed in each: the rule
+    that is mended, move no other case. Their column `split` counts where the other rows of a case say nothing. `origin`
+    is `sheet`, `lock` or `drawn`. A case that the sheet puts into several splits is listed in each: the rule
     slide_leakage says so. Raises ConfigError where lock file and sheet, or lock file and config, do not agree.
     """
     known = sorted((row for row in rows if row.case_id), key=lambda row: row.error is not None)
