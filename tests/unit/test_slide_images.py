@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def test_photos_that_may_name_a_patient_are_kept_where_asked_for(
         said = f"{TEXT}256x256 (256x256)|AppMag = 20|MPP = 0.5"
         tiff.write(pixels, tile=(256, 256), photometric="rgb", description=said, metadata=None)
         for kind, name in ((0, "thumbnail"), (1, "label"), (9, "macro")):
-            strips = {"rowsperstrip": 64, "photometric": "rgb", "compression": "lzw", "metadata": None}
+            strips: dict[str, Any] = {"rowsperstrip": 64, "photometric": "rgb", "compression": "lzw", "metadata": None}
             tiff.write(pixels[:64, :64], subfiletype=kind, description=f"{TEXT}{name}", **strips)
     (tmp_path / "slides.tsv").write_text("slide_id\timage\na\ta.svs\n")
     slides = {"sheet": str(tmp_path / "slides.tsv"), **options}
