@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ophiolite.__main__ import main
 from ophiolite.errors import SourceError
 from ophiolite.kernels.patch_grid import patch_grid
 from ophiolite.sources.kpis import PatchName, most_likely_grid, parse_patch_name, read_kpis_folder
-from ophiolite.sources.slide_sheet import BadRow, SheetRow
+from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet
 
 PLACES = [(0, 0, 0), (3, 3072, 0), (23, 1024, 1024), (47, 3072, 2048)]
 
@@ -122,6 +124,27 @@ def test_an_index_that_is_not_its_places_and_a_wrong_case_are_named(tmp_path: Pa
     assert "another case than its folder" in found[0]
     assert "(y / 1024) * 22 + x / 1024" in found[1]
     assert "Got 50" in found[1]
+
+
+def test_a_folder_becomes_a_sheet_that_can_be_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, *patches("train/DN/12_116", "DN_12_116_"), "test/NEP25/08-1_wsi.tiff")
+    assert main(["slide_sheet", str(tmp_path), str(tmp_path / "slides.tsv")]) == 0
+    assert [replace(row, line=0) for row in read_sheet(tmp_path / "slides.tsv") if isinstance(row, SheetRow)] == [
+        replace(row, line=0) for row in read_kpis_folder(tmp_path) if isinstance(row, SheetRow)
+    ]
+    make(tmp_path, "train/DN/12_116/img/DN_12_116_4_4096_0_img.jpg")
+    assert main(["slide_sheet", str(tmp_path), str(tmp_path / "more.csv")]) == 1
+    told = capsys.readouterr().err
+    assert "5 rows are written, 1 at fault are left out" in told
+    assert "DN_12_116_4_4096_0_img.jpg: is an image without its mask" in told
+    assert len(read_sheet(tmp_path / "more.csv")) == 5
+
+
+def test_rows_at_fault_keep_their_case(tmp_path: Path) -> None:
+    make(tmp_path, *patches("test/DN/12_116", "DN_12_116_"))
+    (tmp_path / "test/DN/12_116/mask/DN_12_116_3_3072_0_mask.jpg").unlink()
+    (bad,) = (row for row in read_kpis_folder(tmp_path) if isinstance(row, BadRow))
+    assert (bad.case_id, bad.group, bad.split) == ("12-116", "DN", "test")
 
 
 def test_an_empty_folder_and_a_missing_one(tmp_path: Path) -> None:

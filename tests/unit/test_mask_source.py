@@ -20,7 +20,7 @@ from ophiolite.errors import SourceError
 from ophiolite.geometry import Box
 from ophiolite.kernels.mask_runs import RunLabeller
 from ophiolite.sources import mask_pixels
-from ophiolite.sources.mask import MaskReading, MaskSource, mask_ratio, open_mask
+from ophiolite.sources.mask import MaskReading, MaskSource, open_mask
 from ophiolite.sources.mask_objects import open_mask_objects
 
 WIDTH, HEIGHT = 300, 211
@@ -203,39 +203,25 @@ def test_transparent_pixels_are_background(tmp_path: Path) -> None:
     np.testing.assert_array_equal(whole(open_mask(tmp_path / "m.png", reading())), np.where(alpha > 0, VALUES, 0))
 
 
-@pytest.mark.parametrize(
-    ("mask", "slide", "ratio"),
-    [
-        ((100, 80), (100, 80), 1),
-        ((100, 80), (800, 640), 8),
-        ((101, 81), (801, 641), 8),  # rounded up
-        ((100, 80), (807, 647), 8),  # rounded down
-        ((100, 80), (300, 240), 3),
-    ],
-)
-def test_ratios(mask: tuple[int, int], slide: tuple[int, int], ratio: int) -> None:
-    assert mask_ratio("m.png", mask, slide) == ratio
-
-
-@pytest.mark.parametrize(
-    ("mask", "slide"),
-    [
-        ((100, 80), (80, 100)),
-        ((100, 80), (150, 120)),
-        ((99, 80), (100, 80)),
-        ((200, 160), (100, 80)),
-        ((100, 81), (800, 640)),
-    ],
-)
-def test_sizes_that_do_not_fit_are_refused(mask: tuple[int, int], slide: tuple[int, int]) -> None:
-    with pytest.raises(SourceError, match=rf"E142 m.png.*{slide[0]} x {slide[1]} pixels.*{mask[0]} x {mask[1]}"):
-        mask_ratio("m.png", mask, slide)
-
-
 def test_a_mask_at_a_ratio_has_its_own_resolution(tmp_path: Path) -> None:
     Image.fromarray(VALUES).save(tmp_path / "m.png")
     source = open_mask(tmp_path / "m.png", reading(ratio=4))
     assert (source.ratio, source.resolution_nm) == (4, (2000.0, 2000.0, 4000.0))
+
+
+def test_a_small_masks_own_scale_or_the_config_says_its_ratio(tmp_path: Path) -> None:
+    """15 x 10 pixels of a slide of 1,000 x 640: 63 to 71 slide pixels each by the sizes alone."""
+    small, slide = VALUES[:10, :15], MaskReading((1000, 640), (500.0, 500.0, 4000.0), None, STRUCTURES)
+    tifffile.imwrite(tmp_path / "bare.tif", small)
+    per_cm = 10_000 / (0.5 * 65)
+    tifffile.imwrite(tmp_path / "tags.tif", small, resolution=(per_cm, per_cm), resolutionunit="CENTIMETER")
+    tifffile.imwrite(tmp_path / "print.tif", small, resolution=(72, 72), resolutionunit="INCH")
+    ome = {"PhysicalSizeX": 0.5 * 66, "PhysicalSizeY": 0.5 * 66, "axes": "YX"}
+    tifffile.imwrite(tmp_path / "mask.ome.tif", small, metadata=ome)
+    for name, ratio in (("bare.tif", 64), ("tags.tif", 65), ("mask.ome.tif", 66), ("print.tif", 64)):
+        assert open_mask(tmp_path / name, slide).ratio == ratio
+        assert open_mask(tmp_path / name, replace(slide, ratio=63)).ratio == 63
+    assert open_mask(tmp_path / "tags.tif", replace(slide, ratio=9)).ratio == 65, "it does not fit, so it is not taken"
 
 
 def test_the_mask_of_a_part_of_a_slide_lies_where_the_part_does(tmp_path: Path) -> None:

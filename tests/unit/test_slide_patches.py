@@ -134,7 +134,7 @@ def test_padding_is_background_and_counts_as_no_tissue(tmp_path: Path) -> None:
 
 
 def test_the_tree_of_the_kpis_challenge_is_read_back(tmp_path: Path) -> None:
-    options = {"size_px": 128, "stride_px": 64, "naming": "kpis2024", "format": "jpeg", "min_label": 0.01}
+    options = {"size_px": 128, "stride_px": 64, "naming": "kpis2024", "min_label": 0.01}
     plan = project(tmp_path, options)
     rows = [row for row in cut(plan, tmp_path) if row["keep"]]
     read = read_kpis_folder(store_of(tmp_path).root / "slides" / "patches")
@@ -148,6 +148,13 @@ def test_the_tree_of_the_kpis_challenge_is_read_back(tmp_path: Path) -> None:
         assert set(np.unique(np.asarray(Image.open(row.mask))).tolist()) <= {0, 255}
     columns = (SIZE[0] - 128) // 64 + 1
     assert all(row["index"] == row["y_px"] // 64 * columns + row["x_px"] // 64 for row in rows)
+
+
+def test_images_are_jpeg_where_the_challenge_names_them_unless_asked_for_otherwise() -> None:
+    assert Patches.model_validate({}).format == "png"
+    assert Patches.model_validate({"naming": "kpis2024"}).format == "jpeg"
+    assert Patches.model_validate({"naming": "kpis2024", "format": "png"}).format == "png"
+    assert Patches.model_validate({"naming": "plain", "format": "jpeg"}).format == "jpeg"
 
 
 def test_two_slides_of_a_case_cannot_share_the_challenges_names(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from ophiolite.plan.slide_digests import SlideRule
 from ophiolite.plan.slide_model import SlidesPlan
 from ophiolite.plan.slides import PATCHES_PER_BATCH
 from ophiolite.plan.table import render_plan
+from ophiolite.stages.slide_splits import case_rows
 from slide_headers import write_header_slide
 
 HEADER = ("slide_id", "case_id", "group", "image", "mask", "mpp", "kind")
@@ -253,3 +254,22 @@ def test_a_hundred_huge_slides_are_planned_in_a_second_or_two(tmp_path: Path) ->
     assert len(plan.datasets) == 100
     assert len(plan.to_bytes()) < 2_000_000
     assert took < 5, took
+
+
+def test_the_draw_of_splits_counts_rows_that_are_refused(folder: Path) -> None:
+    """Which file is absent changes nothing for the others' splits; a case that is no row at all is another draw."""
+    rows = [("a", "1", "", "a.tiff"), ("b", "2", "", "b.tiff"), ("c", "3", "", "c.tiff")]
+    whole = slides_of(planned(folder, *rows, splits={}))
+    absent = slides_of(planned(folder, *rows[:2], ("c", "3", "", "none.tiff"), splits={}))
+    fewer = slides_of(planned(folder, *rows[:2], splits={}))
+    assert [(row.case_id, row.group) for row in absent.rows] == [("1", "all"), ("2", "all"), ("3", "all")]
+    assert len({plan.digests["slide_splits"] for plan in (whole, absent, fewer)}) == 3
+    drawn = [{r["case_id"]: r["split"] for r in case_rows(p.rows, p.options["splits"], {})} for p in (whole, absent)]
+    assert drawn[0] == drawn[1]
+
+
+def test_the_ratio_of_masks_too_small_to_tell_is_stated_in_the_config(folder: Path) -> None:
+    Image.fromarray(np.zeros((19, 29), np.uint8)).save(folder / "small.png")
+    rows = ("a", "", "", "a.tiff", "small.png"), ("b", "", "", "b.tiff", "half.png")
+    assert "slides.mask.ratio" in refused(planned(folder, *rows), "a")
+    assert [row.mask_ratio for row in slides_of(planned(folder, *rows, mask={"ratio": 102})).rows] == [102, 2]

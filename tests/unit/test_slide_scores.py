@@ -157,7 +157,9 @@ def test_patches_put_together_score_as_the_slide(
     frame, paths = cut_predictions(plan, store, row, truth.prediction.mask, tmp_path / "in")
     assert frame.size_px == SIZE
     found = row_scores(plan, store, row)
-    ignored = ("prediction",)
+    ignored = ("prediction", "nonbinary_px")
+    assert [row["nonbinary_px"] for row in expected] == [0] * len(expected)
+    assert [row["nonbinary_px"] for row in found] == [None] * len(found), "patches overlap: it is not counted"
     assert [{k: v for k, v in r.items() if k not in ignored} for r in found] == [
         {k: v for k, v in r.items() if k not in ignored} for r in expected
     ]
@@ -198,10 +200,23 @@ def test_slides_by_the_conventions_of_the_challenge(tmp_path: Path) -> None:
     assert (found["truth_objects"], found["predicted_objects"]) == (2, 2)
     assert (found["found"], found["missed"], found["false"]) == (1, 1, 1)
     assert (found["precision"], found["recall"], found["f1"]) == (0.5, 0.5, 0.5)
+    assert found["nonbinary_px"] == 0
     plain = plan_of(tmp_path, tmp_path, tmp_path / "in", mask=one)
     (ours,) = row_scores(plain, Store(tmp_path / "p"), slides_of(plain).rows[0])
     assert (ours["truth_objects"], ours["predicted_objects"]) == (3, 3), "all pixels above 127, small objects too"
     assert ours["dice"] == pytest.approx(slow_dice(truth > 127, predicted > 127))
+
+
+@pytest.mark.parametrize("compat", ["none", "kpis2024"])
+def test_grey_pixels_of_a_lossy_prediction_are_counted(tmp_path: Path, compat: str) -> None:
+    _, predicted = kpis_slide(tmp_path)
+    (tmp_path / "in/s.png").unlink()
+    Image.fromarray(predicted.T).save(tmp_path / "in/s.jpg", quality=60)
+    stored = np.asarray(Image.open(tmp_path / "in/s.jpg"))
+    one = {"binarise": 127, "structures": {1: "glomerulus"}}
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask=one, scores={"compat": compat})
+    (found,) = row_scores(plan, Store(tmp_path / "p"), slides_of(plan).rows[0])
+    assert found["nonbinary_px"] == np.count_nonzero((stored != 0) & (stored != 255)) > 0
 
 
 def test_one_vote_is_not_enough_for_the_challenge(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ophiolite.errors import SourceError
-from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet
+from ophiolite.sources.slide_sheet import BadRow, SheetRow, read_sheet, write_sheet
 
 
 @pytest.fixture
@@ -88,6 +88,22 @@ def test_a_bad_row_spoils_no_other(folder: Path) -> None:
     assert [type(row) for row in found] == [BadRow, SheetRow]
 
 
+def test_a_row_at_fault_keeps_its_case_where_it_has_one(folder: Path) -> None:
+    text = (
+        "slide_id\tcase_id\tgroup\timage\tsplit\n"
+        "a\t12\tDN\timages/none.svs\ttest\n"
+        "b\t\t\timages/none.svs\n"
+        "c\t1/2\tDN\timages/b.svs\n"
+        "d\t12\tDN\timages/b.svs\n"
+        "d\t13\t\timages/b.svs\n"
+    )
+    found = rows(folder, text)
+    assert all(isinstance(row, BadRow) for row in found)
+    assert [(row.case_id, row.group, row.split) for row in found] == [
+        ("12", "DN", "test"), ("b", "all", None), ("", "", None), ("12", "DN", None), ("13", "all", None),
+    ]  # fmt: skip
+
+
 def test_rows_that_share_an_id_are_all_at_fault(folder: Path) -> None:
     text = "slide_id\timage\na\timages/a.svs\nb\timages/b.svs\na\timages/b.svs\n"
     first, second, third = rows(folder, text)
@@ -126,3 +142,26 @@ def test_a_sheet_that_is_not_there_or_not_text_is_refused(folder: Path) -> None:
     (folder / "slides.tsv").write_bytes(b"slide_id\timage\n\xff\xfe\x00\n")
     with pytest.raises(SourceError, match="UTF-8"):
         read_sheet(folder / "slides.tsv")
+
+
+def test_a_written_sheet_is_read_back(folder: Path) -> None:
+    (folder / "other").mkdir()
+    made = [
+        SheetRow(2, "A-1", "12", "DN", folder / "images/a.svs", folder / "images/a_mask.png", 0.2525, "patch", "train"),
+        SheetRow(3, "b", "b", "all", folder / "images/b.svs"),
+    ]
+    for path in (folder / "slides.tsv", folder / "slides.csv", folder / "other" / "slides.tsv"):
+        write_sheet(path, made)
+        assert read_sheet(path) == made
+    assert "\timages/b.svs\t" in (folder / "slides.tsv").read_text(), "it moves with its files"
+
+
+def test_a_sheet_that_may_have_been_edited_is_not_written_over(folder: Path) -> None:
+    (folder / "slides.tsv").write_text("mine")
+    with pytest.raises(SourceError, match="may have been edited"):
+        write_sheet(folder / "slides.tsv", [])
+    assert (folder / "slides.tsv").read_text() == "mine"
+    with pytest.raises(SourceError, match="is no sheet"):
+        write_sheet(folder / "slides.xlsx", [])
+    with pytest.raises(SourceError, match="cannot be written"):
+        write_sheet(folder / "none" / "slides.tsv", [])

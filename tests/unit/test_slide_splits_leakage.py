@@ -24,7 +24,7 @@ OPTIONS: dict[str, object] = {
 }
 
 
-def row(number: int, case: str, group: str = "g", split: str | None = None) -> SlideRowPlan:
+def row(number: int, case: str, group: str = "g", split: str | None = None, error: str | None = None) -> SlideRowPlan:
     return SlideRowPlan(
         line=number + 2,
         slide_id=f"s{number}",
@@ -40,7 +40,7 @@ def row(number: int, case: str, group: str = "g", split: str | None = None) -> S
         mask_ratio=None,
         dataset=f"s{number}",
         fingerprint="",
-        error=None,
+        error=error,
     )
 
 
@@ -64,6 +64,30 @@ def test_without_options_only_the_sheet_counts() -> None:
 def test_a_case_in_two_splits_of_the_sheet_is_listed_in_both() -> None:
     table = case_rows([row(0, "a", split="train"), row(1, "a", split="test")], OPTIONS, {})
     assert [(r["case_id"], r["split"]) for r in table] == [("a", "train"), ("a", "test")]
+
+
+def test_a_row_that_is_refused_moves_no_other_case() -> None:
+    good = [row(i, f"c{i}", group=f"g{i % 2}") for i in range(12)]
+    before = {r["case_id"]: (r["split"], r["items"]) for r in case_rows(good, OPTIONS, {})}
+    for i in range(12):
+        rows = [row(j, f"c{j}", group=f"g{j % 2}", error="damaged" if j == i else None) for j in range(12)]
+        after = {r["case_id"]: (r["split"], r["items"]) for r in case_rows(rows, OPTIONS, {})}
+        assert after == {**before, f"c{i}": (before[f"c{i}"][0], 0)}
+    unknown = row(12, "", error="no id")
+    assert case_rows([*good, unknown], OPTIONS, {}) == case_rows(good, OPTIONS, {})
+
+
+def test_what_a_refused_row_says_counts_where_others_say_nothing() -> None:
+    told = [row(0, "a"), row(1, "a", split="test", error="damaged")]
+    assert [(r["split"], r["origin"], r["items"]) for r in case_rows(told, OPTIONS, {})] == [("test", "sheet", 1)]
+    settled = [row(0, "a", split="test", error="damaged"), row(1, "a", split="train")]
+    assert [r["split"] for r in case_rows(settled, OPTIONS, {})] == ["train"]
+
+
+def test_a_case_of_two_groups_has_the_same_one_in_any_order() -> None:
+    rows = [row(0, "a", group="g2"), row(1, "a", group="g1", error="damaged")]
+    assert [r["group"] for r in case_rows(rows, OPTIONS, {})] == ["g1"]
+    assert case_rows(rows[::-1], OPTIONS, {}) == case_rows(rows, OPTIONS, {})
 
 
 @pytest.mark.parametrize(
@@ -236,8 +260,18 @@ def test_copies_within_a_split_are_told_but_are_no_leak() -> None:
     items, splits = clean()
     items[4]["file_sha256"] = items[2]["file_sha256"]
     assert leaks(items, splits) == {}
-    found = find_leaks(items, splits, {})["file"]
-    assert (found.within, found.leaks) == (1, 0)
+    found = find_leaks(items, splits, {})
+    assert (found["file"].within, found["file"].leaks) == (1, 0)
+    assert found["pixels"].within == 0
+
+
+def test_what_is_not_looked_for_within_a_split_is_not_counted_as_none() -> None:
+    """Two patches of one split that overlap and look alike: the checks do not look there, and say so."""
+    items, splits = clean()
+    items[4]["perceptual_hash"], items[4]["thumbnail"] = items[2]["perceptual_hash"], items[2]["thumbnail"]
+    found = find_leaks(items, splits, {2: ("a", (0, 0, 100, 100)), 4: ("a", (50, 0, 100, 100))})
+    unlooked = {check for check in found if found[check].within is None}
+    assert unlooked == {"case", "case name", "near duplicate", "overlap"}
 
 
 def test_many_copies_are_each_named_once() -> None:

@@ -145,7 +145,10 @@ def card(**more: Any) -> Card:
             {"case_id": "c0", "group": "a", "split": "train", "origin": "drawn", "items": 1},
             {"case_id": "c1", "group": "b", "split": "test", "origin": "lock", "items": 1},
         ],
-        "checks": [{"check": "case", "compared": 2, "leaks": 0, "within_split": 0}],
+        "checks": [
+            {"check": "case", "compared": 2, "leaks": 0, "within_split": None},
+            {"check": "file", "compared": 2, "leaks": 0, "within_split": 3},
+        ],
         "refused": [("row 7", "no mpp")],
         **more,
     }
@@ -167,6 +170,7 @@ def test_a_card_counts_what_can_be_read_and_says_what_cannot() -> None:
     assert "- row 7: no mpp\n- s9: E143 s9.tif: damaged" in text
     assert "| structure 1 | a | slides | 3 | 1 | 3 | 1.25 / 1.5 / 1.75 / 3.375 / 5 |" in text
     assert "| all groups | 1 | 50 % | 1 | 1 | 50 % | 1 |" in text
+    assert "| case | 2 | 0 | – |\n| file | 2 | 0 | 3 |" in text
     assert len(left_out(made)) == 2
 
 

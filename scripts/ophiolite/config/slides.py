@@ -36,6 +36,11 @@ class SlideMask(Section):
     structures: dict[Annotated[int, Field(ge=1, le=65535)], str] = Field(
         default_factory=lambda: {1: "structure"}, description="mask value -> name of the structure"
     )
+    ratio: Positive | None = Field(
+        None,
+        description="slide pixels per mask pixel, for masks so small that several fit the sizes of both; null takes "
+        "the one that the mask's microns per pixel give, else the only power of two or exact one",
+    )
     min_object_px: Annotated[int, Field(ge=0)] = Field(
         0, description="connected objects of fewer mask pixels are left out of the objects (not of the mask)"
     )
@@ -69,8 +74,17 @@ class Patches(Section):
         "`kpis2024`: the challenge's tree, <group>/<case>/img|mask/<group>_<case>_<index>_<x>_<y>_img|mask, masks of "
         "0 and 255 for any structure",
     )
-    format: Literal["jpeg", "png"] = Field("png", description="how images are stored; masks are always PNG")
+    format: Literal["jpeg", "png"] = Field(
+        "png",
+        description="how images are stored; `jpeg` where left out with `naming: kpis2024`, as in the challenge; masks "
+        "are always PNG",
+    )
     quality: Annotated[int, Field(ge=1, le=100)] = Field(95, description="JPEG quality of the patches")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _format_of_naming(cls, given: object) -> object:
+        return {"format": "jpeg", **given} if isinstance(given, dict) and given.get("naming") == "kpis2024" else given
 
     @model_validator(mode="after")
     def _one_resolution(self) -> Patches:
@@ -87,7 +101,11 @@ class Splits(Section):
         description="name of a split -> fraction of the cases; they add up to 1",
     )
     seed: int = Field(0, description="another seed gives other splits")
-    stratify: bool = Field(True, description="keep the proportions in every group")
+    stratify: bool = Field(
+        True,
+        description="keep the proportions in every group, to within a case; one case more or fewer then changes the "
+        "split of at most as many others as there are splits less one, without it of none",
+    )
     lock: str | None = Field(
         None, description="a .csv with the columns case_id and split: these cases stay where they were put"
     )
@@ -140,7 +158,9 @@ class Slides(Section):
         "relative to it",
     )
     folder: str | None = Field(
-        None, description="instead of a sheet: a folder in a layout of the KPIs 2024 challenge, patches or slides"
+        None,
+        description="instead of a sheet: a folder in a layout of the KPIs 2024 challenge, patches or slides; "
+        "`python -m ophiolite slide_sheet` writes its sheet, to be edited",
     )
     mpp: Annotated[float, Field(gt=0)] | None = Field(
         None, description="microns per pixel of all slides whose row says nothing; wins over what files say"
@@ -154,7 +174,11 @@ class Slides(Section):
     crop_to_bounds: bool = Field(
         False, description="keep the scanned region alone, at its place (`voxel_offset`), where the file names it"
     )
-    label_image: bool = Field(False, description="keep the photo of the slide's label too, which may name a patient")
+    label_image: bool = Field(
+        False,
+        description="keep the photos of the slide's label and of the whole glass (`label`, `macro`) too, which may "
+        "name a patient",
+    )
     bad_tiles: Literal["refuse", "fill"] = Field(
         "refuse", description="unreadable tiles fail their slide, or are filled with background and counted"
     )

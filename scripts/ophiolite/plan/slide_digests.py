@@ -21,13 +21,14 @@ class SlideRule:
     of : the layer of a slide that it runs for, `batch` (of rows) or `cohort` (all rows). options : keys of the section
     `slides`, with a dot for those inside one. upstream : rules that it reads, as `layer/rule` of its slide (of all
     slides for batches and the cohort), or the name of a rule of batches or the cohort. when : whether the options ask
-    for it.
+    for it. refused : whether it also takes the cases of rows that the plan refused.
     """
 
     of: Literal["slide", "mask", "objects", "batch", "cohort"]
     options: tuple[str, ...] = ()
     upstream: tuple[str, ...] = ()
     when: Callable[[Options], bool] = lambda options: True
+    refused: bool = False
 
 
 # What says how pixels are read.
@@ -66,7 +67,7 @@ RULES: dict[str, SlideRule] = {
     "slide_facts": SlideRule("batch", (*READ, *MASK, "mask.min_object_px")),
     "slide_statistics": SlideRule("cohort", (), ("slide_facts",)),
     "slide_readable": SlideRule("cohort", (), ("slide_statistics",)),
-    "slide_splits": SlideRule("cohort", ("splits",)),
+    "slide_splits": SlideRule("cohort", ("splits",), refused=True),
     "slide_leakage": SlideRule("cohort", (), ("slide_facts", "slide_splits")),
     "slide_panels": SlideRule("cohort", (*READ, *MASK, "panels"), when=lambda options: bool(options["panels"])),
     "slide_card": SlideRule("cohort", ("card", "mask.structures"), ("slide_statistics", "slide_leakage")),
@@ -114,15 +115,17 @@ def cohort_digests(
     layers: Mapping[str, Mapping[str, Mapping[str, str]]],
     batches: Sequence[SlideBatch],
 ) -> dict[str, str]:
-    """The digests of the rules that serve all slides; arguments as above."""
+    """The digests of the rules that serve all slides; arguments as above, `rows` with those that were refused."""
     out: dict[str, str] = {}
+    good = [_facts(row) for row in rows if row.error is None]
+    cases = [(row.case_id, row.group, row.split) for row in rows if row.error is not None]
     for name, rule in RULES.items():
         if rule.of == "cohort" and rule.when(options):
             above = {
                 path: out.get(path) or _of_datasets(layers, path) or [b.digests.get(path) for b in batches]
                 for path in rule.upstream
             }
-            out[name] = _digest(name, rule, options, [_facts(row) for row in rows], above)
+            out[name] = _digest(name, rule, options, [*good, *cases] if rule.refused else good, above)
     return out
 
 

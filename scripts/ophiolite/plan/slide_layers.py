@@ -149,6 +149,7 @@ def mask_reading(options: Slides, slide: SlideSource) -> dict[str, Any]:
         "slide_size_px": list(slide.shape_vx[:2]),
         "slide_start_px": list(slide.voxel_offset_vx[:2]),
         "slide_resolution_nm": list(slide.resolution_nm or ()),
+        "ratio": options.mask.ratio,
         "binarise": options.mask.binarise,
         "structures": {str(value): name for value, name in sorted(options.mask.structures.items())},
     }

@@ -107,7 +107,7 @@ def expand_slides(config: Config, base: Path, speeds: Speeds, claim: Callable[[L
         batches=batches,
         rules=rules_of_layers(),
         shown=tuple(row.dataset for row in rows if row.dataset)[:IN_REPORT] if options.viewer else (),
-        digests=cohort_digests(dumped, _good(rows), made, batches),
+        digests=cohort_digests(dumped, rows, made, batches),
     )
     return Expanded({name: DatasetPlan(layers=layers[name]) for name in sorted(layers)}, slides)
 
@@ -210,10 +210,10 @@ def _refused(row: SheetRow | BadRow, error: str) -> SlideRowPlan:
     return SlideRowPlan(
         line=row.line,
         slide_id=row.slide_id,
-        case_id="",
-        group="",
+        case_id=row.case_id,
+        group=row.group,
         kind="slide",
-        split=None,
+        split=row.split,
         image="",
         mask=None,
         mpp=None,

@@ -203,9 +203,13 @@ def _splits(card: Card) -> Table:
 
 def _checks(card: Card) -> Table:
     rows = [
-        (row["check"], f"{row['compared']:,}", f"{row['leaks']:,}", f"{row['within_split']:,}") for row in card.checks
+        (row["check"], f"{row['compared']:,}", f"{row['leaks']:,}", _number(row["within_split"], "{:,}"))
+        for row in card.checks
     ]
-    note = "Any pair across splits fails the rule slide_leakage. Pairs within one split are copies, but no leak."
+    note = (
+        "Any pair across splits fails the rule slide_leakage. Copies within one split are counted, but no leak; where"
+        f" there is {NONE}, they are not looked for."
+    )
     return Table(("check", "items compared", "across splits", "within a split"), rows, (0,), "Leakage", note)
 
 

@@ -94,7 +94,7 @@ def read_kpis_folder(folder: Path) -> list[SheetRow | BadRow]:
     for line, item in enumerate(items, start=1):
         fault = _fault(item, item.kind in masked) or wrong.get(id(item))
         if fault:
-            rows.append(BadRow(line, item.slide_id, fault))
+            rows.append(BadRow(line, item.slide_id, fault, item.case, item.group, item.split))
             continue
         mask = item.files["mask"][0] if item.files["mask"] else None
         image = item.files["img"][0]

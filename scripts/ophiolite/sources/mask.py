@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import SourceError, explain
 from ophiolite.geometry import Box
 from ophiolite.sources.mask_pixels import MaskPixels, open_pixels
+from ophiolite.sources.mask_ratio import mask_ratio
 from ophiolite.sources.source import Header, HeaderSource, Nm
 from ophiolite.sources.vector_mask import VECTOR_SUFFIXES, FilledOutlines
 
@@ -26,7 +27,8 @@ class MaskReading:
 
     slide_size_px : (x, y). slide_resolution_nm : (x, y, z). binarise : values above it are structure 1; None keeps the
     values. structures : value -> name; no other value but 0 may occur. slide_start_px : where the slide's layer begins,
-    if not all of it is kept; the mask is of what is kept, outlines are in pixels of the whole slide.
+    if not all of it is kept; the mask is of what is kept, outlines are in pixels of the whole slide. ratio : slide
+    pixels per mask pixel, where the sizes of both leave a choice.
     """
 
     slide_size_px: tuple[int, int]
@@ -34,6 +36,7 @@ class MaskReading:
     binarise: int | None
     structures: Mapping[int, str]
     slide_start_px: tuple[int, int] = (0, 0)
+    ratio: int | None = None
 
 
 class MaskSource(HeaderSource):
@@ -43,9 +46,15 @@ class MaskSource(HeaderSource):
     """
 
     def __init__(self, path: Path, pixels: MaskPixels, reading: MaskReading) -> None:
-        self.ratio = mask_ratio(str(path), pixels.size_px, reading.slide_size_px)
-        start = _start(str(path), reading.slide_start_px, self.ratio)
         x, y, z = reading.slide_resolution_nm
+        self.ratio = mask_ratio(
+            str(path),
+            pixels.size_px,
+            reading.slide_size_px,
+            reading.ratio,
+            lambda: [(1000 * across / x, 1000 * down / y) for across, down in pixels.scales_um()],
+        )
+        start = _start(str(path), reading.slide_start_px, self.ratio)
         width, height = pixels.size_px
         values = [*reading.structures, 1 if reading.binarise is not None else 0]
         super().__init__(
@@ -181,26 +190,3 @@ def _start(path: str, slide_start_px: tuple[int, int], ratio: int) -> tuple[int,
             )
         )
     return x // ratio, y // ratio
-
-
-def mask_ratio(path: str, mask_px: tuple[int, int], slide_px: tuple[int, int]) -> int:
-    """Slide pixels per mask pixel: the integer r with mask = slide / r along both axes, rounded down or up alike.
-
-    SourceError E142 where there is none.
-    """
-    guesses = {slide_px[0] // mask_px[0], -(-slide_px[0] // mask_px[0])}
-    for r in sorted(guesses - {0}):
-        down, up = (tuple(n // r for n in slide_px), tuple(-(-n // r) for n in slide_px))
-        if mask_px in (down, up):
-            return r
-    raise SourceError(
-        explain(
-            f"E142 {path}",
-            "the slide is no whole number of times as large as its mask",
-            expected="{} x {} pixels divided by 1, 2, 3, ...".format(*slide_px),
-            got="{} x {}, a ratio of {:.4g} x {:.4g}".format(
-                *mask_px, slide_px[0] / mask_px[0], slide_px[1] / mask_px[1]
-            ),
-            do="Pair the right files, or save the mask at a whole fraction of the slide's size, without smoothing",
-        )
-    )

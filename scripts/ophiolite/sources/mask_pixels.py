@@ -37,6 +37,9 @@ class MaskPixels(Protocol):
     def values(self, window: Window) -> NDArray[Any]:
         """The values in (x0, y0, x1, y1), half open and inside, as (x, y)."""
 
+    def scales_um(self) -> list[tuple[float, float]]:
+        """Microns per pixel along x and y, as every part of the file gives them that does; plausible or not."""
+
 
 class WholeImage:
     """A PNG or JPEG, decoded at its first read."""
@@ -75,6 +78,10 @@ class WholeImage:
             self._array = self._decode()
         x0, y0, x1, y1 = window
         return self._array[x0:x1, y0:y1]
+
+    def scales_um(self) -> list[tuple[float, float]]:
+        """Pictures say how large they are to be printed, not what they show."""
+        return []
 
     def _decode(self) -> NDArray[Any]:
         from PIL import Image
@@ -181,6 +188,12 @@ class TiffImage:
                 out[a - x0 : b - x0, c - y0 : d - y0] = tile[a - left : b - left, c - top : d - top]
         return out
 
+    def scales_um(self) -> list[tuple[float, float]]:
+        """As `MaskPixels.scales_um`."""
+        from ophiolite.sources.slide_tiff import tiff_scale
+
+        return list(tiff_scale(self._tiff, self._page.keyframe)[0].values())
+
     def overflow_to(self, folder: Path) -> None:
         """Keep decoded tiles that fall out of memory in files of `folder`."""
         self._cache.overflow_to(folder)
@@ -243,6 +256,11 @@ class SlideImage:
         except openslide.OpenSlideError as error:
             raise _unreadable(self._path, error) from error
         return one_channel(self._path, np.asarray(region).transpose(1, 0, 2), (x0, y0))
+
+    def scales_um(self) -> list[tuple[float, float]]:
+        """As `MaskPixels.scales_um`."""
+        across, down = (self._slide.properties.get(f"openslide.mpp-{axis}") for axis in "xy")
+        return [(float(across), float(down))] if across and down else []
 
 
 def open_pixels(path: Path) -> MaskPixels:

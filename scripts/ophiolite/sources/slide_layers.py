@@ -49,6 +49,7 @@ def _mask(path: Path, format: str, reading: dict[str, Any], table: Path | None) 
         binarise=reading["binarise"],
         structures={int(value): name for value, name in reading["structures"].items()},
         slide_start_px=tuple(reading["slide_start_px"]),
+        ratio=reading["ratio"],
     )
     if format == "mask":
         return lambda: open_mask(path, facts)

@@ -12,12 +12,15 @@ import tifffile
 from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
+from ophiolite.sources.dicom_series import series_files
 from ophiolite.sources.slide_mpp import TIFF_TAGS, Mpp
 from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts, lost_tile, segment_size
 from ophiolite.sources.slide_tiles import ONE_GRID
 
 # Decoded tiles that OpenSlide keeps; a row of 512 px tiles of a slide 40,000 px wide.
 CACHE_BYTES = 96 * 2**20
+# Indices that name, in their key file, the JPEG or NGR files that hold the pixels.
+INDICES = (".vms", ".vmu")
 MM_PER_UNIT = {"inch": 25.4, "centimeter": 10.0}
 
 
@@ -47,7 +50,7 @@ class OpenSlideReader:
             objective=_number(properties.get("openslide.objective-power")),
             icc=_profile(self._slide),
             associated=tuple(sorted(self._slide.associated_images)),
-            files=_files(file, vendor),
+            files=_files(file, properties),
             cache_bytes=CACHE_BYTES,
             bounds=_bounds(properties),
         )
@@ -154,11 +157,14 @@ def _profile(slide: openslide.OpenSlide) -> bytes | None:
     return None if profile is None else bytes(profile.tobytes())
 
 
-def _files(file: Path, vendor: str) -> tuple[str, ...]:
-    """The files that a slide consists of: MIRAX has a folder beside it, DICOM all files of its folder."""
+def _files(file: Path, properties: Mapping[str, str]) -> tuple[str, ...]:
+    """The files that a slide consists of: MIRAX has a folder beside it, Hamamatsu's VMS and VMU name theirs, DICOM
+    those of its series; of other formats the file itself."""
+    vendor = properties.get("openslide.vendor")
     if vendor == "mirax":
         beside = file.with_suffix("")
         return (str(file), *(str(part) for part in sorted(beside.iterdir()) if part.is_file()))
-    if vendor == "dicom":
-        return tuple(str(part) for part in sorted(file.parent.iterdir()) if part.is_file())
-    return (str(file),)
+    if vendor == "hamamatsu" and file.suffix.lower() in INDICES:
+        named = {value for name, value in properties.items() if name.startswith("hamamatsu.") and value}
+        return (str(file), *(str(part) for part in sorted(file.parent / name for name in named) if part.is_file()))
+    return series_files(file) if vendor == "dicom" else (str(file),)

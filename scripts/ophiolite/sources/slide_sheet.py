@@ -7,6 +7,7 @@ import difflib
 import math
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -39,11 +40,14 @@ class SheetRow:
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be used, and why; the id is empty where it has none."""
+    """A row that cannot be used, and why; the id is empty where it has none, case and group where they are unknown."""
 
     line: int
     slide_id: str
     message: str
+    case_id: str = ""
+    group: str = ""
+    split: str | None = None
 
 
 class _FaultyCellError(Exception):
@@ -79,9 +83,36 @@ def refuse_duplicates(rows: list[SheetRow | BadRow], sheet: str) -> list[SheetRo
             where = f"{sheet}: row {row.line}, column slide_id"
             listed = ", ".join(map(str, lines[row.slide_id]))
             message = explain(where, f"{row.slide_id!r} is the id of rows {listed}", do="Give every row its own id")
-            row = BadRow(row.line, row.slide_id, message)
+            row = BadRow(row.line, row.slide_id, message, row.case_id, row.group, row.split)
         out.append(row)
     return out
+
+
+def write_sheet(path: Path, rows: Sequence[SheetRow]) -> None:
+    """Write rows as a sheet, .tsv or .csv, which `read_sheet` reads back equal but for their lines.
+
+    Files below the sheet's folder are named relative to it. SourceError for another ending, and where there is a file,
+    which may hold changes made by hand.
+    """
+    delimiter = _delimiter(path)
+    try:
+        with path.open("x", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+            writer.writerow(COLUMNS)
+            writer.writerows([_cell(path.parent, getattr(row, name)) for name in COLUMNS] for row in rows)
+    except FileExistsError:
+        problem = "there is a sheet already, which may have been edited"
+        raise SourceError(explain(str(path), problem, do="Name another file, or move this one away")) from None
+    except OSError as error:
+        problem = f"the sheet cannot be written ({error.strerror})"
+        raise SourceError(explain(str(path), problem, do="Name a file in a folder that can be written")) from None
+
+
+def _cell(base: Path, value: object) -> str:
+    if isinstance(value, Path):
+        file, folder = value.absolute(), base.absolute()
+        return (file.relative_to(folder) if file.is_relative_to(folder) else file).as_posix()
+    return "" if value is None else str(value)
 
 
 _COLUMNS_DO = f"The columns are {', '.join(COLUMNS)}; {' and '.join(REQUIRED)} are needed"
@@ -89,11 +120,7 @@ _COLUMNS_DO = f"The columns are {', '.join(COLUMNS)}; {' and '.join(REQUIRED)} a
 
 def _lines(path: Path) -> list[tuple[int, list[str]]]:
     """(line number, cells) of every line that is not blank."""
-    delimiter = {".tsv": "\t", ".csv": ","}.get(path.suffix.lower())
-    if delimiter is None:
-        raise SourceError(
-            explain(str(path), "is no sheet", expected=".tsv or .csv", got=path.suffix, do="Save it as one of these")
-        )
+    delimiter = _delimiter(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=delimiter, strict=True)
@@ -109,6 +136,15 @@ def _lines(path: Path) -> list[tuple[int, list[str]]]:
         ) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(explain(str(path), f"is no table of text ({error})", do="Save it again as UTF-8")) from None
+
+
+def _delimiter(path: Path) -> str:
+    delimiter = {".tsv": "\t", ".csv": ","}.get(path.suffix.lower())
+    if delimiter is None:
+        raise SourceError(
+            explain(str(path), "is no sheet", expected=".tsv or .csv", got=path.suffix, do="Save it as one of these")
+        )
+    return delimiter
 
 
 def _check_header(path: Path, header: list[str]) -> None:
@@ -148,8 +184,20 @@ def _row(path: Path, line: int, header: list[str], cells: list[str]) -> SheetRow
         if split:
             _name(split)
     except _FaultyCellError as fault:
-        return BadRow(line, slide_id, f"{path}: row {line}, column {column}: {fault}.")
+        return BadRow(line, slide_id, f"{path}: row {line}, column {column}: {fault}.", *_case(values))
     return SheetRow(line, slide_id, names["case_id"], names["group"], image, mask, mpp, kind, split)
+
+
+def _case(values: Mapping[str, str]) -> tuple[str, str, str | None]:
+    """Case, group and split of a row at fault; nothing where they are not to be told."""
+    split = values.get("split") or None
+    case, group = values.get("case_id") or values.get("slide_id", ""), values.get("group") or "all"
+    try:
+        for name in (case, group, *([split] if split else [])):
+            _name(name)
+    except _FaultyCellError:
+        return "", "", None
+    return case, group, split
 
 
 def _name(text: str) -> None:

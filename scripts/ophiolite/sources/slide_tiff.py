@@ -72,7 +72,7 @@ class TiffSlideReader:
         self._maps = [_mapped(file, page) for page in self._pages]
         for page, mapped in zip(self._pages, self._maps, strict=True):
             _check_segment(path, page, mapped)
-        mpp, objective = _scale(path, self._tiff, first)
+        mpp, objective = tiff_scale(self._tiff, first)
         turned = first.tags.valueof(ORIENTATION, 1)
         self.facts = SlideFacts(
             reader=f"tifffile {tifffile.__version__}",
@@ -270,7 +270,7 @@ def _other_images(series: list[Any], main: Any) -> dict[str, Any]:
     return found
 
 
-def _scale(path: str, tiff: Any, page: Any) -> tuple[dict[str, Mpp], float | None]:
+def tiff_scale(tiff: Any, page: Any) -> tuple[dict[str, Mpp], float | None]:
     """Microns per pixel by origin, most trusted first, and the objective's magnification."""
     found: dict[str, Mpp] = {}
     unit = UNIT_UM.get(int(page.resolutionunit))

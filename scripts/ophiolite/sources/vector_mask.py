@@ -51,6 +51,10 @@ class FilledOutlines:
             out[left - x0 : right - x0, top - y0 : bottom - y0][inside] = self._values[i]
         return out
 
+    def scales_um(self) -> list[tuple[float, float]]:
+        """Outlines have the slide's pixels."""
+        return []
+
     def _within(self, window: tuple[int, int, int, int]) -> NDArray[np.bool_]:
         """Which outlines' boxes reach into a window."""
         x0, y0, x1, y1 = window

@@ -35,7 +35,7 @@ def build_card(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> Card:
         sizes=read_slide_table(store, "sizes"),
         occurrences=read_slide_table(store, "occurrences"),
         objects=read_slide_table(store, "objects"),
-        cases=read_slide_table(store, "splits"),
+        cases=[case for case in read_slide_table(store, "splits") if case["items"]],
         checks=json.loads(store.read(f"{FOLDER}/leakage.json"))["checks"],
         refused=[(row.slide_id or f"row {row.line}", row.error) for row in slides.rows if row.error is not None],
     )

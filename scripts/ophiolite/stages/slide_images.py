@@ -13,7 +13,8 @@ from ophiolite.sources.slide import SlideSource
 from ophiolite.stages.job import Job
 from ophiolite.stages.volume_input import open_planned
 
-LABEL = "label"
+# All but these may show the slide's label: photos of the whole glass (macro) do, as Hamamatsu's scanners take them.
+WITHOUT_LABEL = ("thumbnail",)
 
 
 def slides_of(job: Job) -> SlidesPlan:
@@ -26,8 +27,8 @@ def slides_of(job: Job) -> SlidesPlan:
 def write_slide_images(job: Job) -> tuple[list[Written], dict[str, Any]]:
     """Write the colour profile as it is and the photos as PNG; returns what was written and what the reader says.
 
-    The photo of the label, which may name a patient, is written only where `slides.label_image` asks for it; the
-    profile only where the pixels were not converted by it.
+    Photos of the label and of the whole glass, which may name a patient, are written only where `slides.label_image`
+    asks for them; the profile only where the pixels were not converted by it.
     """
     options = slides_of(job).options
     slide = cast(SlideSource, open_planned(job.volume).source)
@@ -35,7 +36,7 @@ def write_slide_images(job: Job) -> tuple[list[Written], dict[str, Any]]:
     written = []
     if slide.icc and options["icc"] == "keep":
         written.append(job.store.write(f"{folder}/profile.icc", slide.icc))
-    kept = [name for name in sorted(slide.associated) if options["label_image"] or name.lower() != LABEL]
+    kept = [name for name in sorted(slide.associated) if options["label_image"] or name.lower() in WITHOUT_LABEL]
     for name in kept:
         written.append(job.store.write(f"{folder}/{_file_name(name)}.png", _png(slide, name)))
     facts = {

@@ -41,6 +41,8 @@ MEANING = {
     "near duplicate": "images that look alike",
     "overlap": "patches of one slide that share pixels",
 }
+# Of the other checks, pairs of items of one split are not looked for: neighbouring patches overlap by the thousand.
+COUNTED_WITHIN = ("file", "pixels")
 MOST_BITS = 4
 LEAST_CORRELATION = 0.98
 MOST_ROWS = 10_000
@@ -61,12 +63,13 @@ class Pair:
 
 @dataclass
 class Found:
-    """What a check found: how many items it compared, its pairs (the first that leak and that do not), their number."""
+    """What a check found: how many items it compared, its pairs (the first that leak and that do not), their number;
+    `within` a split is None where they are not looked for."""
 
     compared: int
     pairs: list[Pair]
     leaks: int = 0
-    within: int = 0
+    within: int | None = None
 
 
 def write_leakage(slides: SlidesPlan, store: Store) -> None:
@@ -135,7 +138,7 @@ def find_leaks(
     numbers = [i for i, item in enumerate(items) if item["error"] is None]
     codes = {name: code for code, name in enumerate(sorted({s for s in splits if s is not None}))}
     code = np.array([-1 if split is None else codes[split] for split in splits], dtype=np.int64)
-    out = {check: Found(len(numbers), []) for check in MEANING}
+    out = {check: Found(len(numbers), [], within=0 if check in COUNTED_WITHIN else None) for check in MEANING}
     for pair in _cases(numbers, items, code):
         same = items[pair.a]["case_id"] == items[pair.b]["case_id"]
         _collect(out["case" if same else "case name"], [pair], code)
@@ -151,12 +154,14 @@ def find_leaks(
 
 def _collect(found: Found, pairs: Iterable[Pair], code: NDArray[np.int64]) -> None:
     for pair in pairs:
-        leak = code[pair.a] != code[pair.b]
         # Copies within a split, however many, leave room for what leaks.
-        if (found.leaks if leak else found.within) < MOST_ROWS:
+        if code[pair.a] != code[pair.b]:
+            before, found.leaks = found.leaks, found.leaks + 1
+        else:
+            before = found.within or 0
+            found.within = before + 1
+        if before < MOST_ROWS:
             found.pairs.append(pair)
-        found.leaks += int(leak)
-        found.within += int(not leak)
 
 
 def _cases(numbers: Sequence[int], items: Sequence[Row], code: NDArray[np.int64]) -> Iterator[Pair]:

@@ -144,10 +144,17 @@ class KpisRows:
 
     def check_read(self) -> None:
         """As `Rows`."""
+        refuse_levels(self.path, max(int(values.max()) for values in self._strips()), FULL - 1)
+
+    def nonbinary(self) -> int:
+        """Pixels of the file that are neither 0 nor 255, as lossy compression leaves them: none of them counts."""
+        return sum(int(np.count_nonzero((values != 0) & (values != FULL))) for values in self._strips())
+
+    def _strips(self) -> Iterator[NDArray[Any]]:
         width, height = self.pixels.size_px
         step = max(1, STRIP_PX // width)
-        strips = ((0, top, width, min(top + step, height)) for top in range(0, height, step))
-        refuse_levels(self.path, max(int(grey_levels(self.pixels, strip).max()) for strip in strips), FULL - 1)
+        for top in range(0, height, step):
+            yield grey_levels(self.pixels, (0, top, width, min(top + step, height)))
 
 
 def kpis_size(row: SlideRowPlan) -> tuple[Size, int]:

@@ -99,11 +99,12 @@ def _check_read(planes: Planes, counted: Counted) -> None:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A prediction beside its truth. path : where it lies; nonbinary_px : stored neither as 0 nor as the largest."""
+    """A prediction beside its truth. path : where it lies; nonbinary_px : stored neither as 0 nor as the largest, None
+    where a slide is put together from its patches, which overlap."""
 
     path: str
     planes: Planes
-    nonbinary_px: int
+    nonbinary_px: int | None
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,14 @@ def open_prediction(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Predi
     path = find_prediction(Path(options["predictions"]), row)
     if path is None:
         planes = stitched_planes(plan, store, row)
-        return Prediction(options["predictions"], planes, 0) if planes else None
+        return Prediction(options["predictions"], planes, None) if planes else None
     if kpis and row.kind == "patch":
         return kpis_patch(path, row)
     if kpis:
         size, ratio = kpis_size(row)
         assert row.mask is not None
         truth, predicted = kpis_rows(Path(row.mask), row), kpis_rows(path, row)
-        return Prediction(str(path), Planes(size, (ratio, ratio), truth, predicted), 0)
+        return Prediction(str(path), Planes(size, (ratio, ratio), truth, predicted), predicted.nonbinary())
     mask = open_row_mask(plan, row)
     assert mask is not None
     assert row.size_px is not None
@@ -157,6 +158,7 @@ def predicted_source(plan: ProjectPlan, path: Path, row: SlideRowPlan, truth: Ma
         binarise=plan.slides.options["mask"]["binarise"],
         structures=structures_of(plan),
         slide_start_px=(truth.voxel_offset_vx[0] * truth.ratio, truth.voxel_offset_vx[1] * truth.ratio),
+        ratio=truth.ratio,
     )
     return open_mask(path, reading)
 

@@ -21,8 +21,7 @@ def write_splits(slides: SlidesPlan, store: Store) -> None:
     options = slides.options["splits"]
     lock = Path(options["lock"]) if options and options["lock"] else None
     locked = read_lock(lock) if lock else {}
-    rows = slides.planned()
-    write_slide_table(store, "splits", case_rows(rows, options, locked), SPLITS)
+    write_slide_table(store, "splits", case_rows(slides.rows, options, locked), SPLITS)
 
 
 def case_rows(
@@ -30,15 +29,19 @@ def case_rows(
 ) -> list[Row]:
     """Rows of `SPLITS`, by case. options : the section `splits`, None where only what the sheet says counts.
 
-    `origin` is `sheet`, `lock` or `drawn`. A case that the sheet puts into several splits is listed in each: the rule
+    Rows that the plan refused take part where their case is known, as no items: a file that cannot be read, and one
+    that is mended, move no other case. Their column `split` counts where the other rows of a case say nothing. `origin`
+    is `sheet`, `lock` or `drawn`. A case that the sheet puts into several splits is listed in each: the rule
     slide_leakage says so. Raises ConfigError where lock file and sheet, or lock file and config, do not agree.
     """
+    known = sorted((row for row in rows if row.case_id), key=lambda row: row.error is not None)
     groups: dict[str, str] = {}
     of_sheet: dict[str, list[str]] = {}
-    for row in rows:
-        groups.setdefault(row.case_id, row.group)
-        if row.split and row.split not in of_sheet.setdefault(row.case_id, []):
-            of_sheet[row.case_id].append(row.split)
+    for row in known:
+        groups[row.case_id] = min(row.group, groups.get(row.case_id, row.group))
+        told = of_sheet.get(row.case_id, [])
+        if row.split and row.split not in told and not (told and row.error):
+            of_sheet[row.case_id] = [*told, row.split]
     out: dict[str, list[str]] = dict(of_sheet)
     if options is not None:
         _check(locked, of_sheet, options)
@@ -48,7 +51,7 @@ def case_rows(
         assert isinstance(seed, int)
         drawn = split_cases(groups, fractions, seed, bool(options["stratify"]), {**locked, **first})
         out = {case: of_sheet.get(case) or [drawn[case]] for case in groups}
-    items = Counter(row.case_id for row in rows)
+    items = Counter(row.case_id for row in rows if row.error is None)
     return [
         {
             "case_id": case,
