@@ -21,7 +21,7 @@ from ophiolite.sources.slide_sheet import SheetRow
 from ophiolite.stages.slide_score_panels import worst_items
 from ophiolite.stages.slide_score_planes import find_prediction
 from ophiolite.stages.slide_score_tables import check_scored, write_score_tables
-from ophiolite.stages.slide_scores import row_scores, write_scores
+from ophiolite.stages.slide_scores import row_scores, score_part, write_scores
 from ophiolite.stages.slide_tables import batch_names
 from scored_slides import cut_predictions, kpis_slide, plan_of, read, slides_of
 from smk_functions import smk_function
@@ -218,3 +218,41 @@ def test_a_bilevel_patch_is_255_where_it_is_1(tmp_path: Path) -> None:
         Image.open(path).convert("1").save(path)
     (found,) = row_scores(plan, store, row)
     assert found["predicted_px"] == 40_000
+
+
+def test_a_slide_that_was_not_cut_has_an_error_in_the_place_of_stitched_scores(tmp_path: Path) -> None:
+    kpis_slide(tmp_path)
+    (tmp_path / "parts").mkdir()
+    patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
+    one = {"binarise": 127, "structures": {1: "glomerulus"}}
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, patches=patches)
+    store, row = Store(tmp_path / "p"), slides_of(plan).rows[0]
+    assert "was not cut into patches" in write_scores(plan, slides_of(plan), store, "0")[0]
+    cut_predictions(plan, store, row, np.zeros((700, 700), np.uint8), tmp_path / "parts")
+    assert write_scores(plan, slides_of(plan), store, "0") == []
+    other = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, patches={**patches, "stride_px": 70})
+    (error,) = write_scores(other, slides_of(other), store, "0")
+    assert "was not cut into patches" in error, "patches of other settings are not what was predicted"
+    assert [r["error"] for r in read(store, score_part("0"))] == [error]
+
+
+def test_scores_wait_for_no_slide_that_cannot_be_read() -> None:
+    """Of three slides one is predicted whole, one cannot be read."""
+    rows = [{"slide_id": name, "dataset": name} for name in "abc"]
+    asked: list[list[str]] = []
+
+    def expand(pattern: str, dataset: list[str], layer: str) -> list[str]:
+        asked.append(dataset)
+        return dataset
+
+    wait = smk_function(
+        "patches_to_stitch",
+        rows_to_score=lambda wildcards: rows,
+        prediction_of_row=lambda row: row["slide_id"] == "a",
+        planned=lambda: {"datasets": {n: {"layers": {"slide": {"digests": {"slide_patches": "1"}}}} for n in "abc"}},
+        unreadable_slides=lambda: {"b"},
+        receipt=lambda rule: rule,
+        expand=expand,
+    )
+    assert wait(None) == ["c"]
+    assert asked == [["c"]]

@@ -51,3 +51,19 @@ def slide_tables(*names):
 def dataset_of_slides(wildcards):
     """The page of the dataset of slides and all that goes with it, where there are slides."""
     return [f"{ROOT}/slides.html", f"{ROOT}/slides/readable.json"] if groups_of_slides() else []
+
+
+def unreadable_slides():
+    """The ids of the slides that cannot be read beyond their headers, after the checkpoint that reads all."""
+    planned()
+    return unreadable_in(checkpoints.slide_statistics.get().output[0])
+
+
+@lru_cache(maxsize=None)
+def unreadable_in(items):
+    """The slides that have an error in the table of items; fetched where a profile keeps it in a bucket."""
+    stored = getattr(items, "flags", {}).get("storage_object")
+    if stored:
+        stored.retrieve_object()
+    with open(stored.local_path() if stored else items, encoding="utf-8", newline="") as stream:
+        return frozenset(row["slide_id"] for row in csv.DictReader(stream) if row["kind"] == "slide" and row["error"])
