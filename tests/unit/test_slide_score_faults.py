@@ -87,8 +87,8 @@ def test_one_bad_prediction_leaves_the_others_their_scores(tmp_path: Path) -> No
     write_mask(np.full((63, 64), 255, np.uint8), tmp_path / "in/c.png")
     plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask={"binarise": 127, "structures": {1: "any"}})
     store = Store(tmp_path / "p")
-    assert batch_names(slides_of(plan)) == ["0"]
-    errors = write_scores(plan, slides_of(plan), store, "0")
+    (batch,) = batch_names(slides_of(plan))
+    errors = write_scores(plan, slides_of(plan), store, batch)
     assert [error.partition(":")[0] for error in errors] == ["b", "c"]
     assert "b.png: the mask cannot be read" in errors[0]
     assert "E142" in errors[1]
@@ -108,7 +108,7 @@ def test_one_bad_prediction_leaves_the_others_their_scores(tmp_path: Path) -> No
     assert not store.exists("slides/scored.json")
     for name in "bc":
         write_mask(np.full((64, 64), 255, np.uint8), tmp_path / f"in/{name}.png")
-    assert write_scores(plan, slides_of(plan), store, "0") == []
+    assert write_scores(plan, slides_of(plan), store, batch) == []
     write_score_tables(plan, slides_of(plan), store)
     check_scored(store)
     assert store.exists("slides/scored.json")
@@ -226,14 +226,14 @@ def test_a_slide_that_was_not_cut_has_an_error_in_the_place_of_stitched_scores(t
     patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
     one = {"binarise": 127, "structures": {1: "glomerulus"}}
     plan = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, patches=patches)
-    store, row = Store(tmp_path / "p"), slides_of(plan).rows[0]
-    assert "was not cut into patches" in write_scores(plan, slides_of(plan), store, "0")[0]
+    store, row, batch = Store(tmp_path / "p"), slides_of(plan).rows[0], "s"
+    assert "was not cut into patches" in write_scores(plan, slides_of(plan), store, batch)[0]
     cut_predictions(plan, store, row, np.zeros((700, 700), np.uint8), tmp_path / "parts")
-    assert write_scores(plan, slides_of(plan), store, "0") == []
+    assert write_scores(plan, slides_of(plan), store, batch) == []
     other = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, patches={**patches, "stride_px": 70})
-    (error,) = write_scores(other, slides_of(other), store, "0")
+    (error,) = write_scores(other, slides_of(other), store, batch)
     assert "was not cut into patches" in error, "patches of other settings are not what was predicted"
-    assert [r["error"] for r in read(store, score_part("0"))] == [error]
+    assert [r["error"] for r in read(store, score_part(batch))] == [error]
 
 
 def test_scores_wait_for_no_slide_that_cannot_be_read() -> None:

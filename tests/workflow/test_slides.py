@@ -334,7 +334,7 @@ def test_a_mended_slide_is_done_again_alone(spoiled: tuple[Workspace, Run, dict[
     (workspace.folder / "slides.tsv").write_text(HEADER + "torn\tc1\t56Nx\timages/torn.tiff\t\t\t\n" + GOOD)
     workspace.plan()
     jobs = jobs_of(workspace)
-    assert (jobs["pyramid_blocks"], jobs["slide_patches"]) == (1, 1)
+    assert (jobs["slide_facts"], jobs["pyramid_blocks"], jobs["slide_patches"]) == (1, 1, 1)
     done = run_slides(workspace)
     assert done.code == 0, done.text
     counts = counts_of(workspace)

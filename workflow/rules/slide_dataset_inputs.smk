@@ -11,9 +11,8 @@ def after_plan(wildcards):
 
 def facts_minutes(wildcards, attempt):
     """Resources function: the pixels of a batch of rows, and a second per row."""
-    batches, rows = slides_plan()["batches"], slides_plan()["rows"]
-    number = int(wildcards.batch)
-    own = rows[batches[number]["first"] : batches[number]["stop"]] if number < len(batches) else []
+    batch = batch_of(wildcards)
+    own = slides_plan()["rows"][batch["first"] : batch["stop"]]
     mpx = sum(row["size_px"][0] * row["size_px"][1] for row in own if row["size_px"]) / 1e6
     return max(10, int((mpx / FACTS_MPX_PER_S + len(own)) / 60 * 3)) * attempt
 

@@ -5,8 +5,7 @@ SCORES_MB = 900
 
 def rows_to_score(wildcards):
     """The rows of a batch."""
-    batches, number = slides_plan()["batches"], int(wildcards.batch)
-    batch = batches[number] if number < len(batches) else {"first": 0, "stop": 0}
+    batch = batch_of(wildcards)
     return slides_plan()["rows"][batch["first"] : batch["stop"]]
 
 

@@ -42,13 +42,11 @@ def write_facts(plan: ProjectPlan, slides: SlidesPlan, store: Store, batch: str)
     names = batch_names(slides)
     if batch not in names:
         raise PlanError(
-            explain(
-                f"--batch {batch}", "there is no such batch", expected=f"{names[0]} to {names[-1]}", do="See the plan"
-            )
+            explain(f"--batch {batch}", "there is no such batch", expected=", ".join(names[:9]), do="See the plan")
         )
     items: list[Row] = []
     structures: list[Row] = []
-    for row in slides.rows_of(names.index(batch)):
+    for row in slides.rows_of(batch):
         item, of_mask = row_facts(plan, row)
         items.append(item)
         structures += of_mask
