@@ -1,6 +1,6 @@
 # What hashing and reducing the pixels of slides takes, on a slow core.
 FACTS_MPX_PER_S = 15
-FACTS_MB = 900
+FACTS_MB = 600
 
 
 def after_plan(wildcards):
