@@ -56,7 +56,7 @@ def test_tensorstore_reads_the_pixels_of_a_real_slide(project: SlideProject, dat
     difference = np.abs(read - source)
     # What JPEG at quality 90 loses; pixels a row off, or red taken for blue, differ far more.
     assert difference.mean() < 1.5
-    assert np.abs((read - source).mean((0, 1))).max() < 0.2
+    assert np.abs((read - source).mean((0, 1))).max() < 0.5
     assert np.abs(np.roll(read, 1, 0) - source).mean() > 2 * difference.mean()
     mpp = project.plan.slides.rows[list(SLIDES).index(dataset)].mpp if project.plan.slides else None
     assert mpp is not None
@@ -71,5 +71,7 @@ def test_mips_of_a_real_slide_are_means(project: SlideProject, data_dir: Path, d
         whole = source[: source.shape[0] // side * side, : source.shape[1] // side * side]
         means = whole.reshape(whole.shape[0] // side, side, -1, side, 3).mean((1, 3))
         read = stored(project, dataset, mip)[0][: means.shape[0], : means.shape[1]]
-        assert np.abs(read - means).mean() < 4
-        assert np.abs((read - means).mean((0, 1))).max() < 0.4
+        difference = np.abs(read - means).mean()
+        assert difference < 6
+        assert np.abs(np.roll(read, 1, 0) - means).mean() > 2 * difference
+        assert np.abs((read - means).mean((0, 1))).max() < 0.5
