@@ -19,6 +19,8 @@ from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.stages.job import Job
 from ophiolite.stages.pyramid_block import run_pyramid_block
 from ophiolite.stages.slide_patches import write_slide_patches
+from ophiolite.stages.slide_patches_table import write_patches_table
+from ophiolite.stages.slide_tables import ITEMS, write_slide_table
 
 SIZE = (1210, 730)
 
@@ -85,4 +87,16 @@ def cut(plan: ProjectPlan, folder: Path, dataset: str = "s0") -> list[dict[str, 
     written, facts = write_slide_patches(job)
     job.finish(written, facts)
     rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read(job.paths.patches))).to_pylist()
+    return rows
+
+
+def join(plan: ProjectPlan, folder: Path, **errors: str) -> list[dict[str, Any]]:
+    """Make the tables of all slides, of which those named cannot be read; returns the rows of patch_counts."""
+    assert plan.slides is not None
+    store = store_of(folder)
+    slides = [row.slide_id for row in plan.slides.planned()]
+    items = [{"slide_id": slide, "kind": "slide", "error": errors.get(slide)} for slide in slides]
+    write_slide_table(store, "items", items, ITEMS)
+    write_patches_table(plan, plan.slides, store)
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read("slides/tables/patch_counts.parquet"))).to_pylist()
     return rows

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ophiolite.config.load import parse_config
 from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.receipts import Receipt, write_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
@@ -70,7 +71,10 @@ def cut_predictions(
         )  # fmt: skip
     kinds = {"patch": "string", "image": "string", "mask": "string", "keep": "bool"}
     schema = schema_of(kinds | dict.fromkeys(("x_px", "y_px", "w_px", "h_px"), "int64"))
-    store.write(LayerPaths(row.dataset, "slide").patches, parquet_bytes(table_of(rows, schema)))
+    of_slide = LayerPaths(row.dataset, "slide")
+    store.write(of_slide.patches, parquet_bytes(table_of(rows, schema)))
+    done = Receipt("slide_patches", "", volume.digests["slide_patches"], [])
+    write_receipt(store, of_slide.receipt("slide_patches", ""), done)
     return frame, paths
 
 

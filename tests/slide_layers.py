@@ -44,17 +44,21 @@ def make_slide_project(folder: Path, slide_ids: tuple[str, ...], **options: Any)
     kept = [line for line in lines[1:] if line.split("\t")[0] in slide_ids]
     (slides / "some.tsv").write_text("\n".join([lines[0], *kept]) + "\n")
     mask = {"binarise": None, "structures": {1: "glomerulus", 2: "sclerosed"}}
-    section = {"sheet": str(slides / "some.tsv"), "mask": mask, **options}
-    config = {"project": "p", "store": str(folder / "results"), "slides": section}
+    project = plan_slides(folder, slides / "some.tsv", truths, mask=mask, **options)
+    for dataset in sorted(project.plan.datasets):
+        for layer in ("slide", "mask", "objects"):
+            make_layer(project, dataset, layer)
+        command("slide_contours", "--plan", project.folder / "plan.json", "--dataset", dataset, "--layer", "objects")
+    return project
+
+
+def plan_slides(folder: Path, sheet: Path, truths: dict[str, SlideTruth], **options: Any) -> SlideProject:
+    """Plan the slides of a sheet, with results below `folder`."""
+    config = {"project": "p", "store": str(folder / "results"), "slides": {"sheet": str(sheet), **options}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     command("make_plan", "--config", folder / "config.yaml")
     path = folder / "results/p/plan.json"
-    project = SlideProject(slides, path.parent, load_plan(path), truths)
-    for dataset in sorted(project.plan.datasets):
-        for layer in ("slide", "mask", "objects"):
-            _make_layer(project, path, dataset, layer)
-        command("slide_contours", "--plan", path, "--dataset", dataset, "--layer", "objects")
-    return project
+    return SlideProject(sheet.parent, path.parent, load_plan(path), truths)
 
 
 def command(name: str, *args: Any) -> None:
@@ -62,8 +66,9 @@ def command(name: str, *args: Any) -> None:
     assert main([name, *map(str, args)]) == 0
 
 
-def _make_layer(project: SlideProject, plan: Path, dataset: str, layer: str) -> None:
-    here = ("--plan", plan, "--dataset", dataset, "--layer", layer)
+def make_layer(project: SlideProject, dataset: str, layer: str) -> None:
+    """Make one layer of a slide."""
+    here = ("--plan", project.folder / "plan.json", "--dataset", dataset, "--layer", layer)
     command("layer_info", *here)
     if layer == "objects":
         command("mask_objects", *here)

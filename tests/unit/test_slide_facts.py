@@ -214,7 +214,7 @@ def test_a_patch_that_cannot_be_read_is_told_and_the_others_go_on(sheet: Path) -
 def test_a_slide_that_changed_since_the_plan_fails_its_job(sheet: Path) -> None:
     save(sheet.parents[2] / "a.png", picture(9, (91, 60)))
     with pytest.raises(SourceError, match=r"a\.png.*changed since the plan"):
-        run(slide_facts, sheet, "--batch", "0")
+        run(slide_facts, sheet, "--batch", "a")
 
 
 def test_a_mask_that_binarising_empties_is_an_error(tmp_path: Path) -> None:

@@ -53,6 +53,18 @@ def test_pictures_are_not_resampled(tmp_path: Path, size: tuple[int, int]) -> No
         assert np.abs(here - wanted).max() <= 1
 
 
+def test_slides_without_masks_stand_side_by_side(tmp_path: Path) -> None:
+    """Four make two rows, without a legend of structures that nobody sees."""
+    plain = [SlidePanel("a", panel(PANEL_PX, h, h).picture, None, None) for h in (300, 400, 200, 100)]
+    draw_slide_panels(plain, NAMES, tmp_path / "a.png")
+    figure = read(tmp_path / "a.png").astype(int)
+    assert figure.shape[1] == (400 + TITLE_PX + GAP_PX) + (100 + TITLE_PX + GAP_PX)
+    for n, shown in enumerate(plain):
+        left, top = n % 3 * (PANEL_PX + GAP_PX), TITLE_PX + n // 3 * (400 + TITLE_PX + GAP_PX)
+        here = figure[left : left + PANEL_PX, top : top + shown.picture.shape[1]]
+        assert np.abs(here - shown.picture).max() <= 1
+
+
 def test_the_same_panels_are_the_same_bytes(tmp_path: Path) -> None:
     for name in "ab":
         draw_slide_panels([panel(200, 100), panel(300, PANEL_PX, 1)], NAMES, tmp_path / f"{name}.png")

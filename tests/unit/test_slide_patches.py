@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from cut_slides import SIZE, cut, project, store_of
+from cut_slides import SIZE, cut, join, project, store_of
 from ophiolite.config.load import parse_config
 from ophiolite.config.slides import Patches
 from ophiolite.errors import PlanError
@@ -32,7 +32,6 @@ from ophiolite.stages.layer import volume_info
 from ophiolite.stages.patch_filter import Thumbnail
 from ophiolite.stages.patch_frame import frame_of
 from ophiolite.stages.slide_patches import write_slide_patches
-from ophiolite.stages.slide_patches_table import write_patches_table
 
 
 def layer_pixels(plan: ProjectPlan, folder: Path, layer: str, mip: int = 0) -> NDArray[Any]:
@@ -114,8 +113,6 @@ def test_a_level_is_taken_as_it_is(tmp_path: Path) -> None:
             here = (slice(row["x_px"], row["x_px"] + 100), slice(row["y_px"], row["y_px"] + 100))
             assert np.array_equal(picture(tmp_path, row["image"]), image[here])
             assert row["mpp_x_um"] == 1.0
-    with pytest.raises(PlanError, match="no such level"):
-        cut(project(tmp_path, {"size_px": 100, "stride_px": 100, "level": 9}), tmp_path)
 
 
 def test_padding_is_background_and_counts_as_no_tissue(tmp_path: Path) -> None:
@@ -167,11 +164,6 @@ def test_two_slides_of_a_case_cannot_share_the_challenges_names(tmp_path: Path) 
         cut(plan, tmp_path)
 
 
-def test_patches_finer_than_their_slide_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="finer than their slide"):
-        cut(project(tmp_path, {"size_px": 64, "stride_px": 64, "mpp": 0.25}), tmp_path)
-
-
 def test_a_slide_without_a_mask_has_patches_without_labels(tmp_path: Path) -> None:
     rows = cut(project(tmp_path, {"size_px": 200, "stride_px": 200}, ratio=0), tmp_path)
     assert all(row["mask"] is None and row["label_fraction"] is None for row in rows)
@@ -218,12 +210,10 @@ def test_the_table_of_all_slides_and_what_earlier_settings_left(tmp_path: Path) 
     store = store_of(tmp_path)
     store.write("slides/patches/gone/img/old.png", b"")
     rows = cut(plan, tmp_path) + cut(plan, tmp_path, "s1")
-    assert plan.slides is not None
-    write_patches_table(plan, plan.slides, store)
+    counts = join(plan, tmp_path)
     assert pq.read_table(io.BytesIO(store.read("slides/tables/patches.parquet"))).to_pylist() == rows
     lines = list(csv.DictReader(io.StringIO(store.read("slides/tables/patches.csv").decode())))
     assert [line["patch"] for line in lines] == [row["patch"] for row in rows]
-    counts = pq.read_table(io.BytesIO(store.read("slides/tables/patch_counts.parquet"))).to_pylist()
     assert [(c["slide_id"], c["patches"]) for c in counts] == [("S0", 28), ("S1", 28)]
     assert counts[0]["kept"] == sum(row["keep"] for row in rows[:28])
     assert counts[0]["kept"] + counts[0]["too_little_tissue"] == 28
@@ -246,7 +236,7 @@ def test_the_plan_says_what_patches_take(tmp_path: Path) -> None:
     (cost,) = [c for c in volume.costs if c.rule == "slide_patches"]
     count = ((SIZE[0] // 2 - 64) // 32 + 1) * ((SIZE[1] // 2 - 64) // 32 + 1)
     assert (cost.jobs, cost.files) == (1, 2 * count + 1)
-    assert 800 <= cost.memory_mb < 1000
+    assert 500 < cost.memory_mb < 700
     rows = cut(plan, tmp_path)
     assert len(rows) == count
 

@@ -8,18 +8,17 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from cut_slides import SIZE, cut, make_layer, project, store_of
+from cut_slides import SIZE, cut, join, make_layer, project, store_of
 from ophiolite.config.load import parse_config
 from ophiolite.errors import SourceError
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.make import make_plan
 from ophiolite.plan.model import VolumePlan
-from ophiolite.stages.slide_patches_table import write_patches_table
+from ophiolite.stages.slide_patches_table import check_patches_kept
 
 
 def test_where_no_patch_is_kept_it_is_said_which_thresholds_would_keep_some(
@@ -71,24 +70,54 @@ def test_a_slide_without_patches_does_not_hold_up_the_others(tmp_path: Path) -> 
         assert isinstance(volume, VolumePlan)
         make_layer(plan, store_of(tmp_path), dataset, layer, volume)
     kept = sum(row["keep"] for dataset in ("s0", "s1", "s2") for row in cut(plan, tmp_path, dataset))
-    assert plan.slides is not None
-    write_patches_table(plan, plan.slides, store_of(tmp_path))
-    counts = pq.read_table(io.BytesIO(store_of(tmp_path).read("slides/tables/patch_counts.parquet"))).to_pylist()
+    counts = join(plan, tmp_path)
     assert [(c["slide_id"], c["patches"], c["kept"]) for c in counts] == [("S0", 28, kept), ("S1", 28, 0), ("S2", 0, 0)]
     assert kept
     told = [c["none_kept"] or "" for c in counts]
     assert told[0] == ""
     assert "none of 28 patches is kept" in told[1]
     assert "smaller than a patch" in told[2]
-    assert len(list(csv.DictReader(io.StringIO(store_of(tmp_path).read("slides/tables/patches.csv").decode())))) == 56
+    assert len(patches_csv(tmp_path)) == 56
+    with pytest.raises(SourceError) as raised:
+        check_patches_kept(store_of(tmp_path))
+    first, *others = str(raised.value).split("\n  ")
+    assert (first, others) == ("2 of 3 slides have no patches:", told[1:])
 
 
-def test_where_no_slide_has_a_patch_the_table_is_refused(tmp_path: Path) -> None:
-    plan = project(tmp_path, {"size_px": 2048, "stride_px": 1024}, slides=2)
-    cut(plan, tmp_path)
+def patches_csv(folder: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(store_of(folder).read("slides/tables/patches.csv").decode())))
+
+
+def test_an_unreadable_slide_is_left_out_and_named(tmp_path: Path) -> None:
+    plan = project(tmp_path, {"size_px": 200, "stride_px": 150}, slides=2)
     cut(plan, tmp_path, "s1")
+    counts = join(plan, tmp_path, S0="E143 0.png: a tile")
+    assert [(c["slide_id"], c["patches"], c["kept"], c["error"]) for c in counts] == [
+        ("S0", None, None, "E143 0.png: a tile"),
+        ("S1", 28, counts[1]["kept"], None),
+    ]
+    assert {row["slide_id"] for row in patches_csv(tmp_path)} == {"S1"}
+    store = store_of(tmp_path)
+    with pytest.raises(SourceError, match=r"1 of 2 slides have no patches:\n  slide S0: E143 0\.png: a tile"):
+        check_patches_kept(store)
+    assert not store.exists("slides/patched.json")
+    cut(plan, tmp_path)
+    join(plan, tmp_path)
+    check_patches_kept(store)
+    assert store.exists("slides/patched.json")
+    join(plan, tmp_path, S1="E143 1.png: a tile")
+    assert not any("/s1/" in path for path in store.list("slides/patches")), "files of what is read no more are removed"
+
+
+@pytest.mark.parametrize(
+    ("patches", "says"),
+    [({"mpp": 0.25}, "finer than their slide"), ({"level": 9}, "no such level")],
+)
+def test_patches_that_a_slide_cannot_give_are_refused_in_the_plan(
+    tmp_path: Path, patches: dict[str, float], says: str
+) -> None:
+    plan = project(tmp_path, {"size_px": 64, "stride_px": 64, **patches})
     assert plan.slides is not None
-    with pytest.raises(
-        SourceError, match=r"E144: no slide of 2 has a patch that is kept\. slide S0: E144: the slide is"
-    ):
-        write_patches_table(plan, plan.slides, store_of(tmp_path))
+    (row,) = plan.slides.rows
+    assert says in str(row.error)
+    assert "row 2, S0" in str(row.error)

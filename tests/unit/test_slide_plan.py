@@ -129,6 +129,15 @@ def test_rows_that_would_share_a_dataset_are_all_refused(folder: Path) -> None:
     assert slides_of(plan).planned() == []
 
 
+def test_a_row_more_changes_no_job_of_the_others(folder: Path) -> None:
+    rows = [(name, "", "", f"{name}.tiff") for name in "ab"]
+    before = {b.name: b.digests for b in slides_of(planned(folder, *rows)).batches}
+    bad, good = ("bad", "", "", "none.tiff"), ("c", "", "", "c.tiff")
+    after = {b.name: b.digests for b in slides_of(planned(folder, bad, good, *rows)).batches}
+    assert list(after) == ["refused-0", "c", "a", "b"]
+    assert {name: after[name] for name in before} == before
+
+
 def test_patches_have_no_dataset_and_go_in_batches(folder: Path) -> None:
     patches = [(f"p{i}", "1", "", "p0.png", "p0_mask.png", "", "patch") for i in range(PATCHES_PER_BATCH + 3)]
     plan = planned(
@@ -138,7 +147,8 @@ def test_patches_have_no_dataset_and_go_in_batches(folder: Path) -> None:
     assert [b.stop - b.first for b in slides.batches] == [1, PATCHES_PER_BATCH, 3, 1, 1]
     assert [i for b in slides.batches for i in range(b.first, b.stop)] == list(range(len(slides.rows)))
     assert (slides.rows[1].size_px, slides.rows[1].mpp, slides.rows[1].dataset) == ((64, 64), None, None)
-    assert [row.slide_id for row in slides.rows_of(2)] == ["p200", "p201", "p202"]
+    assert [b.name for b in slides.batches] == ["refused-0", "patches-0", "patches-1", "b", "refused-1"]
+    assert [row.slide_id for row in slides.rows_of("patches-1")] == ["p200", "p201", "p202"]
 
 
 def test_no_job_is_said_to_take_more_than_the_config_allows(folder: Path) -> None:

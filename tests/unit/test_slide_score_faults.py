@@ -21,7 +21,7 @@ from ophiolite.sources.slide_sheet import SheetRow
 from ophiolite.stages.slide_score_panels import worst_items
 from ophiolite.stages.slide_score_planes import find_prediction
 from ophiolite.stages.slide_score_tables import check_scored, write_score_tables
-from ophiolite.stages.slide_scores import row_scores, write_scores
+from ophiolite.stages.slide_scores import row_scores, score_part, write_scores
 from ophiolite.stages.slide_tables import batch_names
 from scored_slides import cut_predictions, kpis_slide, plan_of, read, slides_of
 from smk_functions import smk_function
@@ -87,8 +87,8 @@ def test_one_bad_prediction_leaves_the_others_their_scores(tmp_path: Path) -> No
     write_mask(np.full((63, 64), 255, np.uint8), tmp_path / "in/c.png")
     plan = plan_of(tmp_path, tmp_path, tmp_path / "in", mask={"binarise": 127, "structures": {1: "any"}})
     store = Store(tmp_path / "p")
-    assert batch_names(slides_of(plan)) == ["0"]
-    errors = write_scores(plan, slides_of(plan), store, "0")
+    (batch,) = batch_names(slides_of(plan))
+    errors = write_scores(plan, slides_of(plan), store, batch)
     assert [error.partition(":")[0] for error in errors] == ["b", "c"]
     assert "b.png: the mask cannot be read" in errors[0]
     assert "E142" in errors[1]
@@ -108,7 +108,7 @@ def test_one_bad_prediction_leaves_the_others_their_scores(tmp_path: Path) -> No
     assert not store.exists("slides/scored.json")
     for name in "bc":
         write_mask(np.full((64, 64), 255, np.uint8), tmp_path / f"in/{name}.png")
-    assert write_scores(plan, slides_of(plan), store, "0") == []
+    assert write_scores(plan, slides_of(plan), store, batch) == []
     write_score_tables(plan, slides_of(plan), store)
     check_scored(store)
     assert store.exists("slides/scored.json")
@@ -218,3 +218,41 @@ def test_a_bilevel_patch_is_255_where_it_is_1(tmp_path: Path) -> None:
         Image.open(path).convert("1").save(path)
     (found,) = row_scores(plan, store, row)
     assert found["predicted_px"] == 40_000
+
+
+def test_a_slide_that_was_not_cut_has_an_error_in_the_place_of_stitched_scores(tmp_path: Path) -> None:
+    kpis_slide(tmp_path)
+    (tmp_path / "parts").mkdir()
+    patches = {"size_px": 280, "stride_px": 140, "mpp": 0.5}
+    one = {"binarise": 127, "structures": {1: "glomerulus"}}
+    plan = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, patches=patches)
+    store, row, batch = Store(tmp_path / "p"), slides_of(plan).rows[0], "s"
+    assert "was not cut into patches" in write_scores(plan, slides_of(plan), store, batch)[0]
+    cut_predictions(plan, store, row, np.zeros((700, 700), np.uint8), tmp_path / "parts")
+    assert write_scores(plan, slides_of(plan), store, batch) == []
+    other = plan_of(tmp_path, tmp_path, tmp_path / "parts", mask=one, patches={**patches, "stride_px": 70})
+    (error,) = write_scores(other, slides_of(other), store, batch)
+    assert "was not cut into patches" in error, "patches of other settings are not what was predicted"
+    assert [r["error"] for r in read(store, score_part(batch))] == [error]
+
+
+def test_scores_wait_for_no_slide_that_cannot_be_read() -> None:
+    """Of three slides one is predicted whole, one cannot be read."""
+    rows = [{"slide_id": name, "dataset": name} for name in "abc"]
+    asked: list[list[str]] = []
+
+    def expand(pattern: str, dataset: list[str], layer: str) -> list[str]:
+        asked.append(dataset)
+        return dataset
+
+    wait = smk_function(
+        "patches_to_stitch",
+        rows_to_score=lambda wildcards: rows,
+        prediction_of_row=lambda row: row["slide_id"] == "a",
+        planned=lambda: {"datasets": {n: {"layers": {"slide": {"digests": {"slide_patches": "1"}}}} for n in "abc"}},
+        unreadable_slides=lambda: {"b"},
+        receipt=lambda rule: rule,
+        expand=expand,
+    )
+    assert wait(None) == ["c"]
+    assert asked == [["c"]]

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import tifffile
 from numpy.typing import NDArray
+from PIL import Image
 from workspace import Run, Workspace, checksums, planned_jobs, unfinished
 
 from ophiolite.__main__ import main
@@ -214,51 +217,127 @@ def test_an_edited_mask_makes_its_own_slide_again(chain: Workspace, phantoms: Pa
 
 def no_mpp(folder: Path) -> str:
     """A TIFF without resolution tags."""
-    import tifffile
-
     tifffile.imwrite(folder / "images/bare.tif", np.full((300, 400, 3), 200, np.uint8), photometric="rgb")
-    return "bad\tx\tDN\timages/bare.tif\t\t\t\n"
+    return "bare\tx\tDN\timages/bare.tif\t\t\t\n"
 
 
 def broken_svs(folder: Path) -> str:
     """An SVS of which half is missing."""
     data = (folder / "images/12-102.svs").read_bytes()
     (folder / "images/broken.svs").write_bytes(data[: len(data) // 2])
-    return "bad\tx\tDN\timages/broken.svs\t\t\t\n"
+    return "broken\tx\tDN\timages/broken.svs\t\t\t\n"
 
 
 def other_mask(folder: Path) -> str:
     """A mask of another slide's size."""
-    from PIL import Image
-
     Image.fromarray(np.zeros((700, 900), np.uint8)).save(folder / "masks/other.png")
-    return "bad\tx\tDN\timages/12-101.tiff\tmasks/other.png\t\t\n"
+    return "other\tx\tDN\timages/12-101.tiff\tmasks/other.png\t\t\n"
 
 
 def duplicate(folder: Path) -> str:
     return "bad\tx\tDN\timages/12-101.tiff\t\t\t\nbad\tx\tDN\timages/11-202.svs\t\t\t\n"
 
 
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [
-        (no_mpp, "E140"),
-        (broken_svs, "images/broken.svs"),
-        (other_mask, "E142"),
-        (duplicate, "'bad' is the id of rows 2, 3"),
-    ],
-)
-def test_a_row_at_fault_is_named_and_the_others_go_on(chain: Workspace, tmp_path: Path, spoil: Any, says: str) -> None:
-    workspace = chain.copy_to(tmp_path)
-    (workspace.folder / "slides.tsv").write_text(HEADER + spoil(workspace.folder) + GOOD)
+def too_coarse(folder: Path) -> str:
+    """A slide of fewer pixels than its patches want."""
+    return "coarse\tx\tDN\timages/bare.tif\t\t1.0\t\n"
+
+
+REFUSED = {
+    no_mpp: "E140",
+    broken_svs: "images/broken.svs",
+    other_mask: "E142",
+    duplicate: "'bad' is the id of rows 5, 6",
+    too_coarse: "finer than their slide",
+}
+
+
+def torn(folder: Path) -> str:
+    """A slide with a tile amid the file that no decoder takes."""
+    path = folder / "images/torn.tiff"
+    shutil.copy(folder / "images/12-101.tiff", path)
+    with tifffile.TiffFile(path) as tiff:
+        offset, count = tiff.pages.first.dataoffsets[2], tiff.pages.first.databytecounts[2]
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(bytes(count))
+    return "torn\tc1\t56Nx\timages/torn.tiff\t\t\t\n"
+
+
+def unnamed(folder: Path) -> str:
+    """A slide whose mask holds a value that is none of the structures."""
+    with Image.open(folder / "masks/11-202_mask.png") as picture:
+        values = np.asarray(picture).copy()
+    values[-5:, -5:] = 9
+    Image.fromarray(values).save(folder / "masks/unnamed.png")
+    return "unnamed\tc2\tnormal\timages/11-202.svs\tmasks/unnamed.png\t\t\n"
+
+
+def glass(folder: Path) -> str:
+    """A slide without tissue."""
+    Image.fromarray(np.full((300, 400, 3), 240, np.uint8)).save(folder / "images/glass.png")
+    return "glass\tc1\t56Nx\timages/glass.png\t\t0.5\t\n"
+
+
+@pytest.fixture(scope="module")
+def spoiled(chain: Workspace, tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Run, dict[str, str]]:
+    """The finished project, run again with all kinds of rows and slides at fault; how that ended; bytes before it."""
+    workspace = chain.copy_to(tmp_path_factory.mktemp("spoiled"))
+    bad = "".join(spoil(workspace.folder) for spoil in (*REFUSED, torn, unnamed, glass))
+    (workspace.folder / "slides.tsv").write_text(HEADER + bad + GOOD)
     before = {name: value for name, value in checksums(workspace.project).items() if name.startswith(SLIDES)}
-    done = run_slides(workspace, "--keep-going")
+    return workspace, run_slides(workspace, "--keep-going"), before
+
+
+def counts_of(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """What became of the patches of each slide."""
+    rows = pq.read_table(workspace.project / "slides/tables/patch_counts.parquet").to_pylist()
+    return {row["slide_id"]: row for row in rows}
+
+
+def test_rows_and_slides_at_fault_are_named_and_the_others_go_on(
+    spoiled: tuple[Workspace, Run, dict[str, str]],
+) -> None:
+    workspace, done, before = spoiled
     assert done.code != 0
     assert "refuse" in done.text
-    assert says in done.text
+    for says in REFUSED.values():
+        assert says in done.text
     after = checksums(workspace.project)
-    # The others are not touched, and all that is made of all slides is there again, without the row at fault.
+    # The others are not touched, and all that is made of all slides is there again, without the rows at fault.
     assert {name: after[name] for name in before} == before
     assert (workspace.project / "slides.html").is_file()
-    assert len(slides(workspace)) == 2
-    assert not (workspace.project / "bad/layers").exists()
+    assert [row.slide_id for row in slides(workspace)] == ["torn", "unnamed", "glass", "12-101", "11-202"]
+    assert not (workspace.project / "bare/layers").exists()
+
+
+def test_slides_at_fault_leave_the_others_their_patches(spoiled: tuple[Workspace, Run, dict[str, str]]) -> None:
+    workspace, _, _ = spoiled
+    counts = counts_of(workspace)
+    assert "E143" in counts["torn"]["error"]
+    assert "unnamed.png" in counts["unnamed"]["error"]
+    assert "E144: none of 1 patches is kept" in counts["glass"]["none_kept"]
+    assert all(counts[slide]["kept"] and not counts[slide]["error"] for slide in ("12-101", "11-202"))
+    patches = pq.read_table(workspace.project / "slides/tables/patches.parquet").to_pylist()
+    assert {row["slide_id"] for row in patches} == {"glass", "12-101", "11-202"}
+    assert {row["slide_id"] for row in patches if row["keep"]} == {"12-101", "11-202"}
+    said = (workspace.project / "logs/patch_faults.log").read_text()
+    assert "3 of 5 slides have no patches" in said
+    assert all(words in said for words in ("E143", "unnamed.png", "min_tissue 0 would keep 1"))
+    assert not (workspace.project / "slides/patched.json").exists()
+    assert "E144" not in (workspace.project / "logs/slide_readable.log").read_text()
+
+
+def test_a_mended_slide_is_done_again_alone(spoiled: tuple[Workspace, Run, dict[str, str]], tmp_path: Path) -> None:
+    workspace = spoiled[0].copy_to(tmp_path)
+    shutil.copy(workspace.folder / "images/12-101.tiff", workspace.folder / "images/torn.tiff")
+    (workspace.folder / "slides.tsv").write_text(HEADER + "torn\tc1\t56Nx\timages/torn.tiff\t\t\t\n" + GOOD)
+    workspace.plan()
+    jobs = jobs_of(workspace)
+    assert (jobs["slide_facts"], jobs["pyramid_blocks"], jobs["slide_patches"]) == (1, 1, 1)
+    done = run_slides(workspace)
+    assert done.code == 0, done.text
+    counts = counts_of(workspace)
+    assert sorted(counts) == ["11-202", "12-101", "torn"]
+    assert counts["torn"]["kept"] == counts["12-101"]["kept"] > 0
+    assert jobs_of(workspace) == {}

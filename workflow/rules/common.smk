@@ -102,9 +102,15 @@ def the_plan():
     return read_plan(os.stat(PLAN_FILE).st_mtime_ns)
 
 
+# Asked for by every job; Snakemake works out the files of the checkpoint anew each time.
+@lru_cache(maxsize=None)
+def wait_for_plan():
+    checkpoints.make_plan.get()
+
+
 def planned():
     """The plan, after the checkpoint that makes it."""
-    checkpoints.make_plan.get()
+    wait_for_plan()
     return the_plan()
 
 

@@ -23,7 +23,8 @@ rule slide_facts:
         "python -m ophiolite slide_facts --plan {params.plan:q} --batch {wildcards.batch} 2> {log:q}"
 
 
-rule slide_statistics:
+# A checkpoint: of what cannot be read nothing can be made, and what is made of all slides must not wait for it.
+checkpoint slide_statistics:
     input:
         facts_of_slides,
     output:

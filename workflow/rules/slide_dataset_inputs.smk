@@ -1,6 +1,6 @@
 # What hashing and reducing the pixels of slides takes, on a slow core.
 FACTS_MPX_PER_S = 15
-FACTS_MB = 900
+FACTS_MB = 600
 
 
 def after_plan(wildcards):
@@ -11,9 +11,8 @@ def after_plan(wildcards):
 
 def facts_minutes(wildcards, attempt):
     """Resources function: the pixels of a batch of rows, and a second per row."""
-    batches, rows = slides_plan()["batches"], slides_plan()["rows"]
-    number = int(wildcards.batch)
-    own = rows[batches[number]["first"] : batches[number]["stop"]] if number < len(batches) else []
+    batch = batch_of(wildcards)
+    own = slides_plan()["rows"][batch["first"] : batch["stop"]]
     mpx = sum(row["size_px"][0] * row["size_px"][1] for row in own if row["size_px"]) / 1e6
     return max(10, int((mpx / FACTS_MPX_PER_S + len(own)) / 60 * 3)) * attempt
 
@@ -51,3 +50,19 @@ def slide_tables(*names):
 def dataset_of_slides(wildcards):
     """The page of the dataset of slides and all that goes with it, where there are slides."""
     return [f"{ROOT}/slides.html", f"{ROOT}/slides/readable.json"] if groups_of_slides() else []
+
+
+def unreadable_slides():
+    """The ids of the slides that cannot be read beyond their headers, after the checkpoint that reads all."""
+    planned()
+    return unreadable_in(checkpoints.slide_statistics.get().output[0])
+
+
+@lru_cache(maxsize=None)
+def unreadable_in(items):
+    """The slides that have an error in the table of items; fetched where a profile keeps it in a bucket."""
+    stored = getattr(items, "flags", {}).get("storage_object")
+    if stored:
+        stored.retrieve_object()
+    with open(stored.local_path() if stored else items, encoding="utf-8", newline="") as stream:
+        return frozenset(row["slide_id"] for row in csv.DictReader(stream) if row["kind"] == "slide" and row["error"])

@@ -25,7 +25,7 @@ rule slide_patches:
 
 rule patches_table:
     input:
-        receipts_of_slides("slide_patches"),
+        patches_of_readable,
     output:
         slide_tables("patches", "patch_counts"),
     log:
@@ -39,3 +39,21 @@ rule patches_table:
         digest=slides_digest("patches_table"),
     shell:
         "python -m ophiolite patches_table --plan {params.plan:q} 2> {log:q}"
+
+
+rule patch_faults:
+    input:
+        slide_tables("patches", "patch_counts"),
+    output:
+        f"{ROOT}/slides/patched.json",
+    log:
+        f"{ROOT}/logs/patch_faults.log",
+    benchmark:
+        f"{ROOT}/benchmarks/patch_faults.tsv"
+    conda:
+        "../../envs/slides.yaml"
+    params:
+        plan=PLAN_FILE,
+        digest=slides_digest("patch_faults"),
+    shell:
+        "python -m ophiolite patch_faults --plan {params.plan:q} 2> {log:q}"

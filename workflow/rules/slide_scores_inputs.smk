@@ -5,8 +5,7 @@ SCORES_MB = 900
 
 def rows_to_score(wildcards):
     """The rows of a batch."""
-    batches, number = slides_plan()["batches"], int(wildcards.batch)
-    batch = batches[number] if number < len(batches) else {"first": 0, "stop": 0}
+    batch = batch_of(wildcards)
     return slides_plan()["rows"][batch["first"] : batch["stop"]]
 
 
@@ -34,10 +33,16 @@ def stamp_of_predictions(wildcards):
 
 
 def patches_to_stitch(wildcards):
-    """The receipts that the slides of a batch are cut into patches, of slides with no prediction of their own."""
-    datasets = [row["dataset"] for row in rows_to_score(wildcards) if row["dataset"] and not prediction_of_row(row)]
-    cut = [d for d in datasets if "slide_patches" in planned()["datasets"][d]["layers"]["slide"]["digests"]]
-    return expand(receipt("slide_patches"), dataset=cut, layer="slide")
+    """The receipts that the slides of a batch are cut into patches, of slides with no prediction of their own.
+
+    Slides that cannot be read have none; their rows of scores say so.
+    """
+    slides = [row for row in rows_to_score(wildcards) if row["dataset"] and not prediction_of_row(row)]
+    layers = {row["slide_id"]: planned()["datasets"][row["dataset"]]["layers"] for row in slides}
+    cut = [row for row in slides if "slide_patches" in layers[row["slide_id"]]["slide"]["digests"]]
+    unreadable = unreadable_slides() if cut else ()
+    readable = [row["dataset"] for row in cut if row["slide_id"] not in unreadable]
+    return expand(receipt("slide_patches"), dataset=readable, layer="slide")
 
 
 def scores_of_slides(wildcards):

@@ -1,5 +1,5 @@
 wildcard_constraints:
-    batch=r"[0-9]+",
+    batch=r"[a-z0-9_-]+",
 
 
 rule slide_images:

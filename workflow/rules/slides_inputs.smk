@@ -48,23 +48,33 @@ def batch_digest(name):
     """Params function: the digest of a rule for the batch of rows at hand."""
 
     def of_batch(wildcards):
-        batches = (the_plan()["slides"] or {}).get("batches") or []
-        number = int(wildcards.batch)
-        return batches[number]["digests"].get(name, "to be planned") if number < len(batches) else "to be planned"
+        return batch_of(wildcards)["digests"].get(name, "to be planned")
 
     return of_batch
 
 
+@lru_cache(maxsize=2)
+def batches_by_name(modified):
+    """The batches of a plan, read once per state of the file; those of older code have no names."""
+    return {batch.get("name"): batch for batch in (read_plan(modified)["slides"] or {}).get("batches") or []}
+
+
+def batch_of(wildcards):
+    """The batch of rows at hand; of no rows where the plan has none of its name."""
+    batches = batches_by_name(os.stat(PLAN_FILE).st_mtime_ns)
+    return batches.get(wildcards.batch, {"first": 0, "stop": 0, "digests": {}})
+
+
 def batch_names():
-    """The names of all batches of rows: their numbers, as wide as the last."""
-    return job_names(len(slides_plan()["batches"])) if slides_plan()["batches"] else []
+    """The names of all batches of rows."""
+    return [batch["name"] for batch in slides_plan()["batches"]]
 
 
 def of_batches(pattern, name):
     """Input function: a file per batch of rows, where the options ask for rule `name`."""
 
     def of_plan(wildcards):
-        asked = [batch for batch, plan in zip(batch_names(), slides_plan()["batches"]) if name in plan["digests"]]
+        asked = [batch["name"] for batch in slides_plan()["batches"] if name in batch["digests"]]
         return expand(pattern, batch=asked)
 
     return of_plan

@@ -12,7 +12,7 @@ from ophiolite.stages.slide_project import open_slides
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of this command."""
     parser.add_argument("--plan", type=Path, required=True, help="plan.json")
-    parser.add_argument("--batch", required=True, help="number of a batch of rows, as the plan deals them")
+    parser.add_argument("--batch", required=True, help="name of a batch of rows, as the plan deals them")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -6,6 +6,8 @@ Specification: Neuroglancer, precomputed volume format, "Compressed morton code"
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -19,10 +21,12 @@ def axis_bits(grid: Vec) -> Vec:
     return (x, y, z)
 
 
-def order(grid: Vec) -> list[tuple[int, int]]:
+# A plan of many volumes asks for the same few grids over and over.
+@lru_cache(maxsize=4096)
+def order(grid: Vec) -> tuple[tuple[int, int], ...]:
     """(axis, bit) of every code bit, lowest first; raises FormatError where a code needs over 64 bits."""
     bits = axis_bits(grid)
-    out = [(axis, bit) for bit in range(max(bits)) for axis in range(3) if bit < bits[axis]]
+    out = tuple((axis, bit) for bit in range(max(bits)) for axis in range(3) if bit < bits[axis])
     if len(out) > 64:
         raise FormatError(
             f"grid of {grid} cells: its Morton codes need {len(out)} bits, the format has 64. Use larger chunks."

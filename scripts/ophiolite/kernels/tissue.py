@@ -10,8 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# The scale of thumbnails that the bounds were chosen at.
-UM_PER_PX = 8.0
+# The scale of thumbnails that the bounds were chosen at, and the pixels of one at most.
+UM_PER_PX, THUMBNAIL_PX = 8.0, 4_000_000
+# Pixels whose colours are measured together, some 60 bytes of memory each.
+BAND_PX = 500_000
 # White glass has a saturation of 0.00-0.02; half of a weakly stained kidney lies below 0.08.
 SATURATION = (0.025, 0.035)
 # The brightest hundredth is glass, whose tint is taken off, where it is as bright and as pale as this.
@@ -38,12 +40,16 @@ def tissue_mask(rgb: NDArray[np.uint8], um_per_px: float = UM_PER_PX) -> NDArray
     if not rgb.size:
         return np.zeros(rgb.shape[:2], dtype=bool)
     # Grain, and the blocks of JPEG, would be coloured specks; the median leaves edges where they are.
-    smooth = ndimage.median_filter(rgb, size=(3, 3, 1), mode="nearest").astype(np.float32)
+    smooth = ndimage.median_filter(rgb, size=(3, 3, 1), mode="nearest")
     white = np.float32(255) / _glass(smooth)
-    saturation = _saturation(smooth * white)
-    padding = rgb.max(axis=2) <= PADDING
-    # Lines of a pixel's width would not outlive the median.
-    excluded = padding | _ink(rgb.astype(np.float32) * white, max(1, round(RIM_UM / um_per_px)))
+    saturation = np.empty(rgb.shape[:2], dtype=np.float32)
+    strokes, of_ink = np.empty(rgb.shape[:2], dtype=bool), np.empty(rgb.shape[:2], dtype=bool)
+    for band in _bands(rgb.shape):
+        saturation[band] = _saturation(smooth[band] * white)
+        # Lines of a pixel's width would not outlive the median.
+        strokes[band], of_ink[band] = _ink(rgb[band] * white)
+    rim = ndimage.binary_dilation(strokes, iterations=max(1, round(RIM_UM / um_per_px)))
+    excluded = (rgb.max(axis=2) <= PADDING) | strokes | (rim & of_ink)
     coloured = (saturation > _threshold(saturation[~excluded])) & ~excluded
     solid = _without_small(coloured, SPECK_UM2 / um_per_px**2)
     filled = ~_without_small(~solid, HOLE_UM2 / um_per_px**2)
@@ -51,7 +57,13 @@ def tissue_mask(rgb: NDArray[np.uint8], um_per_px: float = UM_PER_PX) -> NDArray
     return out
 
 
-def _glass(smooth: NDArray[np.float32]) -> NDArray[np.float32]:
+def _bands(shape: tuple[int, ...]) -> list[slice]:
+    """Parts of the first axis, so that what is worked out per pixel does not stand in memory for all at once."""
+    step = max(1, BAND_PX // shape[1])
+    return [slice(first, first + step) for first in range(0, shape[0], step)]
+
+
+def _glass(smooth: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Red, green and blue of glass; white where the picture may show none."""
     value = smooth.max(axis=2)
     glass = np.median(smooth[value >= np.quantile(value, 1 - GLASS_SHARE)], axis=0)
@@ -75,18 +87,14 @@ def _saturation(rgb: NDArray[np.float32]) -> NDArray[np.float32]:
     return out
 
 
-def _ink(rgb: NDArray[np.float32], rim_px: int) -> NDArray[np.bool_]:
-    """Where ink is, with its rim."""
-    from scipy import ndimage
-
+def _ink(rgb: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Where strokes of ink are, and where pixels have its hues, as their rim has."""
     value = rgb.max(axis=2)
     chroma = value - rgb.min(axis=2)
     hue = _hue(rgb, value, chroma)
     of_ink = (hue > INK_HUES[0]) & (hue < INK_HUES[1])
     black = (value <= BLACK_INK) & (chroma < NO_COLOUR)
-    strokes = (of_ink & (_saturation(rgb) > INK_SATURATION)) | black
-    out: NDArray[np.bool_] = strokes | (ndimage.binary_dilation(strokes, iterations=rim_px) & of_ink)
-    return out
+    return (of_ink & (_saturation(rgb) > INK_SATURATION)) | black, of_ink
 
 
 def _hue(rgb: NDArray[np.float32], value: NDArray[np.float32], chroma: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,8 +114,13 @@ def _without_small(mask: NDArray[np.bool_], least_px: float) -> NDArray[np.bool_
     """The parts of a mask, connected by sides, of at least so many pixels."""
     from scipy import ndimage
 
-    parts, _ = ndimage.label(mask)
-    kept = np.bincount(parts.ravel()) >= least_px
+    parts, count = ndimage.label(mask)
+    sizes = np.zeros(count + 1, dtype=np.int64)
+    for band in _bands(parts.shape):
+        sizes += np.bincount(parts[band].ravel(), minlength=count + 1)
+    kept = sizes >= least_px
     kept[0] = False
-    out: NDArray[np.bool_] = kept[parts]
+    out = np.empty(mask.shape, dtype=bool)
+    for band in _bands(parts.shape):
+        out[band] = kept[parts[band]]
     return out

@@ -10,6 +10,7 @@ import ast
 import functools
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def settings_digest(*values: Any) -> str:
 @functools.cache
 def code_digest(module: str) -> str:
     """Digest of the code that a module of this package reaches, e.g. `commands.pyramid_blocks`."""
-    return settings_digest({name: _code(text) for name, text in _texts(module).items()})
+    return settings_digest({name: _parsed(text)[1] for name, text in _texts(module).items()})
 
 
 def reachable(*modules: str) -> dict[str, ast.Module]:
@@ -35,34 +36,29 @@ def reachable(*modules: str) -> dict[str, ast.Module]:
 
 def _texts(*modules: str) -> dict[str, str]:
     """The text of every module that the given ones reach."""
-    seen: dict[str, str] = {}
+    seen: dict[str, str | None] = {}
     todo = list(modules)
     while todo:
         name = todo.pop()
-        file = None if name in seen else _file(name)
-        if file:
-            seen[name] = file.read_text()
-            todo.extend(_imports(seen[name]))
-    return seen
+        if name not in seen:
+            file = _file(name)
+            seen[name] = text = file.read_text() if file else None
+            todo.extend(_parsed(text)[0] if text is not None else ())
+    return {name: text for name, text in seen.items() if text is not None}
 
 
 # Commands reach the same modules: each text is parsed once.
 @functools.cache
-def _imports(text: str) -> list[str]:
-    return imported(ast.parse(text))
-
-
-@functools.cache
-def _code(text: str) -> str:
-    return ast.dump(_without_docstrings(ast.parse(text)))
+def _parsed(text: str) -> tuple[list[str], str]:
+    """What a module imports of this package, and its code."""
+    tree = ast.parse(text)
+    return imported(tree), ast.dump(_without_docstrings(tree))
 
 
 def _file(module: str) -> Path | None:
-    base = PACKAGE.joinpath(*module.split("."))
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+    base = os.path.join(PACKAGE, *module.split("."))
+    found = next((file for file in (f"{base}.py", f"{base}/__init__.py") if os.path.isfile(file)), None)
+    return Path(found) if found else None
 
 
 def imported(tree: ast.Module) -> list[str]:

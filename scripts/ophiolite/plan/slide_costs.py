@@ -15,7 +15,7 @@ from ophiolite.plan.model import Cost, VolumePlan
 SECONDS_PER_MPX_READ, SECONDS_PER_MPX_WRITTEN = 0.009, 0.02
 JPEG_BYTES, PNG_BYTES, MASK_BYTES = 0.4, 1.7, 0.02
 # Decoded chunks that are kept, strips that are resampled, the thumbnail; and per pixel of a patch.
-PATCH_MEMORY_MB, PATCH_MEMORY_BYTES = 500, 16
+PATCH_MEMORY_MB, PATCH_MEMORY_BYTES = 300, 16
 
 
 @dataclass(frozen=True)

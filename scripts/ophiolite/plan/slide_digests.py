@@ -42,6 +42,10 @@ def _scored(options: Options) -> bool:
     return options["scores"] is not None
 
 
+def _cut(options: Options) -> bool:
+    return options["patches"] is not None
+
+
 # In the order in which they read each other.
 RULES: dict[str, SlideRule] = {
     "slide_images": SlideRule("slide", ("icc", "label_image", "background")),
@@ -57,16 +61,15 @@ RULES: dict[str, SlideRule] = {
         "slide",
         ("patches", "background", "mask.structures"),
         ("slide/layer_done", "mask/layer_done"),
-        when=lambda options: options["patches"] is not None,
+        when=_cut,
     ),
     "slide_ome_tiff": SlideRule("slide", ("icc",), ("slide/layer_done",), when=lambda o: "ome_tiff" in o["exports"]),
     "slide_ome_zarr": SlideRule("slide", (), ("slide/layer_done",), when=lambda o: "ome_zarr" in o["exports"]),
-    "patches_table": SlideRule(
-        "cohort", ("mask.structures",), ("slide/slide_patches",), when=lambda options: options["patches"] is not None
-    ),
     "slide_facts": SlideRule("batch", (*READ, *MASK, "mask.min_object_px")),
     "slide_statistics": SlideRule("cohort", (), ("slide_facts",)),
     "slide_readable": SlideRule("cohort", (), ("slide_statistics",)),
+    "patches_table": SlideRule("cohort", ("mask.structures",), ("slide/slide_patches", "slide_statistics"), when=_cut),
+    "patch_faults": SlideRule("cohort", (), ("patches_table",), when=_cut),
     "slide_splits": SlideRule("cohort", ("splits",), refused=True),
     "slide_leakage": SlideRule("cohort", (), ("slide_facts", "slide_splits")),
     "slide_panels": SlideRule("cohort", (*READ, *MASK, "panels"), when=lambda options: bool(options["panels"])),

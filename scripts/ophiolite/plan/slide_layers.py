@@ -11,6 +11,7 @@ from ophiolite.plan.estimate import Speeds
 from ophiolite.plan.model import VolumePlan
 from ophiolite.plan.slide_costs import export_costs, object_costs, patch_cost
 from ophiolite.plan.slide_model import SlideRowPlan
+from ophiolite.plan.slide_patch_scale import check_patches
 from ophiolite.plan.volume import Opened, plan_volume
 from ophiolite.sources.padded import PaddedSource
 from ophiolite.sources.slide_layers import open_slide_layer
@@ -80,6 +81,7 @@ def plan_slide(
     opened = Opened(_whole(slide), row.image.as_posix(), "slide", reading=reading)
     small = config.jobs.model_copy(update={"memory_mb": min(config.jobs.memory_mb, MEMORY_MB)})
     image = plan_volume(config.model_copy(update={"jobs": small}), layer, opened, f"{place}.slide", speeds)
+    check_patches(options.patches, image, f"slide {row.slide_id}")
     patches = patch_cost(options, image, masked=row.mask is not None, speeds=speeds)
     costs = (*image.costs, *patches, *export_costs(options, image, speeds))
     layers = {"slide": image.model_copy(update={"warnings": (*slide.warnings, *image.warnings), "costs": costs})}

@@ -38,8 +38,12 @@ class SlideRowPlan(Part):
 
 
 class SlideBatch(Part):
-    """The rows [first, stop) that one job of a batched rule takes, and the digests of those rules."""
+    """The rows [first, stop) that one job of a batched rule takes, and the digests of those rules.
 
+    name : of the job and its files. That of a slide's dataset, so that a row more above it makes nothing again.
+    """
+
+    name: str
     first: int
     stop: int
     digests: dict[str, str]
@@ -66,9 +70,9 @@ class SlidesPlan(Part):
         """The rows that were not refused, in the order of the sheet."""
         return [row for row in self.rows if row.error is None]
 
-    def rows_of(self, batch: int) -> list[SlideRowPlan]:
-        """The rows of a batch that were not refused."""
-        dealt = self.batches[batch]
+    def rows_of(self, batch: str) -> list[SlideRowPlan]:
+        """The rows of a batch that were not refused; KeyError where there is no batch of that name."""
+        dealt = {dealt.name: dealt for dealt in self.batches}[batch]
         return [row for row in self.rows[dealt.first : dealt.stop] if row.error is None]
 
     def row_of(self, dataset: str) -> SlideRowPlan:

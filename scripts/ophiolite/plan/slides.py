@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -98,8 +99,8 @@ def expand_slides(config: Config, base: Path, speeds: Speeds, claim: Callable[[L
     rows, layers = _plan_rows(config, options, slide_rows(options, base), speeds, claim)
     made = {row.dataset: _digests(layers[row.dataset]) for row in rows if row.dataset}
     batches = tuple(
-        SlideBatch(first=first, stop=stop, digests=batch_digests(dumped, _good(rows[first:stop]), made))
-        for first, stop in deal(rows)
+        SlideBatch(name=name, first=first, stop=stop, digests=batch_digests(dumped, _good(rows[first:stop]), made))
+        for name, first, stop in deal(rows)
     )
     slides = SlidesPlan(
         options=dumped,
@@ -160,16 +161,18 @@ def _digests(layers: Mapping[str, LayerPlan]) -> dict[str, dict[str, str]]:
     return {key: layer.digests for key, layer in layers.items() if isinstance(layer, VolumePlan)}
 
 
-def deal(rows: list[SlideRowPlan]) -> Iterator[tuple[int, int]]:
-    """The batches [first, stop) of rows: one slide, or neighbouring patches, at most PATCHES_PER_BATCH."""
-    first = 0
+def deal(rows: list[SlideRowPlan]) -> Iterator[tuple[str, int, int]]:
+    """The batches (name, first, stop) of rows: one slide, or neighbouring patches, at most PATCHES_PER_BATCH."""
+    first, numbers = 0, {"patches": count(), "refused": count()}
     while first < len(rows):
         stop = first + 1
         if rows[first].kind == "patch":
             most = min(len(rows), first + PATCHES_PER_BATCH)
             while stop < most and rows[stop].kind == "patch":
                 stop += 1
-        yield first, stop
+        kind = "patches" if rows[first].kind == "patch" else "refused"
+        # Names of datasets have no hyphens.
+        yield rows[first].dataset or f"{kind}-{next(numbers[kind])}", first, stop
         first = stop
 
 

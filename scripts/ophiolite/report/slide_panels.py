@@ -1,4 +1,4 @@
-"""Panels of a dataset of slides: image, mask and both, a row per slide, without resampling."""
+"""Panels of a dataset of slides: image, mask and both, a row per slide, or images alone, without resampling."""
 
 from __future__ import annotations
 
@@ -46,30 +46,61 @@ def panel_px(size_px: tuple[int, int]) -> tuple[int, int]:
     return width, height
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """One picture (x, y, 3), 0 to 1, of a figure, what stands above it, and how many microns its pixels are."""
+
+    title: str
+    picture: NDArray[np.float64]
+    pixel_um: float | None
+
+
 def draw_slide_panels(panels: Sequence[SlidePanel], names: Mapping[int, str], path: Path) -> None:
     """PNG: a row per slide with image, mask and overlay, scale bars, and the structures' colours below.
 
-    names : value -> structure, in the order in which they take colours. Without panels the figure says so.
+    names : value -> structure, in the order in which they take colours. Where no slide has a mask, images stand side by
+    side. Without panels the figure says so.
     """
     colours = structure_colours(names)
-    heights = [panel.picture.shape[1] + TITLE_PX + GAP_PX for panel in panels] or [2 * TITLE_PX]
+    masked = any(panel.masks is not None for panel in panels)
+    rows = _rows(panels, colours) if masked else _rows_of_images(panels)
+    heights = [max(cell.picture.shape[1] for cell in row) + TITLE_PX + GAP_PX for row in rows] or [2 * TITLE_PX]
     width = len(COLUMNS) * PANEL_PX + (len(COLUMNS) - 1) * GAP_PX
-    height = sum(heights) + LEGEND_PX
+    height = sum(heights) + (LEGEND_PX if masked else 0)
     with canvas((width / DPI, height / DPI), dark=True) as figure:
         top = float(height)
         if not panels:
             figure.text(0.5, 0.6, "no slides", color=LIGHT, ha="center", va="center", size=10)
-        for panel, own in zip(panels, heights, strict=False):
-            figure.text(10 / width, (top - TITLE_PX / 2) / height, panel.title, color=LIGHT, va="center", size=10)
-            for column, picture in enumerate(pictures_of(panel, colours)):
-                w, h = picture.shape[:2]
-                left = column * (PANEL_PX + GAP_PX) + (PANEL_PX - w) // 2
-                below = top - TITLE_PX - h
+        for row, own in zip(rows, heights, strict=False):
+            for column, cell in enumerate(row):
+                w, h = cell.picture.shape[:2]
+                first = column * (PANEL_PX + GAP_PX)
+                left, below = first + (PANEL_PX - w) // 2, top - TITLE_PX - h
+                place = ((first + 10) / width, (top - TITLE_PX / 2) / height)
+                figure.text(*place, cell.title, color=LIGHT, va="center", size=10)
                 axes = figure.add_axes((left / width, below / height, w / width, h / height))
-                _show(axes, picture, panel.pixel_um)
+                _show(axes, cell.picture, cell.pixel_um)
             top -= own
-        _legend(figure, names, colours, width, height)
+        if masked:
+            _legend(figure, names, colours, width, height)
         save(figure, path)
+
+
+def _rows(panels: Sequence[SlidePanel], colours: Mapping[int, NDArray[np.float64]]) -> list[list[_Cell]]:
+    """A row per slide, its title above the first picture."""
+    return [
+        [
+            _Cell("" if n else panel.title, picture, panel.pixel_um)
+            for n, picture in enumerate(pictures_of(panel, colours))
+        ]
+        for panel in panels
+    ]
+
+
+def _rows_of_images(panels: Sequence[SlidePanel]) -> list[list[_Cell]]:
+    """As many slides a row as there are columns."""
+    cells = [_Cell(panel.title, panel.picture / 255, panel.pixel_um) for panel in panels]
+    return [cells[first : first + len(COLUMNS)] for first in range(0, len(cells), len(COLUMNS))]
 
 
 def pictures_of(panel: SlidePanel, colours: Mapping[int, NDArray[np.float64]]) -> list[NDArray[np.float64]]:

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from ophiolite.config.slides import Patches
 from ophiolite.errors import explain
-from ophiolite.kernels.area_means import area_means
+from ophiolite.geometry import Box
+from ophiolite.kernels.area_means import StripReducer
 from ophiolite.kernels.patch_grid import CellCounts, Patch, covered_fractions
-from ophiolite.kernels.tissue import UM_PER_PX, tissue_mask
+from ophiolite.kernels.tissue import THUMBNAIL_PX, UM_PER_PX, tissue_mask
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ScalePlan
 from ophiolite.stages.patch_frame import Frame
 
-# Pixels of a thumbnail at most, some 80 bytes of memory each.
-THUMBNAIL_PX = 4_000_000
+# Bytes of a mip that are read, and rows of it that are reduced, at once for a thumbnail.
+STRIP_BYTES, ROWS_TOGETHER = 24_000_000, 64
 SHARES = (0.01, 0.1, 0.5)
 
 
@@ -64,11 +65,18 @@ class Thumbnail:
 
     def picture(self, reader: VolumeReader) -> NDArray[np.uint8]:
         """The thumbnail `(x, y, 3)`, from a reader of its mip."""
-        nm, pixels = self.mip.resolution_nm, reader.read(reader.box)[:, :, 0]
-        width, height = (max(1, round(pixels.shape[a] * nm[a] / 1000 / self.um_per_px)) for a in (0, 1))
-        if width >= pixels.shape[0] or height >= pixels.shape[1]:
-            return pixels
-        return area_means(pixels, (width, height))
+        nm, (across, down, _) = self.mip.resolution_nm, reader.box.shape
+        width, height = (max(1, round(reader.box.shape[a] * nm[a] / 1000 / self.um_per_px)) for a in (0, 1))
+        if width >= across or height >= down:
+            return reader.read(reader.box)[:, :, 0]
+        reducer = StripReducer((across, down), (width, height), 3)
+        (x0, y0, z0), (x1, y1, z1), chunk = reader.box.start, reader.box.stop, reader.scale.chunk_vx[1]
+        rows = max(1, STRIP_BYTES // (3 * across * chunk)) * chunk
+        for top in range(y0, y1, rows):
+            strip = reader.read(Box((x0, top, z0), (x1, min(top + rows, y1), z1)))[:, :, 0]
+            for first in range(0, strip.shape[1], ROWS_TOGETHER):
+                reducer.add(strip[:, first : first + ROWS_TOGETHER])
+        return reducer.picture()
 
 
 def tissue_fractions(

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.config.slides import Patches
-from ophiolite.errors import PlanError, explain
 from ophiolite.geometry import Box
 from ophiolite.kernels.area_resample import TINY, Ratio, area_majority, area_mean
 from ophiolite.kernels.patch_grid import Patch, patch_grid
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import ScalePlan, VolumePlan
+from ophiolite.plan.slide_patch_scale import patch_ratios, patch_scale
 
-# A wanted resolution this near to a multiple of the slide's takes whole pixels; scanners of one kind differ so much.
-WHOLE_SHARE = 0.01
 # Pixels that are resampled at once.
 STRIP_PX = 2_000_000
 
@@ -76,7 +74,7 @@ def frame_of(volume: VolumePlan, mask_ratio: int, options: Patches, place: str) 
     if options.mpp is None:
         image, finest, size = _of_level(volume, options.level, place)
     else:
-        ratio = (_ratio(options.mpp, mpp[0], place), _ratio(options.mpp, mpp[1], place))
+        ratio = patch_ratios(volume, options.mpp, place)
         image = finest = Cut(0, (base.voxel_offset_vx[0], base.voxel_offset_vx[1]), ratio)
         across, down = (int(np.floor(length / r + TINY)) for length, r in zip(base.size_vx[:2], ratio, strict=True))
         size = (across, down)
@@ -87,17 +85,7 @@ def frame_of(volume: VolumePlan, mask_ratio: int, options: Patches, place: str) 
 
 def _of_level(volume: VolumePlan, level: int, place: str) -> tuple[Cut, Cut, tuple[int, int]]:
     """Where the image is read, where the same pixels lie at mip 0, and how many there are."""
-    if level >= len(volume.scales):
-        raise PlanError(
-            explain(
-                f"{place}, slides.patches.level",
-                "the slide has no such level",
-                expected=f"0 to {len(volume.scales) - 1}",
-                got=level,
-                do="Choose one of them, or give slides.patches.mpp",
-            )
-        )
-    scale, base = volume.scales[level], volume.scales[0]
+    scale, base = patch_scale(volume, level, place), volume.scales[0]
     start, stop = _whole_pixels(base, scale)
     ratio = (float(scale.factor[0]), float(scale.factor[1]))
     finest = Cut(0, (start[0] * scale.factor[0], start[1] * scale.factor[1]), ratio)
@@ -109,24 +97,6 @@ def _whole_pixels(base: ScalePlan, scale: ScalePlan) -> tuple[tuple[int, int], t
     start = tuple(-(-base.box.start[axis] // scale.factor[axis]) for axis in (0, 1))
     stop = tuple(base.box.stop[axis] // scale.factor[axis] for axis in (0, 1))
     return (start[0], start[1]), (stop[0], stop[1])
-
-
-def _ratio(wanted_um: float, mpp: float, place: str) -> float:
-    ratio = wanted_um / mpp
-    whole = round(ratio)
-    if whole and abs(ratio / whole - 1) <= WHOLE_SHARE:
-        return float(whole)
-    if ratio < 1:
-        raise PlanError(
-            explain(
-                f"{place}, slides.patches.mpp",
-                "patches finer than their slide would be blown up",
-                expected=f"at least {mpp:g} microns per pixel",
-                got=f"{wanted_um:g}",
-                do="Raise it, or leave the slide out",
-            )
-        )
-    return ratio
 
 
 def read_image(

@@ -16,7 +16,7 @@ from ophiolite.geometry import Box
 from ophiolite.kernels.area_means import StripReducer, fit_px
 from ophiolite.kernels.mask_runs import RunLabeller, measure_runs
 from ophiolite.kernels.perceptual_hash import HASH_SIDE, dct_hash, grey_square
-from ophiolite.kernels.tissue import UM_PER_PX, tissue_mask
+from ophiolite.kernels.tissue import THUMBNAIL_PX, UM_PER_PX, tissue_mask
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Sides of the pictures that items are compared by, and that tissue is looked for in.
 THUMBNAIL_SIDE = 64
-LEAST_PX, MOST_PX = 256, 4096
+LEAST_PX = 256
 # Of whole tiles, a strip has at least STRIP_BYTES; no strip has more than MOST_BYTES.
 STRIP_BYTES, MOST_BYTES = 24_000_000, 160_000_000
 ROWS_TOGETHER = 64
@@ -42,13 +42,11 @@ def write_facts(plan: ProjectPlan, slides: SlidesPlan, store: Store, batch: str)
     names = batch_names(slides)
     if batch not in names:
         raise PlanError(
-            explain(
-                f"--batch {batch}", "there is no such batch", expected=f"{names[0]} to {names[-1]}", do="See the plan"
-            )
+            explain(f"--batch {batch}", "there is no such batch", expected=", ".join(names[:9]), do="See the plan")
         )
     items: list[Row] = []
     structures: list[Row] = []
-    for row in slides.rows_of(names.index(batch)):
+    for row in slides.rows_of(batch):
         item, of_mask = row_facts(plan, row)
         items.append(item)
         structures += of_mask
@@ -111,7 +109,8 @@ def image_facts(image: SlideSource, *, scaled: bool) -> Row:
     width, height, _ = image.shape_vx
     mpp = image.mpp if scaled else None
     wanted_px = round(max(width, height) * max(mpp) / UM_PER_PX) if mpp else LEAST_PX
-    to_px = fit_px((width, height), min(max(wanted_px, LEAST_PX), MOST_PX))
+    most_px = int(max(width, height) * (THUMBNAIL_PX / (width * height)) ** 0.5)
+    to_px = fit_px((width, height), min(max(wanted_px, LEAST_PX), most_px))
     # the hash is of the pixels, whatever file holds them
     digest = hashlib.blake2b(f"{width} x {height}\n".encode(), digest_size=32)
     reducer = StripReducer((width, height), to_px, 3)

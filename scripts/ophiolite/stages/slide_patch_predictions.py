@@ -18,6 +18,7 @@ from ophiolite.kernels.area_resample import TINY, area_majority
 from ophiolite.kernels.kpis_scoring import FULL, MIN_VOTES
 from ophiolite.kernels.patch_stitch import Method, Rectangle, stitch
 from ophiolite.layers.paths import LayerPaths
+from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.plan.slide_model import PREDICTED_ENDINGS, SlideRowPlan
@@ -66,13 +67,12 @@ def stitched_planes(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Plane
     options = plan.slides.options
     if row.dataset is None or options["patches"] is None:
         return None
-    kept = [r for r in read_rows(store, LayerPaths(row.dataset, "slide").patches) if r["keep"]]
-    files = predicted_files(Path(options["scores"]["predictions"]), kept)
+    volume = plan.datasets[row.dataset].layers["slide"]
+    assert isinstance(volume, VolumePlan)
+    files = predicted_files(Path(options["scores"]["predictions"]), _kept_patches(store, row, volume))
     if not files:
         return None
-    volume = plan.datasets[row.dataset].layers["slide"]
     mask = open_row_mask(plan, row)
-    assert isinstance(volume, VolumePlan)
     assert mask is not None
     assert row.mask is not None
     assert row.size_px is not None
@@ -88,6 +88,17 @@ def stitched_planes(plan: ProjectPlan, store: Store, row: SlideRowPlan) -> Plane
     scores = options["scores"]
     predicted = StitchedRows(files, frame.size_px, scores["stitch"], scores["threshold"], reading)
     return Planes(frame.size_px, ratio, truth, predicted, truth_cells=cells)
+
+
+def _kept_patches(store: Store, row: SlideRowPlan, volume: VolumePlan) -> list[Row]:
+    """The rows of the patches that were kept; SourceError where the slide, as it is now, was not cut into any."""
+    paths = LayerPaths(str(row.dataset), "slide")
+    receipt = paths.receipt("slide_patches", "")
+    if not store.exists(receipt) or read_receipt(store, receipt).digest != volume.digests["slide_patches"]:
+        problem = "was not cut into patches, which predictions could be put together by"
+        do = "See in slides/tables/items.csv whether it can be read, or predict it whole"
+        raise SourceError(explain(f"slide {row.slide_id}", problem, do=do))
+    return [found for found in read_rows(store, paths.patches) if found["keep"]]
 
 
 def predicted_files(folder: Path, kept: Sequence[Row]) -> list[PlacedFile]:

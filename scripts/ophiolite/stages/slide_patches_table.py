@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from ophiolite.errors import SourceError, explain
+from ophiolite.errors import SourceError
 from ophiolite.layers.paths import LayerPaths
 from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.store import Store
@@ -15,32 +16,30 @@ from ophiolite.plan.model import ProjectPlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.stages.slide_patches import FOLDER, patch_columns
 from ophiolite.stages.slide_project import structures_of
-from ophiolite.stages.slide_tables import Row, table_path, write_slide_table
+from ophiolite.stages.slide_tables import FOLDER as SLIDES_FOLDER
+from ophiolite.stages.slide_tables import Row, read_slide_table, table_path, write_slide_table
 from ophiolite.stages.tables import csv_bytes, schema_of
 
 RULE = "patches_table"
 # A row per slide: patches of its grid, and what became of them. none_kept : what its job says where none was kept.
+# error : why the slide cannot be read, and has no patches at all.
 COUNTS = {
     "slide_id": "string", "case_id": "string", "group": "string", "patches": "int64", "kept": "int64",
     "too_little_tissue": "int64", "too_little_label": "int64", "with_label": "int64", "mpp_x_um": "float64",
-    "mpp_y_um": "float64", "none_kept": "string",
+    "mpp_y_um": "float64", "none_kept": "string", "error": "string",
 }  # fmt: skip
 
 
 def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> None:
     """Write slides/tables/patches and patch_counts (.csv, .parquet); remove files of patches that no slide has now.
 
-    A slide of which no patch is kept has its row of patch_counts, which says why; SourceError (E144) where no slide has
-    any. One slide's rows are in memory at a time.
+    A slide that cannot be read, as the table of items says, or of which no patch is kept (E144) has its row of
+    patch_counts, which says why. One slide's rows are in memory at a time.
     """
     import pyarrow.parquet as pq
 
     rows = [row for row in slides.planned() if row.dataset]
-    faults = [_none_kept(row, store) for row in rows]
-    if rows and all(faults):
-        raise SourceError(
-            explain("slides.patches", f"E144: no slide of {len(rows)} has a patch that is kept", do=str(faults[0]))
-        )
+    errors = {item["slide_id"]: item["error"] for item in read_slide_table(store, "items") if item["kind"] == "slide"}
     counts: list[Row] = []
     named: set[str] = set()
     binary = io.BytesIO()
@@ -49,9 +48,13 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
     def lines() -> Iterator[bytes]:
         with pq.ParquetWriter(binary, schema, compression="zstd") as writer:
             yield csv_bytes(schema.empty_table())
-            for row, fault in zip(rows, faults, strict=True):
+            for row in rows:
+                counts.append({"slide_id": row.slide_id, "case_id": row.case_id, "group": row.group})
+                if errors[row.slide_id] is not None:
+                    counts[-1]["error"] = errors[row.slide_id]
+                    continue
                 table = read_parquet(store.read(_paths(row).patches))
-                counts.append(_counted(row, table) | {"none_kept": fault})
+                counts[-1] |= {**_counted(table), "none_kept": _none_kept(row, store)}
                 for column in ("image", "mask"):
                     named.update(table[column].drop_null().to_pylist())
                 writer.write_table(table)
@@ -65,6 +68,18 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
             store.delete(path)
 
 
+def check_patches_kept(store: Store) -> None:
+    """Write slides/patched.json; SourceError names every slide without a patch, and why it has none, if any."""
+    counts = read_slide_table(store, "patch_counts")
+    errors = (f"slide {row['slide_id']}: {row['error']}" if row["error"] else row["none_kept"] for row in counts)
+    faults = [error for error in errors if error]
+    if faults:
+        told = "\n  ".join(faults)
+        raise SourceError(f"{len(faults)} of {len(counts)} slides have no patches:\n  {told}")
+    kept = {"slides": len(counts), "kept": sum(row["kept"] for row in counts)}
+    store.write(f"{SLIDES_FOLDER}/patched.json", (json.dumps(kept) + "\n").encode())
+
+
 def _paths(row: SlideRowPlan) -> LayerPaths:
     return LayerPaths(str(row.dataset), "slide")
 
@@ -75,14 +90,11 @@ def _none_kept(row: SlideRowPlan, store: Store) -> str | None:
     return found
 
 
-def _counted(row: SlideRowPlan, table: Any) -> Row:
-    """The row of `COUNTS` of one slide; a slide smaller than a patch has no grid."""
+def _counted(table: Any) -> Row:
+    """What became of the patches of one slide, as `COUNTS`; a slide smaller than a patch has no grid."""
     first: Row = next(iter(table.slice(0, 1).to_pylist()), {"mpp_x_um": None, "mpp_y_um": None})
     reasons, labels = table["reason"].to_pylist(), table["label_fraction"].to_pylist()
     return {
-        "slide_id": row.slide_id,
-        "case_id": row.case_id,
-        "group": row.group,
         **{name: first[name] for name in ("mpp_x_um", "mpp_y_um")},
         "patches": table.num_rows,
         "kept": reasons.count(""),

@@ -54,7 +54,7 @@ def write_scores(plan: ProjectPlan, slides: SlidesPlan, store: Store, batch: str
     """Score the rows of a batch that have a mask; returns why any could not be compared, which their rows say too."""
     found: list[Row] = []
     errors = []
-    for row in slides.rows_of(int(batch)):
+    for row in slides.rows_of(batch):
         if row.mask is None:
             continue
         try:

@@ -32,9 +32,8 @@ SPLITS = {"case_id": "string", "group": "string", "split": "string", "origin": "
 
 
 def batch_names(slides: SlidesPlan) -> list[str]:
-    """The names of the batches of rows: their numbers, as wide as the last."""
-    count = len(slides.batches)
-    return [f"{batch:0{len(str(count - 1))}d}" for batch in range(count)]
+    """The names of the batches of rows."""
+    return [batch.name for batch in slides.batches]
 
 
 def part_path(batch: str, table: str) -> str:

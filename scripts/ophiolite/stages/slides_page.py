@@ -78,7 +78,7 @@ def _figures(slides: SlidesPlan, store: Store) -> list[Figure]:
         of_group = sum(row.group == group for row in rows)
         figures.append(
             Figure(
-                f"{group}: image, mask and overlay",
+                f"{group}: image, mask and overlay" if any(row.mask for row in shown) else f"{group}: images",
                 f"{len(shown)} of {of_group:,}, drawn by the hash of their ids.",
                 Path(store.local(panel_path(group))),
                 links=[(row.slide_id, f"dataset?name={row.dataset}") for row in shown if _viewable(slides, row)],
