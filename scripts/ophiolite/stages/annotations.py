@@ -36,7 +36,12 @@ def write_annotations(job: Job) -> tuple[list[Written], int]:
     plan = job.annotations
     table = _read(job, plan)
     folder = job.paths.layer_folder
-    written = [job.store.write(f"{folder}/{path}", data) for path, data in annotation_files(table, plan.limit)]
+    written = [
+        job.store.write_shard(f"{folder}/{path}", sharding, data)
+        if sharding
+        else job.store.write(f"{folder}/{path}", data)
+        for path, data, sharding in annotation_files(table, plan.limit)
+    ]
     named = {w.path for w in written}
     for path in list(job.store.list(folder)):
         if path not in named:

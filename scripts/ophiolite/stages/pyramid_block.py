@@ -204,7 +204,7 @@ def _write_scale(job: Job, scale: ScalePlan, packs: list[tuple[Vec, Pack]]) -> I
     for shard in np.unique(shards).tolist():
         entries = ((key, b"", holder[key].get(scale.mip, key)) for key in ids[shards == shard].tolist())
         data = build_shard(spec, shard, entries, compressed=True)
-        yield job.store.write(f"{folder}/{shard_name(spec, shard)}", data)
+        yield job.store.write_shard(f"{folder}/{shard_name(spec, shard)}", spec, data)
 
 
 def _write_carry(job: Job, geometry: RoundGeometry, block: str, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:

@@ -53,7 +53,8 @@ def run_shards(
                 if len(rows) % SAY_EVERY == 0:
                     job.say(f"{len(rows)} labels")
             shard_of_group, group = next(groups, (None, iter(())))
-        written.append(job.store.write(f"{folder}/{shard_name(spec, shard)}", build_shard(spec, shard, entries)))
+        data = build_shard(spec, shard, entries)
+        written.append(job.store.write_shard(f"{folder}/{shard_name(spec, shard)}", spec, data))
     written.append(job.store.write(job.paths.measures(product, job.item), _table(rows, columns)))
     return written, len(rows)
 
