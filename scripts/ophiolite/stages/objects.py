@@ -149,9 +149,10 @@ def _tags(table: dict[str, NDArray[Any]], volume: VolumePlan) -> TagsProperty:
     return TagsProperty("tags", names, [np.flatnonzero(row).tolist() for row in stacked])
 
 
-def read_objects(store: Store, paths: list[str]) -> dict[str, NDArray[Any]]:
-    """All parts of an object table as columns, ascending by label; missing measures are NaN."""
+def object_columns(store: Store, paths: Sequence[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Of these columns those that an object table has, part after part; missing measures are NaN."""
     import pyarrow as pa
 
-    table = sorted_table(pa.concat_tables([read_parquet(store.read(path)) for path in paths]), "label")
+    parts = (read_parquet(store.read(path)) for path in paths)
+    table = pa.concat_tables([part.select([n for n in names if n in part.column_names]) for part in parts])
     return {name: table.column(name).to_numpy() for name in table.column_names}
