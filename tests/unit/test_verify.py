@@ -21,6 +21,7 @@ from ophiolite.errors import LayerError, StoreError
 from ophiolite.layers.folder import Folder
 from ophiolite.layers.paths import CLEANED, LayerPaths
 from ophiolite.layers.receipts import Receipt, write_receipt
+from ophiolite.layers.shard_files import write_shard
 from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import ProjectPlan, Refused
 from ophiolite.precomputed.sharding import ShardingSpec, ShardReader, build_shard
@@ -242,7 +243,7 @@ def test_a_key_that_the_grid_does_not_know_is_named_all_the_same(
 
     spec = ShardingSpec(0, "identity", 0, 0, data_encoding="raw")
     shard = build_shard(spec, 0, [(2**40, b"", b"voxels")])
-    sound = store.write_shard(f"{PATHS.layer_folder}/8_8_8/0.shard", spec, shard)
+    sound = write_shard(store, f"{PATHS.layer_folder}/8_8_8/0.shard", spec, shard)
     store.write(sound.path, shard.replace(b"voxels", b"Voxels"))
     reader = ShardReader(spec, lambda offset, size: store.read_range(sound.path, offset, size), "s")
 

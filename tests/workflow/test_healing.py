@@ -55,7 +55,7 @@ INFO = "layers/synapses/info"
 # What is done to receipts; of those that name files, to one whose files are sound: without it they are not compared.
 RECEIPTS = {
     "neurons/skeleton_done.json": delete,
-    "neurons/skeleton_shards/*.json": delete,
+    "neurons/skeleton_fragments/*.json": delete,
     "em/pyramid_blocks/r0.*.json": delete,
     "neurons/mesh_fragments/*.json": flip_facts,
     "neurons/mesh_done.json": flip_facts,

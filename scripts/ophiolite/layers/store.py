@@ -19,8 +19,6 @@ from ophiolite.layers.files import REMAKE, Files, Written
 from ophiolite.layers.folder import Folder
 from ophiolite.layers.paths import BULK_FOLDERS
 from ophiolite.layers.scratch import scratch_root
-from ophiolite.precomputed.shard_sums import entry_sums
-from ophiolite.precomputed.sharding import ShardingSpec
 
 __all__ = ["REMAKE", "Store", "Written", "open_store"]
 
@@ -107,10 +105,6 @@ class Store:
     def write(self, path: str, data: bytes | Iterable[bytes]) -> Written:
         """Write a file atomically; raises StoreError where the store refuses, leaving nothing behind."""
         return self.files(path).write(path, data)
-
-    def write_shard(self, path: str, spec: ShardingSpec, shard: bytes) -> Written:
-        """Write a shard as `write` does; what is recorded of it tells its altered entries."""
-        return replace(self.write(path, shard), entries=entry_sums(spec, shard))
 
     def write_array(
         self, path: str, shape: tuple[int, ...], dtype: DTypeLike, fill: Callable[[NDArray[Any]], None]
