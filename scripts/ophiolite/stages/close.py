@@ -23,8 +23,7 @@ def close_folder(job: Job, folder: str, receipts: Sequence[str], keep: tuple[str
 
     Raises StoreError where a file that a receipt names is missing or has another size.
     `keep` names files and folders (relative to `folder`) that others own.
-    Of every file 17 bytes are held, names by a hash of 64 bits: among 10^8 files a stale one stays by mistake with a
-    chance of 10^-11.
+    Names are held by a hash of 64 bits: among 10^8 files a stale one stays by mistake with a chance of 10^-11.
     """
     named, elsewhere, digest = _named(job.store, folder, receipts)
     own = tuple(f"{folder}/{k}" for k in keep)
