@@ -55,8 +55,8 @@ def measure(side_vx: int) -> dict[str, Any]:
     """Plan a cube of a side, and ask for everything in a dry run."""
     folder = FOLDER / str(side_vx)
     for name, dtype in (("em", "|u1"), ("neurons", "<u8")):
-        _write_header(folder / f"{name}.zarr", side_vx, dtype)
-    (folder / "config.json").write_text(json.dumps(_config(side_vx)))
+        write_header(folder / f"{name}.zarr", side_vx, dtype)
+    (folder / "config.json").write_text(json.dumps(config(side_vx)))
     planned = _snakemake(folder, "plan", "results/scale/plan.json")
     dry = _snakemake(folder, "dryrun", "--dry-run", "--quiet", "rules")
     plan = json.loads((folder / "results" / "scale" / "plan.json").read_text())
@@ -76,7 +76,8 @@ def measure(side_vx: int) -> dict[str, Any]:
     }
 
 
-def _write_header(folder: Path, side_vx: int, dtype: str) -> None:
+def write_header(folder: Path, side_vx: int, dtype: str) -> None:
+    """A Zarr array without data: a cube of a side."""
     folder.mkdir(parents=True)
     header = {
         "zarr_format": 2,
@@ -91,7 +92,8 @@ def _write_header(folder: Path, side_vx: int, dtype: str) -> None:
     (folder / ".zarray").write_text(json.dumps(header))
 
 
-def _config(side_vx: int) -> dict[str, Any]:
+def config(side_vx: int) -> dict[str, Any]:
+    """Image and labels of a cube of a side, with meshes and skeletons."""
     labels = max(100, side_vx**3 // VOXELS_PER_LABEL)
     product = {"mip": PRODUCT_MIP, "expected_labels": labels, "task_vx": [512, 512, 512]}
     resolution = [RESOLUTION_NM] * 3

@@ -69,7 +69,7 @@ def test_the_client_decodes_every_annotation(
     browser: NeuroglancerBrowser, kind: AnnotationType, tmp_path: Path
 ) -> None:
     table = sample(kind, 300)
-    for path, data in annotation_files(table, cell_limit=40):
+    for path, data, _ in annotation_files(table, cell_limit=40):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)
     with serve(tmp_path) as server:

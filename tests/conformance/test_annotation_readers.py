@@ -19,7 +19,7 @@ from ophiolite.precomputed.sharding import ShardingSpec, ShardReader
 
 
 def write(folder: Path, table: AnnotationTable, cell_limit: int) -> dict[str, bytes]:
-    files = dict(annotation_files(table, cell_limit))
+    files = {path: data for path, data, _ in annotation_files(table, cell_limit)}
     for path, data in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(data)

@@ -20,6 +20,7 @@ from ophiolite.layers import bucket as bucket_module
 from ophiolite.layers import bucket_client
 from ophiolite.layers.bucket import Bucket
 from ophiolite.layers.bucket_client import TRIES
+from ophiolite.layers.bucket_ranges import at_once
 from ophiolite.layers.store import Store, Written
 
 SMALL = b"0123456789"
@@ -110,7 +111,7 @@ def test_folders_are_listed_and_deleted(bucket: Bucket) -> None:
 
 def test_long_listings_come_in_pages(bucket: Bucket) -> None:
     names = [f"n/{i:04d}" for i in range(1005)]
-    bucket_module._at_once(lambda name: bucket.write(name, b""), names)
+    at_once(lambda name: bucket.write(name, b""), names)
     assert [path for path, _ in bucket.sizes("n")] == names
 
 

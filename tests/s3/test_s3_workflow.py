@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ceph import SECRET, Ceph
@@ -82,6 +83,12 @@ def test_a_layer_is_not_closed_over_a_lost_object(remote: Finished, ceph: Ceph) 
     assert bucket.checksum(shard)
 
 
+def written_at(bucket: Bucket) -> dict[str, Any]:
+    """When each object was written."""
+    entries = (entry for page in bucket._pages("") for entry in page.get("Contents", ()))
+    return {bucket._path(entry["Key"]): entry["LastModified"] for entry in entries}
+
+
 @pytest.mark.usefixtures("reachable")
 def test_damage_in_the_bucket_is_found_and_healed(ceph: Ceph, remote: Finished) -> None:
     workspace, bucket = remote.workspace, remote.bucket
@@ -93,6 +100,7 @@ def test_damage_in_the_bucket_is_found_and_healed(ceph: Ceph, remote: Finished) 
     data[len(data) // 2] ^= 1
     bucket.write(altered, bytes(data))
     bucket.delete(lost)
+    times = written_at(bucket)
     found = workspace.snakemake("--", "verify", env=ceph.environment)
     assert found.code == 1
     assert f"{altered}: altered" in found.text
@@ -101,6 +109,8 @@ def test_damage_in_the_bucket_is_found_and_healed(ceph: Ceph, remote: Finished) 
     assert healed.code == 0, healed.text
     assert "Healed: 2 files and 0 receipts, by 2 jobs." in healed.text
     assert {path: bucket.read(path) for path in paths} == whole
+    now = written_at(bucket)
+    assert {path for path in now if now[path] != times.get(path) and "/timings/" not in path} == {altered, lost}
 
 
 def test_requests_are_few(remote: Finished) -> None:

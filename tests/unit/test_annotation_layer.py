@@ -41,7 +41,7 @@ def rows_of(table: AnnotationTable, row: int) -> list[list[float]]:
 @pytest.mark.parametrize("kind", AnnotationType)
 def test_every_annotation_is_in_every_index(kind: AnnotationType) -> None:
     table = sample(kind, 700)
-    files = dict(annotation_files(table, cell_limit=40))
+    files = {path: data for path, data, _ in annotation_files(table, cell_limit=40)}
     info = json.loads(files["info"])
     properties = [Property.from_json(p) for p in info["properties"]]
     assert [p.id for p in properties] == ["score", "level", "kind", "colour"]
@@ -86,8 +86,8 @@ def test_every_annotation_is_in_every_index(kind: AnnotationType) -> None:
 
 def test_same_annotations_in_another_order_are_the_same_cells_and_a_rerun_the_same_bytes() -> None:
     table = sample(AnnotationType.LINE, 300)
-    files = dict(annotation_files(table, 40))
-    assert files == dict(annotation_files(table, 40))
+    files = {path: data for path, data, _ in annotation_files(table, 40)}
+    assert files == {path: data for path, data, _ in annotation_files(table, 40)}
     turn = np.random.default_rng(0).permutation(300)
     turned = AnnotationTable(
         table.kind, table.geometry_nm[turn], table.ids[turn], PROPERTIES_ONLY, {"score": table.columns["score"][turn]}
@@ -95,19 +95,19 @@ def test_same_annotations_in_another_order_are_the_same_cells_and_a_rerun_the_sa
     plain = AnnotationTable(
         table.kind, table.geometry_nm, table.ids, PROPERTIES_ONLY, {"score": table.columns["score"]}
     )
-    assert dict(annotation_files(turned, 40)) == dict(annotation_files(plain, 40))
+    assert list(annotation_files(turned, 40)) == list(annotation_files(plain, 40))
 
 
 PROPERTIES_ONLY = (Property("score", "float32"),)
 
 
 def test_info_comes_last_so_that_a_broken_write_is_no_layer() -> None:
-    assert [path for path, _ in annotation_files(sample(AnnotationType.POINT, 50))][-1] == "info"
+    assert [path for path, *_ in annotation_files(sample(AnnotationType.POINT, 50))][-1] == "info"
 
 
 @pytest.mark.parametrize("kind", AnnotationType)
 def test_no_annotations_are_a_layer_too(kind: AnnotationType) -> None:
-    files = dict(annotation_files(sample(kind, 0)))
+    files = {path: data for path, data, _ in annotation_files(sample(kind, 0))}
     info = json.loads(files["info"])
     assert values(files, info["by_id"]) == {}
     (cell,) = values(files, info["spatial"][0]).values()

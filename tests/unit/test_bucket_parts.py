@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ophiolite.config.load import parse_config
 from ophiolite.errors import StoreError
 from ophiolite.layers import bucket as bucket_module
-from ophiolite.layers.bucket import Bucket, _cut, _together
+from ophiolite.layers.bucket import Bucket, _cut
+from ophiolite.layers.bucket_ranges import together
 from ophiolite.layers.folder import partial_of
 from ophiolite.layers.scratch import scratch_root
 from ophiolite.layers.store import Store, Written, open_store
@@ -56,7 +57,7 @@ def test_the_folder_of_receipts(store: str, results: str | None, tracked: str) -
 
 @given(st.lists(st.tuples(st.integers(0, 2**22), st.integers(0, 2**20)), max_size=12))
 def test_every_range_lies_in_its_group_and_no_group_is_too_large(ranges: list[tuple[int, int]]) -> None:
-    groups = _together(ranges)
+    groups = together(ranges)
     assert sorted(number for _, members in groups for number in members) == list(range(len(ranges)))
     for (start, length), members in groups:
         assert length <= max(bucket_module.PART_BYTES, *(ranges[n][1] for n in members))

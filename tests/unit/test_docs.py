@@ -65,7 +65,7 @@ def object_columns() -> list[str]:
     ("title", "names"),
     [
         ("`plan.json`", [name for part in PLANS for name in part.model_fields]),
-        ("Receipts", keys_of(Receipt("r", "i", "d", [Written("p", 1, "s")]).to_bytes())),
+        ("Receipts", keys_of(Receipt("r", "i", "d", [Written("p", 1, "s", "1:0")]).to_bytes())),
         ("Receipts", keys_of(receipt_bytes("n", "s", None, 0))),
         ("Timings", COLUMNS),
         ("Timings", STAGE_COLUMNS),

@@ -17,8 +17,9 @@ from ophiolite.layers.objects import SkeletonReader
 from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.precomputed.swc import END, FORK, SOMA, UNDEFINED, decode_swc
+from ophiolite.stages.close import close_product
 from ophiolite.stages.job import Job
-from ophiolite.stages.layer import close_product, write_layer_info
+from ophiolite.stages.layer import write_layer_info
 from ophiolite.stages.skeleton_graph import COLUMNS, write_skeleton_graph
 from ophiolite.stages.skeleton_swc import write_skeleton_swc
 

@@ -21,8 +21,10 @@ from ophiolite.errors import LayerError, StoreError
 from ophiolite.layers.folder import Folder
 from ophiolite.layers.paths import CLEANED, LayerPaths
 from ophiolite.layers.receipts import Receipt, write_receipt
+from ophiolite.layers.shard_files import write_shard
 from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import ProjectPlan, Refused
+from ophiolite.precomputed.sharding import ShardingSpec, ShardReader, build_shard
 from ophiolite.stages import verify_shards
 from ophiolite.stages.heal import healed
 from ophiolite.stages.job import open_project
@@ -239,16 +241,17 @@ def test_a_key_that_the_grid_does_not_know_is_named_all_the_same(
     layer = plan.datasets["d"].layers["em"]
     assert not isinstance(layer, Refused)
 
-    class Altered:
-        def keys(self) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
-            return np.array([2**40], np.uint64)
+    spec = ShardingSpec(0, "identity", 0, 0, data_encoding="raw")
+    shard = build_shard(spec, 0, [(2**40, b"", b"voxels")])
+    sound = write_shard(store, f"{PATHS.layer_folder}/8_8_8/0.shard", spec, shard)
+    store.write(sound.path, shard.replace(b"voxels", b"Voxels"))
+    reader = ShardReader(spec, lambda offset, size: store.read_range(sound.path, offset, size), "s")
 
     def fails(key: int) -> str:
         raise IndexError(key)
 
-    monkeypatch.setattr(verify_shards, "_entries", lambda *_: _Entries(Altered(), fails, fails))  # type: ignore[arg-type]
-    path = f"{PATHS.layer_folder}/8_8_8/0.shard"
-    assert verify_shards.damaged_entries(store, PATHS, layer, path) == f"key {2**40}"
+    monkeypatch.setattr(verify_shards, "_entries", lambda *_: _Entries(spec, reader, fails, fails))
+    assert verify_shards.damaged_entries(store, PATHS, layer, sound) == f"key {2**40}"
 
 
 def test_whatever_a_decoder_raises_names_the_entry() -> None:

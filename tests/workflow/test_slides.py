@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+from damage import HARMS, damage, faults_of, kinds_of, times_of
 from numpy.typing import NDArray
 from PIL import Image
 from workspace import Run, Workspace, checksums, planned_jobs, unfinished
@@ -31,6 +32,45 @@ GOOD = (
     "12-101\tc1\t56Nx\timages/12-101.tiff\tmasks/12-101_mask.png\t\t\n"
     "11-202\tc2\tnormal\timages/11-202.svs\tmasks/11-202_mask.png\t\t\n"
 )
+# Every kind of file that the receipts of a slide name.
+KINDS = (
+    "associated/slide/macro.png",
+    "associated/slide/thumbnail.png",
+    "exports/slide/*.ome.tif",
+    "exports/slide/*.ome.zarr/*/c/*/*/*/*/*",
+    "exports/slide/*.ome.zarr/*/zarr.json",
+    "exports/slide/*.ome.zarr/zarr.json",
+    "layers/boxes/by_id/*.shard",
+    "layers/boxes/info",
+    "layers/boxes/rel_objects/*.shard",
+    "layers/boxes/spatial*/*.shard",
+    "layers/contours/by_id/*.shard",
+    "layers/contours/info",
+    "layers/contours/rel_objects/*.shard",
+    "layers/contours/spatial*/*.shard",
+    "layers/mask/*/*.shard",
+    "layers/mask/info",
+    "layers/mask/segment_properties/info",
+    "layers/objects/*/*.shard",
+    "layers/objects/info",
+    "layers/objects/segment_properties/info",
+    "layers/slide/*/*.shard",
+    "layers/slide/info",
+    "objects/mask/*.parquet",
+    "objects/objects/*.parquet",
+    "objects/objects/contours.geojson",
+    "objects/objects/slide.parquet",
+    "patches/slide.parquet",
+    "slides/patches/*/img/*.png",
+    "slides/patches/*/mask/*.png",
+    "work/mask/label_stats/*.npy",
+    "work/mask/statistics/*.npy",
+    "work/objects/label_stats/*.npy",
+    "work/objects/mask_objects.npy",
+    "work/objects/mask_objects_measures.npz",
+    "work/objects/slide_contours.npz",
+    "work/objects/statistics/*.npy",
+)
 # What figures and pages look like depends on the machine's fonts; dates of writing stand in logs and timings.
 PICTURES = re.compile(r"\.(png|svg|html)$")
 
@@ -44,6 +84,7 @@ def config() -> dict[str, Any]:
             "mask": {"binarise": None, "structures": {1: "glomerulus", 2: "sclerosed"}},
             "patches": {"size_px": 256, "stride_px": 256, "mpp": 0.5, "min_tissue": 0.2},
             "splits": {"fractions": {"train": 0.5, "test": 0.5}},
+            "exports": ["ome_tiff", "ome_zarr"],
         },
     }
 
@@ -142,38 +183,28 @@ def test_the_viewer_opens_each_slide_alone(chain: Workspace) -> None:
         assert all(f"/{dataset}/layers/" in layer["source"] for layer in state["layers"])
 
 
-@pytest.mark.parametrize(
-    ("rule", "layer"),
-    [
-        ("pyramid_blocks", "slide"),
-        ("mask_objects", "objects"),
-        ("slide_images", "slide"),
-        ("slide_objects", "objects"),
-        ("slide_contours", "objects"),
-        ("slide_patches", "slide"),
-    ],
-)
-def test_verify_finds_what_is_damaged_and_heal_mends_it(
-    chain: Workspace, tmp_path: Path, rule: str, layer: str
-) -> None:
+@pytest.mark.parametrize("turn", range(len(HARMS)))
+def test_each_kind_is_found_damaged_in_each_way(chain: Workspace, tmp_path: Path, turn: int) -> None:
     workspace = chain.copy_to(tmp_path)
-    before = checksums(workspace.project)
-    receipts = sorted((workspace.project / "11_202/receipts" / layer).glob(f"{rule}*/*.json")) or [
-        workspace.project / "11_202/receipts" / layer / f"{rule}.json"
-    ]
-    named = [workspace.project / file["path"] for file in json.loads(receipts[0].read_text())["files"]]
-    damaged = max(named, key=lambda file: file.stat().st_size)
-    data = bytearray(damaged.read_bytes())
-    data[len(data) // 2] ^= 0xFF
-    damaged.write_bytes(data)
-    found = workspace.snakemake("--", "verify")
-    assert found.code != 0
-    assert f"11_202/{layer}" in found.text
-    assert rule in found.text
+    damaged = damage(workspace.project, "11_202", turn)
+    done = workspace.command("verify", "--plan", str(workspace.project / "plan.json"), "--threads", "2")
+    assert done.code == 1
+    assert {path: row["fault"] for path, row in faults_of(workspace.project).items()} == damaged
+
+
+def test_all_damage_of_a_slide_is_healed_and_the_rest_is_untouched(chain: Workspace, tmp_path: Path) -> None:
+    workspace = chain.copy_to(tmp_path)
+    assert tuple(sorted(kinds_of(workspace.project, "11_202"))) == KINDS
+    before, times = checksums(workspace.project), times_of(workspace.project, "11_202")
+    damaged = damage(workspace.project, "11_202", 0)
+    assert workspace.snakemake("--", "verify").code != 0
     healed = workspace.snakemake("--", "heal")
     assert healed.code == 0, healed.text
-    after = checksums(workspace.project)
+    assert f"Healed: {len(KINDS)} files" in healed.text
+    after, now = checksums(workspace.project), times_of(workspace.project, "11_202")
     assert {name: after[name] for name in before} == before
+    assert {path for path in times if now[path] != times[path]} == {p for p in damaged if p in times}
+    assert jobs_of(workspace) == {}
 
 
 def test_another_folder_gets_the_same_bytes(chain: Workspace, phantoms: Path, tmp_path: Path) -> None:

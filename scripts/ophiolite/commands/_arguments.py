@@ -17,6 +17,7 @@ def add_job_arguments(parser: argparse.ArgumentParser, item: str = "", example: 
     if item:
         parser.add_argument(f"--{item}", required=True, dest="item", help=f"which {item}, e.g. {example}")
     parser.add_argument("--threads", type=int, default=1, help="threads to use (default 1)")
+    parser.set_defaults(damaged=None)
 
 
 def number(args: argparse.Namespace, item: str, count: int) -> int:
@@ -29,11 +30,14 @@ def number(args: argparse.Namespace, item: str, count: int) -> int:
 
 
 def job_of(args: argparse.Namespace, rule: str) -> Job:
-    """The job that parsed arguments describe; the store is the folder that holds the plan, with the bucket it names."""
+    """The job that parsed arguments describe; the store is the folder that holds the plan, with the bucket it names.
+
+    `args.damaged` : where a job is run again for files of these paths, so that others stay if they are sound.
+    """
     plan, store = open_project(args.plan)
     return Job(
         project=plan,
-        store=store,
+        store=store if args.damaged is None else store.healing(args.damaged),
         rule=rule,
         dataset=args.dataset,
         layer=args.layer,

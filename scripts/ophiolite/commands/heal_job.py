@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ophiolite.commands._arguments import add_job_arguments
 from ophiolite.errors import PlanError, explain
+from ophiolite.stages.job import open_project
+from ophiolite.stages.verify import read_damage
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command; raises PlanError for a rule that leaves no receipt."""
+    _, store = open_project(args.plan)
+    args.damaged = [fault.path for fault in read_damage(store)]
     _command(args.rule)(args)
     args.output.touch()
 

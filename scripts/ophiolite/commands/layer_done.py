@@ -6,7 +6,7 @@ import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
 from ophiolite.layers.paths import FOLDERS, PROPERTIES_FOLDER
-from ophiolite.stages.layer import close_folder, sweep_rules
+from ophiolite.stages.close import close_folder, sweep_rules
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ophiolite.commands._arguments import add_job_arguments, job_of
-from ophiolite.stages.layer import close_product
+from ophiolite.stages.close import close_product
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,14 +12,16 @@ from ophiolite.kernels.annotation_index import ellipsoids_meet, plan_levels, seg
 from ophiolite.precomputed.annotation import AnnotationInfo, AnnotationType, KeyedIndex, SpatialLevel, sort_properties
 from ophiolite.precomputed.annotation_records import Records, encode_list, encode_singles
 from ophiolite.precomputed.annotation_table import AnnotationTable, Related, relationship_keys
-from ophiolite.precomputed.sharding import build_shard, hashed_sharding, locate, shard_name
+from ophiolite.precomputed.sharding import ShardingSpec, build_shard, hashed_sharding, locate, shard_name
 
 # What a viewer draws from one cell before it asks for finer ones: some tens of kilobytes.
 CELL_LIMIT = 1000
 
 
-def annotation_files(table: AnnotationTable, cell_limit: int = CELL_LIMIT) -> Iterator[tuple[str, bytes]]:
-    """Every file of the layer as (path relative to the layer, bytes), `info` last, always in the same order.
+def annotation_files(
+    table: AnnotationTable, cell_limit: int = CELL_LIMIT
+) -> Iterator[tuple[str, bytes, ShardingSpec | None]]:
+    """Every file of the layer as (path relative to the layer, bytes, sharding of a shard), `info` last, in fixed order.
 
     cell_limit : annotations wanted per cell of the spatial index. `info` states as a level's `limit` the count of its
     fullest cell, which by chance and in the last level may be higher.
@@ -48,17 +50,20 @@ def annotation_files(table: AnnotationTable, cell_limit: int = CELL_LIMIT) -> It
         yield from _shards(index, level.codes, _lists(level.starts, level.rows, records, table.ids))
 
     info = AnnotationInfo(table.kind, lower, upper, properties, tuple(relationships), by_id, tuple(levels))
-    yield "info", info.encode()
+    yield "info", info.encode(), None
 
 
-def _shards(index: KeyedIndex, keys: NDArray[np.uint64], value: Callable[[int], bytes]) -> Iterator[tuple[str, bytes]]:
+def _shards(
+    index: KeyedIndex, keys: NDArray[np.uint64], value: Callable[[int], bytes]
+) -> Iterator[tuple[str, bytes, ShardingSpec]]:
     """The shards, one after the other, that hold `value(i)` under `keys[i]`; shards without keys are not written."""
     shards, _ = locate(index.sharding, keys)
     order = np.argsort(shards, kind="stable")
     numbers, starts = np.unique(shards[order], return_index=True)
     for number, rows in zip(numbers.tolist(), np.split(order, starts[1:]), strict=False):
         entries = [(int(keys[i]), b"", value(i)) for i in rows.tolist()]
-        yield f"{index.key}/{shard_name(index.sharding, number)}", build_shard(index.sharding, number, entries)
+        path = f"{index.key}/{shard_name(index.sharding, number)}"
+        yield path, build_shard(index.sharding, number, entries), index.sharding
 
 
 def _lists(

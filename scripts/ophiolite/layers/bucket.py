@@ -6,20 +6,21 @@ An upload that was cut off is no object: it is aborted, or if its process was ki
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from numpy.typing import DTypeLike, NDArray
 
 from ophiolite.errors import StoreError, explain
-from ophiolite.layers.bucket_client import client, passing_on, repeated
+from ophiolite.layers.bucket_client import client, md5, md5_header, passing_on, repeated, tag_of_parts
+from ophiolite.layers.bucket_ranges import at_once, together
 from ophiolite.layers.files import REMAKE, Written, ends_early
 from ophiolite.layers.folder import Folder, fill_array, partial_of
 from ophiolite.layers.scratch import scratch_root
@@ -29,12 +30,6 @@ from ophiolite.layers.stop import write_point
 PART_BYTES = 32 * 2**20
 COPY_BYTES = 8 * 2**20
 SENT_BYTES = 256 * 2**10
-# Ranges nearer than this are read as one: on most stores a request costs as much as some hundred kilobytes.
-GAP_BYTES = 128 * 2**10
-AT_ONCE = 8
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -51,9 +46,14 @@ class Stream:
 
 @dataclass(frozen=True)
 class Bucket:
-    """Objects under `s3://bucket/prefix` or `gs://bucket/prefix`."""
+    """Objects under `s3://bucket/prefix` or `gs://bucket/prefix`.
+
+    damaged : None where every write is sent; else the paths of which that is so, while other objects stay that are, by
+    size and the store's own checksum, what would be written.
+    """
 
     url: str
+    damaged: frozenset[str] | None = None
 
     def place(self, path: str) -> str:
         """Where a file lies, for messages."""
@@ -61,17 +61,21 @@ class Bucket:
 
     def size(self, path: str) -> int | None:
         """Bytes of a finished object, None where there is none."""
-        try:
-            return int(self._call("head_object", path, "read")["ContentLength"])
-        except KeyError:
-            return None
+        state = self._state(path)
+        return state[0] if state else None
 
     def tag(self, path: str) -> str:
         """The store's own checksum (ETag) of an object, empty where there is none."""
+        state = self._state(path)
+        return state[1] if state else ""
+
+    def _state(self, path: str) -> tuple[int, str] | None:
+        """Bytes and ETag of an object, None where there is none."""
         try:
-            return str(self._call("head_object", path, "read")["ETag"]).strip('"')
+            head = self._call("head_object", path, "read")
+            return int(head["ContentLength"]), str(head["ETag"]).strip('"')
         except KeyError:
-            return ""
+            return None
 
     def read(self, path: str) -> bytes:
         """All bytes of an object; raises StoreError where it cannot be read."""
@@ -79,12 +83,12 @@ class Bucket:
 
     def read_all(self, paths: Sequence[str]) -> list[bytes]:
         """All bytes of every one of some small objects, several at once."""
-        return _at_once(self.read, paths)
+        return at_once(self.read, paths)
 
     def read_ranges(self, path: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of every (offset, size), near ones in one request, several requests at once."""
-        groups = _together(ranges)
-        wholes = _at_once(lambda span: self._range(path, *span), [span for span, _ in groups])
+        groups = together(ranges)
+        wholes = at_once(lambda span: self._range(path, *span), [span for span, _ in groups])
         found = [b""] * len(ranges)
         for (span, members), whole in zip(groups, wholes, strict=True):
             for number in members:
@@ -94,7 +98,7 @@ class Bucket:
 
     def read_spans(self, spans: Sequence[tuple[str, int, int]]) -> list[bytes]:
         """The bytes of every (path, offset, size), several requests at once; StoreError where one is shorter."""
-        return _at_once(lambda span: self._range(*span), spans)
+        return at_once(lambda span: self._range(*span), spans)
 
     def stream(self, path: str, span: str | None) -> Stream:
         """An object as it comes, or the part of it that an HTTP `Range` header asks for.
@@ -134,13 +138,24 @@ class Bucket:
 
     def write(self, path: str, data: bytes | Iterable[bytes]) -> Written:
         """Write an object; raises StoreError where the store refuses, leaving nothing visible behind."""
+        there = None if self.damaged is None or path in self.damaged else self._state(path)
+        if there is None:
+            return self._send(path, data)
+        with _on_disk(path), tempfile.TemporaryFile() as spool:
+            written, tag = _spooled(path, data, spool)
+            if (written.size_bytes, tag) == there:
+                return written
+            spool.seek(0)
+            return self._send(path, iter(lambda: spool.read(PART_BYTES), b""))
+
+    def _send(self, path: str, data: bytes | Iterable[bytes]) -> Written:
         digest, size = hashlib.sha256(), 0
         parts = _cut((data,) if isinstance(data, bytes) else data)
         first, second = next(parts, b""), next(parts, None)
         if second is None:
             write_point("fsync", path)
             write_point("rename", path)
-            self._call("put_object", path, "written", Body=first, ContentMD5=_md5(first))
+            self._call("put_object", path, "written", Body=first, ContentMD5=md5_header(first))
             return Written(path, len(first), hashlib.sha256(first).hexdigest())
         upload, tags = _Upload(self, path), 0
         try:
@@ -165,13 +180,11 @@ class Bucket:
         scratch.sweep_files([path])  # of killed tries on this machine
         draft = partial_of(scratch.local(path))
         try:
-            draft.parent.mkdir(parents=True, exist_ok=True)
-            fill_array(draft, shape, dtype, fill)
-            with open(draft, "rb") as file:
-                return self.write(path, iter(lambda: file.read(PART_BYTES), b""))
-        except OSError as error:
-            do = "Free some space or set TMPDIR to a larger disk, then run again: finished work is kept"
-            raise StoreError(explain(str(draft), f"cannot be written ({error.strerror})", do=do)) from None
+            with _on_disk(str(draft)):
+                draft.parent.mkdir(parents=True, exist_ok=True)
+                fill_array(draft, shape, dtype, fill)
+                with open(draft, "rb") as file:
+                    return self.write(path, iter(lambda: file.read(PART_BYTES), b""))
         finally:
             draft.unlink(missing_ok=True)
 
@@ -188,11 +201,15 @@ class Bucket:
         own = self.size(folder)
         if own is not None:
             found.append((folder, own))
-        _at_once(self.delete, [path for path, _ in found])
+        at_once(self.delete, [path for path, _ in found])
         return sum(size for _, size in found)
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """(path, bytes) of all objects below a prefix, sorted."""
+        return self.walk(folder)
+
+    def walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        """(path, bytes) of all objects below a prefix, as the store lists them: sorted."""
         for page in self._pages(folder):
             for entry in page.get("Contents", ()):
                 yield self._path(entry["Key"]), int(entry["Size"])
@@ -297,9 +314,9 @@ class _Upload:
 
     def add(self, number: int, data: bytes) -> None:
         """Send part `number`, from 1."""
-        sent = self._call("upload_part", PartNumber=number, Body=data, ContentMD5=_md5(data))
+        sent = self._call("upload_part", PartNumber=number, Body=data, ContentMD5=md5_header(data))
         self._parts.append({"PartNumber": number, "ETag": sent["ETag"]})
-        self._sums += base64.b64decode(_md5(data))
+        self._sums += md5(data)
 
     def complete(self) -> None:
         """Make the object appear."""
@@ -307,8 +324,7 @@ class _Upload:
             self._call("complete_multipart_upload", MultipartUpload={"Parts": self._parts})
         except StoreError:
             # Where only the answer was lost, the upload is no more but the object is there.
-            whole = hashlib.md5(self._sums, usedforsecurity=False).hexdigest()
-            if self._bucket.tag(self._path) != f"{whole}-{len(self._parts)}":
+            if self._bucket.tag(self._path) != tag_of_parts(self._sums, len(self._parts)):
                 raise
 
     def abort(self) -> None:
@@ -322,8 +338,30 @@ class _Upload:
         return self._bucket._call(method, self._path, "written", UploadId=self._id, **options)
 
 
-def _md5(data: bytes) -> str:
-    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+@contextmanager
+def _on_disk(name: str) -> Iterator[None]:
+    """Work with a temporary file; raises StoreError where its disk refuses."""
+    try:
+        yield
+    except OSError as error:
+        do = "Free some space or set TMPDIR to a larger disk, then run again: finished work is kept"
+        raise StoreError(explain(name, f"cannot be written ({error.strerror})", do=do)) from None
+
+
+def _spooled(path: str, data: bytes | Iterable[bytes], spool: IO[bytes]) -> tuple[Written, str]:
+    """Put what is to be written into a local file; returns what a write of it would leave, and its ETag.
+
+    Stores that encrypt give other ETags: their objects are written again.
+    """
+    digest, size, sums, count = hashlib.sha256(), 0, b"", 0
+    for part in _cut((data,) if isinstance(data, bytes) else data):
+        spool.write(part)
+        digest.update(part)
+        size += len(part)
+        sums += md5(part)
+        count += 1
+    tag = tag_of_parts(sums, count) if count > 1 else (sums or md5(b"")).hex()
+    return Written(path, size, digest.hexdigest()), tag
 
 
 def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -343,25 +381,3 @@ def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes
     yield first
     yield second
     yield from rest
-
-
-def _together(ranges: Sequence[tuple[int, int]]) -> list[tuple[tuple[int, int], list[int]]]:
-    """Ranges grouped by nearness: ((offset, size) of a group, numbers of its ranges)."""
-    groups: list[tuple[tuple[int, int], list[int]]] = []
-    for number in sorted(range(len(ranges)), key=lambda n: ranges[n]):
-        offset, size = ranges[number]
-        if groups:
-            (start, length), members = groups[-1]
-            if offset - (start + length) <= GAP_BYTES and offset + size - start <= PART_BYTES:
-                groups[-1] = ((start, max(length, offset + size - start)), [*members, number])
-                continue
-        groups.append(((offset, size), [number]))
-    return groups
-
-
-def _at_once(call: Callable[[T], R], arguments: Sequence[T]) -> list[R]:
-    """`call` on every argument, several at a time; what they return, in order."""
-    if len(arguments) < 2:
-        return [call(a) for a in arguments]
-    with ThreadPoolExecutor(min(AT_ONCE, len(arguments))) as pool:
-        return list(pool.map(call, arguments))

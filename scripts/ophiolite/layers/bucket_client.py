@@ -7,6 +7,8 @@ files, the role of the machine. None of them enters a message. Requests that fai
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import os
 import random
 import time
@@ -124,6 +126,21 @@ def passing_on(pieces: Iterator[bytes], place: str) -> Iterator[bytes]:
         if code is None:
             raise
         raise _explained(code, place, "read", 1) from None
+
+
+def md5(data: bytes) -> bytes:
+    """The checksum that stores compare uploads with, and name objects of one piece by (ETag)."""
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def md5_header(data: bytes) -> str:
+    """The checksum of a body as its request carries it."""
+    return base64.b64encode(md5(data)).decode()
+
+
+def tag_of_parts(sums: bytes, count: int) -> str:
+    """The ETag of an object uploaded in parts, from their checksums one after the other."""
+    return f"{md5(sums).hex()}-{count}"
 
 
 def error_code(error: Exception) -> str | None:

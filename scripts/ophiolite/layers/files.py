@@ -16,15 +16,20 @@ REMAKE = "Remake it: `snakemake --force` on the receipt that names it"
 
 @dataclass(frozen=True)
 class Written:
-    """What a write left behind: path relative to the store, size and sha256."""
+    """What a write left behind: path relative to the store, size and sha256; of a shard what locates altered entries.
+
+    entries : `precomputed.shard_sums.entry_sums` of a shard, empty for other files.
+    """
 
     path: str
     size_bytes: int
     sha256: str
+    entries: str = ""
 
     def to_json(self) -> dict[str, str | int]:
         """The entry of a receipt."""
-        return {"path": self.path, "bytes": self.size_bytes, "sha256": self.sha256}
+        of_shard = {"entries": self.entries} if self.entries else {}
+        return {"path": self.path, "bytes": self.size_bytes, "sha256": self.sha256, **of_shard}
 
 
 class Files(Protocol):
@@ -67,6 +72,9 @@ class Files(Protocol):
 
     def delete_folder(self, folder: str) -> int:
         """Remove all files below a folder that may be absent; returns their bytes."""
+
+    def walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        """(path, bytes) of all finished files below a folder, in any order, as they are found."""
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """(path, bytes) of all finished files below a folder, sorted."""

@@ -131,21 +131,29 @@ class Folder:
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """(path, bytes) of all finished files below a folder, sorted."""
-        for file in self._below(folder):
-            path = file.relative_to(self.root).as_posix()
-            size = None if file.name.endswith(".partial") else self.size(path)
+        yield from sorted(self.walk(folder))
+
+    def walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        """(path, bytes) of all finished files below a folder, in any order: never all of them in memory."""
+        for path in self._below(folder.rstrip("/")):
+            size = None if path.endswith(".partial") else self.size(path)
             if size is not None:
                 yield path, size
 
-    def _below(self, folder: str) -> list[Path]:
-        """All that lies below a folder that may be absent, sorted; raises StoreError where the disk does not say."""
-
-        def refuse(error: OSError) -> None:
-            if not isinstance(error, FileNotFoundError | NotADirectoryError):
-                raise StoreError(_unreadable(str(error.filename), error)) from None
-
-        walked = os.walk(self.local(folder), onerror=refuse)
-        return sorted(Path(top) / name for top, folders, files in walked for name in (*folders, *files))
+    def _below(self, folder: str) -> Iterator[str]:
+        """Paths of all but folders below a folder that may be absent; raises StoreError where the disk does not say."""
+        try:
+            with os.scandir(self.local(folder)) as found:
+                for entry in found:
+                    path = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.is_dir(follow_symlinks=False):
+                        yield from self._below(path)
+                    else:
+                        yield path
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise StoreError(_unreadable(str(error.filename or self.place(folder)), error)) from None
 
     def folders(self, folder: str) -> list[str]:
         """Names of what lies directly in a folder, sorted."""
@@ -154,14 +162,14 @@ class Folder:
 
     def remove_empty(self, folder: str) -> None:
         """Remove the empty folders below a folder."""
-        for sub in sorted((p for p in self.local(folder).rglob("*") if p.is_dir()), reverse=True):
-            if not any(sub.iterdir()):
-                sub.rmdir()
+        if self.is_folder(folder):
+            _prune(self.root / folder)
 
     def sweep(self, folder: str, keep: tuple[str, ...]) -> None:
         """Remove what killed writers left below a folder, except of files whose path begins as one of `keep`."""
-        for file in self.local(folder).rglob(".*.partial"):
-            if not _target_of(file).relative_to(self.root).as_posix().startswith(keep):
+        for path in self._below(folder):
+            file = self.local(path)
+            if _is_partial(file.name) and not _target_of(file).relative_to(self.root).as_posix().startswith(keep):
                 file.unlink(missing_ok=True)
 
     def sweep_files(self, paths: Sequence[str]) -> None:
@@ -237,6 +245,25 @@ def _same(partial: Path, target: Path) -> bool:
 def partial_of(target: Path) -> Path:
     """A name for the unfinished file beside it that no other writer takes, on this machine or another."""
     return target.with_name(f".{target.name}.{secrets.token_hex(6)}.partial")
+
+
+def _is_partial(name: str) -> bool:
+    return name.startswith(".") and name.endswith(".partial")
+
+
+def _prune(folder: Path) -> bool:
+    """Remove the empty folders below a folder, which may hold millions of files; returns whether it is empty now."""
+    folders, files = [], 0
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(Path(entry.path))
+            else:
+                files += 1
+    empty = [sub for sub in folders if _prune(sub)]
+    for sub in empty:
+        sub.rmdir()
+    return files + len(folders) == len(empty)
 
 
 def _target_of(partial: Path) -> Path:

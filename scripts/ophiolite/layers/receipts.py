@@ -66,7 +66,7 @@ def read_receipt(store: Store, path: str) -> Receipt:
         content = text.rpartition(SEAL)[0]
         if text != content + SEAL + _sha256(content) + END:
             raise ValueError("altered since it was written: its sha256 is another")
-        files = [Written(f["path"], f["bytes"], f["sha256"]) for f in data["files"]]
+        files = [Written(f["path"], f["bytes"], f["sha256"], f.get("entries", "")) for f in data["files"]]
         return Receipt(data["rule"], data["item"], data["digest"], files, data["facts"])
     except (ValueError, KeyError, TypeError) as error:
         do = "Remake it: `snakemake verify`, then `snakemake heal`; or `snakemake --force` on it"

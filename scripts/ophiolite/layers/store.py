@@ -7,7 +7,7 @@ Layers, intermediate files, object tables and timings are bulk; they never pass 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,10 @@ class Store:
         """The place that holds a path."""
         bulk = path.split("/", 2)[1:2]
         return self.bucket if self.bucket and bulk and bulk[0] in BULK_FOLDERS else self.folder
+
+    def healing(self, damaged: Iterable[str]) -> Store:
+        """This store, where writes leave objects alone that are as they would write them and that are not `damaged`."""
+        return replace(self, bucket=replace(self.bucket, damaged=frozenset(damaged))) if self.bucket else self
 
     def local(self, path: str) -> Path:
         """The place on this machine of a file that is not bulk."""
@@ -137,6 +141,10 @@ class Store:
     def list(self, folder: str) -> Iterator[str]:
         """Paths of all finished files below a folder, sorted. A bucket's listing may be stale: receipts decide."""
         return (path for path, _ in self.sizes(folder))
+
+    def walk(self, folder: str) -> Iterator[tuple[str, int]]:
+        """(path, bytes) of all finished files below a folder, in any order; they may be more than fit into memory."""
+        return self.files(f"{folder}/").walk(folder)
 
     def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
         """(path, bytes) of all finished files below a folder, sorted."""

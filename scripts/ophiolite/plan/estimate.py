@@ -8,8 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ophiolite.config.model import Jobs
-from ophiolite.geometry.box import ceildiv, low, mul, prod
+from ophiolite.geometry.box import low, mul, prod
 from ophiolite.layers.store import Store
+from ophiolite.plan.closing import (
+    done_cost,
+    files_of_layer,
+    index_cost,
+    label_stats_cost,
+    layer_done_cost,
+    object_costs,
+    part_memory_mb,
+)
 from ophiolite.plan.costs import (
     BASE_MEMORY_MB,
     OBJECT_BYTES_PER_VX,
@@ -35,8 +44,6 @@ MESH_MB_PER_MVX = 0.6
 SKELETON_MB_PER_MVX = 0.02
 # Bytes of what is made from finished skeletons, per byte of these.
 EXPORT_SIZE = {"skeleton_graph": 0.3, "skeleton_swc": 4.5}
-# Label statistics of a layer with few labels, and of a part that holds its full share of them.
-STATS_MB, FULL_PART_MB = 300, 1500
 
 
 @dataclass(frozen=True)
@@ -63,22 +70,16 @@ def load_speeds(store: Store, datasets: Iterable[str]) -> Speeds:
     return Speeds({rule: statistics.median(values) for rule, values in sorted(found.items())})
 
 
-def volume_costs(plan: VolumePlan, jobs: Jobs, speeds: Speeds) -> tuple[tuple[Cost, ...], tuple[str, ...]]:
-    """What every rule of a volume takes, and warnings about jobs that are longer than wanted."""
+def volume_costs(plan: VolumePlan, labels: int, jobs: Jobs, speeds: Speeds) -> tuple[tuple[Cost, ...], tuple[str, ...]]:
+    """What every rule of a volume of so many labels takes, and warnings about jobs that are longer than wanted."""
     costs = [_pyramid_cost(plan, speeds)]
     if plan.kind == "segmentation":
-        costs.append(
-            Cost(
-                rule="label_stats",
-                jobs=plan.stats_parts,
-                seconds=START_SECONDS,
-                memory_mb=BASE_MEMORY_MB + (STATS_MB if plan.stats_parts == 1 else FULL_PART_MB),
-                output_mb=0.1,
-                files=plan.stats_parts,
-            )
-        )
+        costs.append(label_stats_cost(plan, labels))
+    costs.append(layer_done_cost(plan))
     for name, product in plan.products():
         costs += _product_costs(plan, name, product, jobs, speeds)
+    if plan.kind == "segmentation":
+        costs += object_costs(plan, labels)
     warnings = [
         f"{cost.rule}: jobs of about {cost.seconds / 60:.0f} minutes, since jobs.max_jobs = {jobs.max_jobs} binds"
         for cost in costs
@@ -95,7 +96,6 @@ def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
     itemsize = _itemsize(plan.data_type)
     voxels = sum(s.box.volume for s in plan.scales)
     size = sum(s.box.volume * itemsize * plan.source.channels / COMPRESSION[s.encoding.name] for s in plan.scales)
-    shards = sum(prod(ceildiv(s.chunks.shape, s.shard_chunks)) if s.sharding else len(s.chunks) for s in plan.scales)
     voxel_bytes = itemsize * plan.source.channels
     # Voxels are widened to those of the layer chunk by chunk.
     read_bytes = _itemsize(plan.source.dtype) * plan.source.channels
@@ -111,7 +111,7 @@ def _pyramid_cost(plan: VolumePlan, speeds: Speeds) -> Cost:
         seconds=round(seconds, 1),
         memory_mb=BASE_MEMORY_MB + (plan.source.cache_bytes + max(task_bytes, shard_bytes)) // 10**6,
         output_mb=round(size / 1e6, 1),
-        files=shards,
+        files=files_of_layer(plan),
         scratch_mb=round(decoded * plan.source.channels * _itemsize(plan.source.dtype) / 1e6, 1),
     )
 
@@ -123,21 +123,23 @@ def _shard_bytes(scale: ScalePlan, voxel_bytes: int) -> int:
 
 
 def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Jobs, speeds: Speeds) -> list[Cost]:
-    fragments, index, shards = f"{name}_fragments", f"{name}_index", f"{name}_shards"
+    fragments, shards, files = f"{name}_fragments", f"{name}_shards", 1 << int(product.sharding["shard_bits"])
     mvx = plan.scales[product.mip].box.volume / 1e6
     blocks = len(product.blocks)
     size = mvx * (MESH_MB_PER_MVX if name == "mesh" else SKELETON_MB_PER_MVX)
     labels = product.expected_labels
+    # Dust and attributes are looked up in the statistics of all labels.
+    statistics_mb = part_memory_mb(plan, labels)
     return [
         Cost(
             rule=fragments,
             jobs=blocks,
             seconds=round(START_SECONDS + mvx * speeds.of(fragments, SECONDS_PER_MVX[fragments]) / blocks, 1),
-            memory_mb=task_memory_mb(fragments, prod(product.task_vx), jobs.threads),
+            memory_mb=max(task_memory_mb(fragments, prod(product.task_vx), jobs.threads), statistics_mb),
             output_mb=round(size, 1),
             files=blocks,
         ),
-        Cost(rule=index, jobs=1, seconds=START_SECONDS, memory_mb=BASE_MEMORY_MB, output_mb=0.1, files=1),
+        index_cost(name, product),
         *_object_costs(plan, name, product, jobs, speeds),
         Cost(
             rule=shards,
@@ -145,10 +147,13 @@ def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Job
             seconds=round(
                 START_SECONDS + labels * speeds.of(shards, SECONDS_PER_LABEL[shards]) / product.merge_jobs, 1
             ),
-            memory_mb=BASE_MEMORY_MB + max(500, jobs.memory_mb if product.options["attributes"] else 0),
+            memory_mb=max(
+                BASE_MEMORY_MB + max(500, jobs.memory_mb if product.options["attributes"] else 0), statistics_mb
+            ),
             output_mb=round(size, 1),
-            files=1 << int(product.sharding["shard_bits"]),
+            files=files,
         ),
+        done_cost(f"{name}_done", files),
         *_export_costs(product, size, speeds),
     ]
 

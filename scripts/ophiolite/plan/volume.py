@@ -114,7 +114,7 @@ def plan_volume(
         sharded=layer.pyramid.sharded,
         scales=tuple(scales),
         rounds=tuple(rounds),
-        stats_parts=max(1, expected // LABELS_PER_PART) if label else 0,
+        stats_parts=max(1, -(-expected // LABELS_PER_PART)) if label else 0,
         mesh=products["mesh"],
         skeleton=products["skeleton"],
         properties=isinstance(layer, SegmentationLayer) and layer.properties,
@@ -123,7 +123,7 @@ def plan_volume(
         digests={},
         warnings=tuple(warnings),
     )
-    costs, more = volume_costs(plan, config.jobs, speeds)
+    costs, more = volume_costs(plan, expected, config.jobs, speeds)
     return plan.model_copy(
         update={
             "costs": costs,

@@ -237,9 +237,14 @@ class ShardReader:
 
     def keys(self) -> NDArray[np.uint64]:
         """All keys of the shard, ascending, `(n,)` uint64. Raises FormatError for damage."""
+        return np.sort(self.entries()[0])
+
+    def entries(self) -> NDArray[np.uint64]:
+        """Key, offset in the file and size of all data, by offset, `(3, n)` uint64. Raises FormatError for damage."""
         index = self._shard_index()
         used = np.flatnonzero(index[:, 0] != index[:, 1])
-        return np.sort(np.concatenate([np.empty(0, np.uint64), *(self._minishard(int(m))[0] for m in used)]))
+        table = np.concatenate([np.empty((3, 0), np.uint64), *(self._minishard(int(m)) for m in used)], axis=1)
+        return table[:, np.argsort(table[1], kind="stable")]
 
     def _shard_index(self) -> NDArray[np.uint64]:
         """Start and end of every minishard index, in bytes of the file, `(2**minishard_bits, 2)`."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ophiolite.geometry import Box
 from ophiolite.layers.annotation_layer import annotation_files
+from ophiolite.layers.shard_files import write_shard
 from ophiolite.layers.store import Written
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import AnnotationPlan
@@ -36,7 +37,12 @@ def write_annotations(job: Job) -> tuple[list[Written], int]:
     plan = job.annotations
     table = _read(job, plan)
     folder = job.paths.layer_folder
-    written = [job.store.write(f"{folder}/{path}", data) for path, data in annotation_files(table, plan.limit)]
+    written = [
+        write_shard(job.store, f"{folder}/{path}", sharding, data)
+        if sharding
+        else job.store.write(f"{folder}/{path}", data)
+        for path, data, sharding in annotation_files(table, plan.limit)
+    ]
     named = {w.path for w in written}
     for path in list(job.store.list(folder)):
         if path not in named:

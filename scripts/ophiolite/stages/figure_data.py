@@ -19,7 +19,7 @@ from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.report.render import Solid, label_colours
 from ophiolite.stages.job import open_project
 from ophiolite.stages.layer import volume_info
-from ophiolite.stages.objects import read_objects
+from ophiolite.stages.objects import largest_objects, object_columns
 
 SHOWN_VX = 768
 BYTES_SHOWN = 500_000
@@ -74,11 +74,13 @@ class LayerFigures:
         return plan
 
     @cached_property
-    def table(self) -> dict[str, NDArray[Any]]:
-        """The object table of the layer."""
+    def largest(self) -> dict[str, NDArray[Any]]:
+        """The rows of the largest objects in the object table of the layer, ascending by label."""
+        return largest_objects(self.store, self._parts(), RANKED)[0]
+
+    def _parts(self) -> list[str]:
         folder = LayerPaths(self.dataset, self.layer).objects
-        parts = self.volume(self.layer).stats_parts
-        return read_objects(self.store, [f"{folder}/{part}.parquet" for part in range(parts)])
+        return [f"{folder}/{part}.parquet" for part in range(self.volume(self.layer).stats_parts)]
 
     def slices(self) -> list[Slice]:
         """The middle slice at mip 0 and at a coarser mip; of a segmentation over the dataset's first image.
@@ -103,8 +105,8 @@ class LayerFigures:
         """Labels of the largest objects, largest first; none for an image."""
         if self.volume(self.layer).kind == "image":
             return []
-        largest = np.argsort(self.table["voxels"], kind="stable")[::-1][:RANKED]
-        return [int(v) for v in self.table["label"][largest]]
+        order = np.argsort(self.largest["voxels"], kind="stable")[::-1]
+        return [int(v) for v in self.largest["label"][order]]
 
     def objects(self, count: int) -> list[tuple[int, Solid]]:
         """The `count` largest objects as (label, mesh and skeleton), largest first; those with neither are left out."""
@@ -118,11 +120,11 @@ class LayerFigures:
         return [(label, solid) for label, solid in zip(labels, solids, strict=True) if len(solid.points_nm)]
 
     def caption(self, label: int) -> str:
-        """What stands under the picture of an object."""
-        row = int(np.searchsorted(self.table["label"], np.uint64(label)))
-        parts = [f"{self.table['volume_um3'][row]:.3g} µm³"]
+        """What stands under the picture of one of the largest objects."""
+        row = int(np.searchsorted(self.largest["label"], np.uint64(label)))
+        parts = [f"{self.largest['volume_um3'][row]:.3g} µm³"]
         for name, unit in (("mesh_faces", "triangles"), ("cable_um", "µm of cable")):
-            if name in self.table and np.isfinite(value := float(self.table[name][row])) and value:
+            if name in self.largest and np.isfinite(value := float(self.largest[name][row])) and value:
                 parts.append(f"{value:,.0f} {unit}" if value >= 10 else f"{value:.2f} {unit}")
         return ", ".join(parts)
 
@@ -134,7 +136,8 @@ class LayerFigures:
 
     def distributions(self) -> dict[str, NDArray[Any]]:
         """Title -> one value per object."""
-        return {title: self.table[name] for name, title in DISTRIBUTIONS.items() if name in self.table}
+        columns = object_columns(self.store, self._parts(), list(DISTRIBUTIONS))
+        return {DISTRIBUTIONS[name]: values for name, values in columns.items()}
 
     def _slice(self, mip: int) -> Slice:
         here = self.volume(self.layer)

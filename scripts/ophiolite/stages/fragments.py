@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def run_fragments(
     volume = VolumeReader(job.store, job.paths.layer_folder, plan.mip, volume_info(job.volume))
     tasks = plan.tasks_of(block)
     cores = [plan.task_core(t, volume.box) for t in tasks]
-    dust = _dust(job, plan)
+    dust = _dust(job, plan, cores, halo_vx)
     done = finished_tasks(job, f"{product}_fragments")
 
     def make(number: int) -> str:
@@ -90,8 +90,7 @@ def _pack_name(index: Vec) -> str:
 def _task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64], halo_vx: tuple[int, int]) -> Task:
     low = [core.start[d] > volume.box.start[d] for d in range(3)]
     high = [core.stop[d] < volume.box.stop[d] for d in range(3)]
-    below, above = halo_vx
-    seen = core.grow((below, below, below), (above, above, above)).intersect(volume.box)
+    seen = _seen(core, halo_vx).intersect(volume.box)
 
     def read() -> NDArray[Any]:
         labels = volume.read(seen)[..., 0]
@@ -106,12 +105,28 @@ def _task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64], halo_vx: tu
     return Task(read, core, seen, volume.scale.resolution_nm, (low[0], low[1], low[2]), (high[0], high[1], high[2]))
 
 
-def _dust(job: Job, plan: FragmentPlan) -> NDArray[np.uint64]:
-    """Labels of whole objects below the dust threshold."""
+def _seen(core: Box, halo_vx: tuple[int, int]) -> Box:
+    below, above = halo_vx
+    return core.grow((below, below, below), (above, above, above))
+
+
+def _dust(job: Job, plan: FragmentPlan, cores: Sequence[Box], halo_vx: tuple[int, int]) -> NDArray[np.uint64]:
+    """Labels of whole objects below the dust threshold, of those that may be seen in these cores and their halos.
+
+    Most objects of a large segmentation are dust, and the block of a job holds few of them.
+    """
     least = plan.options["dust_vx"]
+    found = [np.zeros(0, dtype=np.uint64)]
     if not least:
-        return np.zeros(0, dtype=np.uint64)
-    return np.sort(np.concatenate([s.labels[s.voxels < np.uint64(least)] for s in reduced_statistics(job)]))
+        return found[0]
+    factor = np.array(job.volume.scales[plan.mip].factor)
+    boxes = [_seen(core, halo_vx) for core in cores]
+    start = np.min([box.start for box in boxes], axis=0) * factor
+    stop = np.max([box.stop for box in boxes], axis=0) * factor
+    for stats in reduced_statistics(job):
+        here = np.all((stats.start < stop) & (stats.stop > start), axis=1)
+        found.append(stats.labels[here & (stats.voxels < np.uint64(least))])
+    return np.sort(np.concatenate(found))
 
 
 def _addressed(plan: FragmentPlan, found: list[tuple[int, Vec, bytes]]) -> list[Fragment]:

@@ -1,21 +1,20 @@
-"""What is done once per layer: its info, the reduction of its label statistics, the receipt consumers wait for."""
+"""What is done once per layer: its info, and the reduction of its label statistics."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from ophiolite import __version__
+from ophiolite.errors import StoreError
 from ophiolite.kernels.label_stats import LabelStats, merge_stats
 from ophiolite.layers.paths import FOLDERS, PROPERTIES_FOLDER
-from ophiolite.layers.receipts import read_receipt
 from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
-from ophiolite.layers.store import Store, Written
+from ophiolite.layers.store import Written
 from ophiolite.plan.model import ScalePlan, VolumePlan
 from ophiolite.precomputed.encoding import ChunkEncoding
 from ophiolite.precomputed.sharding import ShardingSpec, murmur_low64
@@ -61,13 +60,32 @@ def write_layer_info(job: Job) -> list[Written]:
         job.store.delete_folder(job.paths.branch_folder)
         job.store.delete_folder(job.paths.swc_folder)
     written = [job.store.write(f"{folder}/info", volume_info(job.volume).to_json())]
-    job.store.write(f"{folder}/provenance", _provenance(job))
+    history = _provenance(job)
+    # Done again, as by `heal`, it keeps the date of its first writing.
+    if _undated(history) != _undated(_read_provenance(job)):
+        job.store.write(f"{folder}/provenance", (json.dumps(history, indent=1, sort_keys=True) + "\n").encode())
     return written
 
 
-def _provenance(job: Job) -> bytes:
+def _read_provenance(job: Job) -> Any:
+    """What stands in the layer's history; None where there is none, or none that can be read."""
+    try:
+        return json.loads(job.store.read(f"{job.paths.layer_folder}/provenance"))
+    except (StoreError, ValueError):
+        return None
+
+
+def _undated(history: Any) -> Any:
+    """A history without its dates; itself where it is none."""
+    try:
+        return {**history, "processing": [{**step, "date": ""} for step in history["processing"]]}
+    except (KeyError, TypeError):
+        return history
+
+
+def _provenance(job: Job) -> dict[str, Any]:
     """The layer's history in CloudVolume's form."""
-    data = {
+    return {
         "description": f"{job.project.project}: {job.dataset}/{job.layer}",
         "owners": [],
         "processing": [
@@ -79,7 +97,6 @@ def _provenance(job: Job) -> bytes:
         ],
         "sources": [job.volume.source.text],
     }
-    return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
 
 
 def part_of(
@@ -119,66 +136,3 @@ def reduced_statistics(job: Job) -> Iterator[LabelStats]:
     """The reduced label statistics of every part."""
     for part in range(job.volume.stats_parts):
         yield read_stats_bytes(job.store.read(reduced_path(job, part)))
-
-
-def close_folder(job: Job, folder: str, receipts: list[str], keep: tuple[str, ...] = ()) -> tuple[int, str]:
-    """Remove files below `folder` that no receipt names; returns how many are named, and a digest of all receipts.
-
-    Raises StoreError where a file that a receipt names is missing or has another size.
-    `keep` names files and folders (relative to `folder`) that others own.
-    """
-    named: dict[str, Written] = {}
-    digest = hashlib.sha256()
-    for path in receipts:
-        receipt = read_receipt(job.store, path)
-        named |= {file.path: file for file in receipt.files}
-        digest.update(receipt.to_bytes())
-    listed = dict(job.store.sizes(folder))
-    _check_all(job.store, named.values(), listed)
-    own = tuple(f"{folder}/{k}" for k in keep)
-    for path in sorted(listed):
-        if path not in named and not path.startswith(own):
-            job.store.delete(path)
-            job.say(f"removed {path}, which no receipt names")
-    job.store.sweep(folder, own)
-    job.store.remove_empty(folder)
-    return len([n for n in named if n.startswith(folder)]), digest.hexdigest()
-
-
-def _check_all(store: Store, files: Iterable[Written], listed: Mapping[str, int]) -> None:
-    """Raise StoreError unless every file is there with its size; `listed` holds those of one folder.
-
-    Listings spare a request for each of a million objects; they may be stale, so what they lack is asked for by name.
-    """
-    elsewhere: dict[str, list[Written]] = {}
-    for file in files:
-        if listed.get(file.path) != file.size_bytes:
-            elsewhere.setdefault(file.path.rsplit("/", 1)[0], []).append(file)
-    for folder, members in elsewhere.items():
-        found = dict(store.sizes(folder)) if len(members) > 1 else {}
-        for file in members:
-            if found.get(file.path) != file.size_bytes:
-                store.check(file)
-
-
-def sweep_rules(job: Job, *rules: str) -> None:
-    """Remove what jobs of these rules, all of them done now, left: partial files, folders of finished tasks."""
-    for rule in rules:
-        job.store.sweep(f"{job.paths.work}/{rule}")
-        job.store.sweep(f"{job.paths.receipts}/{rule}")
-        for tasks in job.store.scratch(f"{job.paths.work}/{rule}").glob("tasks-*"):
-            shutil.rmtree(tasks, ignore_errors=True)
-
-
-def close_product(job: Job, product: str) -> dict[str, object]:
-    """Close the folder of a mesh or skeleton product; returns the facts of its receipt."""
-    plan, paths = job.product(product), job.paths
-    receipts = [
-        paths.receipt(f"{product}_index", ""),
-        *(paths.receipt(f"{product}_shards", j) for j in plan.job_names()),
-    ]
-    files, digest = close_folder(job, f"{paths.layer_folder}/{plan.folder}", receipts)
-    if product == "skeleton" and "swc" not in plan.options["exports"]:
-        job.store.delete_folder(paths.swc_folder)
-    sweep_rules(job, *(f"{product}_{rule}" for rule in ("fragments", "objects", "shards", "measures")))
-    return {"files": files, "receipts": digest}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,18 +90,38 @@ def _measures(job: Job, product: str, part: int) -> Any:
 
 def write_segment_properties(job: Job) -> tuple[list[Written], dict[str, int]]:
     """Write what the viewer lists of each object; the largest `max_inline_labels`, saying how many are left out."""
-    table = read_objects(job.store, [objects_path(job, p) for p in range(job.segmentation.stats_parts)])
-    order = np.argsort(table["voxels"], kind="stable")[::-1][: job.volume.max_inline_labels]
-    keep = np.sort(order)
-    left_out = len(table["label"]) - len(keep)
+    paths = [objects_path(job, p) for p in range(job.segmentation.stats_parts)]
+    chosen, labels = largest_objects(job.store, paths, job.volume.max_inline_labels)
+    left_out = labels - len(chosen["label"])
     if left_out:
-        job.say(f"the properties keep the {len(keep)} largest objects and leave out {left_out}")
-    chosen = {name: values[keep] for name, values in table.items()}
+        job.say(
+            f"{labels} objects: the properties keep the {len(chosen['label'])} largest and leave out {left_out}, since"
+            " the viewer loads them whole; max_inline_labels sets how many"
+        )
     make = {"mask": structure_properties, "mask_objects": object_properties}.get(job.volume.source.format or "")
     properties = make(job, chosen) if make else _properties(chosen, job.volume)
     data = encode_segment_properties(chosen["label"], properties)
     path = f"{job.paths.layer_folder}/{PROPERTIES_FOLDER}/info"
-    return [job.store.write(path, data)], {"labels": len(keep), "left_out": left_out}
+    return [job.store.write(path, data)], {"labels": len(chosen["label"]), "left_out": left_out}
+
+
+def largest_objects(store: Store, paths: Sequence[str], most: int) -> tuple[dict[str, NDArray[Any]], int]:
+    """The `most` largest objects of all parts of a table as columns, ascending by label, and how many there are.
+
+    Of objects of one size those of the higher labels. One part is held at a time, and the largest so far.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    largest, labels = None, 0
+    order = [("voxels", "descending"), ("label", "descending")]
+    for path in paths:
+        part = read_parquet(store.read(path))
+        labels += part.num_rows
+        both = part if largest is None else pa.concat_tables([largest, part])
+        largest = both.take(pc.sort_indices(both, sort_keys=order)[:most]) if both.num_rows > most else both
+    table = sorted_table(largest, "label")
+    return {name: table.column(name).to_numpy() for name in table.column_names}, labels
 
 
 def _properties(table: dict[str, NDArray[Any]], volume: VolumePlan) -> list[SegmentProperty]:
@@ -128,9 +149,10 @@ def _tags(table: dict[str, NDArray[Any]], volume: VolumePlan) -> TagsProperty:
     return TagsProperty("tags", names, [np.flatnonzero(row).tolist() for row in stacked])
 
 
-def read_objects(store: Store, paths: list[str]) -> dict[str, NDArray[Any]]:
-    """All parts of an object table as columns, ascending by label; missing measures are NaN."""
+def object_columns(store: Store, paths: Sequence[str], names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Of these columns those that an object table has, part after part; missing measures are NaN."""
     import pyarrow as pa
 
-    table = sorted_table(pa.concat_tables([read_parquet(store.read(path)) for path in paths]), "label")
+    parts = (read_parquet(store.read(path)) for path in paths)
+    table = pa.concat_tables([part.select([n for n in names if n in part.column_names]) for part in parts])
     return {name: table.column(name).to_numpy() for name in table.column_names}

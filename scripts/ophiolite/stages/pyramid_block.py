@@ -16,6 +16,7 @@ from ophiolite.errors import FormatError
 from ophiolite.geometry import Box, Vec, morton
 from ophiolite.geometry.grid import indices
 from ophiolite.kernels.label_stats import LabelStats, label_stats, merge_stats
+from ophiolite.layers.shard_files import write_shard
 from ophiolite.layers.statistics import read_stats_bytes, stats_bytes
 from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import RoundPlan, ScalePlan, VolumePlan, block_box, task_box, task_input
@@ -204,7 +205,7 @@ def _write_scale(job: Job, scale: ScalePlan, packs: list[tuple[Vec, Pack]]) -> I
     for shard in np.unique(shards).tolist():
         entries = ((key, b"", holder[key].get(scale.mip, key)) for key in ids[shards == shard].tolist())
         data = build_shard(spec, shard, entries, compressed=True)
-        yield job.store.write(f"{folder}/{shard_name(spec, shard)}", data)
+        yield write_shard(job.store, f"{folder}/{shard_name(spec, shard)}", spec, data)
 
 
 def _write_carry(job: Job, geometry: RoundGeometry, block: str, packs: list[tuple[Vec, Pack]]) -> Iterator[Written]:

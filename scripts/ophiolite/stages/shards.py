@@ -12,6 +12,7 @@ import numpy as np
 from ophiolite.errors import LayerError, explain
 from ophiolite.geometry import Vec
 from ophiolite.layers.receipts import read_receipt
+from ophiolite.layers.shard_files import write_shard
 from ophiolite.layers.store import Written
 from ophiolite.plan.model import FragmentPlan
 from ophiolite.precomputed.fragment_file import Fragment, decode_section
@@ -53,7 +54,8 @@ def run_shards(
                 if len(rows) % SAY_EVERY == 0:
                     job.say(f"{len(rows)} labels")
             shard_of_group, group = next(groups, (None, iter(())))
-        written.append(job.store.write(f"{folder}/{shard_name(spec, shard)}", build_shard(spec, shard, entries)))
+        data = build_shard(spec, shard, entries)
+        written.append(write_shard(job.store, f"{folder}/{shard_name(spec, shard)}", spec, data))
     written.append(job.store.write(job.paths.measures(product, job.item), _table(rows, columns)))
     return written, len(rows)
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
@@ -31,6 +32,8 @@ DAMAGE = "damage.json"
 HEALING = "healing"
 TABLE = "tables/verify.csv"
 SAY_EVERY = 200
+# Files that threads may read while the first of them is waited for.
+AHEAD = 1000
 # Jobs before the pyramid's rounds, and after them, in the order in which they read each other's files; annotations look
 # up labels, or outline objects.
 EARLY = ("layer_info", "slide_images", "mask_objects")
@@ -38,6 +41,7 @@ WAVES = (
     "label_stats", "layer_done", "fragments", "index", "objects", "contours", "shards", "done", "table", "properties",
 )  # fmt: skip
 LATE = 100
+Entry = tuple[str, str, Written]
 
 
 @dataclass(frozen=True)
@@ -126,30 +130,11 @@ def _wave(rule: str, item: str) -> int:
 
 
 def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say: Callable[[str], None]) -> None:
-    where = f"{layer.paths.dataset}/{layer.paths.layer}"
-    files: list[tuple[str, str, Written]] = []
-    lost: list[tuple[str, str, str]] = []
-    for rule, item in planned_jobs(layer.plan):
-        path = layer.paths.receipt(rule, item)
-        if not layer.store.exists(path):
-            lost.append((rule, item, path))
-            continue
-        found.receipts += 1
-        try:
-            receipt = read_receipt(layer.store, path)
-            # A new plan removes receipts of other settings, so that these have been altered.
-            if (receipt.rule, receipt.item, receipt.digest) != (rule, item, layer.plan.digests[rule]):
-                raise LayerError(f"{layer.store.place(path)}: names another job or other settings than the plan.")
-            files += [(rule, item, file) for file in receipt.files]
-        except (LayerError, StoreError) as error:
-            found.faults.append(layer.fault(rule, item, path, "receipt unreadable", str(error)))
-    for rule, item, path in lost:
-        if _has_run(layer, rule, item):
-            found.faults.append(layer.fault(rule, item, path, "receipt lost"))
-        else:
-            found.waiting += 1
-    checks = pool.map(lambda entry: _check(layer, entry[0], entry[2]), files)
-    for number, ((rule, item, file), problem) in enumerate(zip(files, checks, strict=True), start=1):
+    where, number, receipts = f"{layer.paths.dataset}/{layer.paths.layer}", 0, found.receipts
+    for (rule, item, file), problem in _checked(layer, _named(layer, found), pool):
+        number += 1
+        if number % SAY_EVERY == 0:
+            say(f"{where}: {number} files")
         if problem == ("cleaned", ""):
             found.cleaned += 1
             continue
@@ -157,9 +142,45 @@ def _verify_layer(layer: _Layer, found: Verified, pool: ThreadPoolExecutor, say:
         found.size_bytes += file.size_bytes
         if problem:
             found.faults.append(layer.fault(rule, item, file.path, *problem))
-        if number % SAY_EVERY == 0:
-            say(f"{where}: {number} of {len(files)} files")
-    say(f"{where}: {len(files)} files of {found.receipts} receipts read back")
+    say(f"{where}: {number} files of {found.receipts - receipts} receipts read back")
+
+
+def _named(layer: _Layer, found: Verified) -> Iterator[Entry]:
+    """The files that the receipts of a layer name, receipt by receipt: they may be more than fit into memory.
+
+    Faults of the receipts themselves are added to `found`.
+    """
+    for rule, item in planned_jobs(layer.plan):
+        path = layer.paths.receipt(rule, item)
+        if not layer.store.exists(path):
+            if _has_run(layer, rule, item):
+                found.faults.append(layer.fault(rule, item, path, "receipt lost"))
+            else:
+                found.waiting += 1
+            continue
+        found.receipts += 1
+        try:
+            receipt = read_receipt(layer.store, path)
+            # A new plan removes receipts of other settings, so that these have been altered.
+            if (receipt.rule, receipt.item, receipt.digest) != (rule, item, layer.plan.digests[rule]):
+                raise LayerError(f"{layer.store.place(path)}: names another job or other settings than the plan.")
+        except (LayerError, StoreError) as error:
+            found.faults.append(layer.fault(rule, item, path, "receipt unreadable", str(error)))
+            continue
+        yield from ((rule, item, file) for file in receipt.files)
+
+
+def _checked(
+    layer: _Layer, entries: Iterable[Entry], pool: ThreadPoolExecutor
+) -> Iterator[tuple[Entry, tuple[str, str] | None]]:
+    """Every file with its fault, in order; some are read ahead."""
+    ahead: deque[tuple[Entry, Future[tuple[str, str] | None]]] = deque()
+    for entry in entries:
+        ahead.append((entry, pool.submit(_check, layer, entry[0], entry[2])))
+        if len(ahead) == AHEAD:
+            first, problem = ahead.popleft()
+            yield first, problem.result()
+    yield from ((entry, problem.result()) for entry, problem in ahead)
 
 
 def _check(layer: _Layer, rule: str, file: Written) -> tuple[str, str] | None:
@@ -176,7 +197,7 @@ def _check(layer: _Layer, rule: str, file: Written) -> tuple[str, str] | None:
         if layer.store.bucket:  # which is out of reach: it says nothing of the object
             raise
         return "unreadable", str(error)
-    return "altered", damaged_entries(layer.store, layer.paths, layer.plan, file.path)
+    return "altered", damaged_entries(layer.store, layer.paths, layer.plan, file)
 
 
 def _may_be_missing(layer: _Layer, rule: str, path: str) -> bool:

@@ -1,9 +1,10 @@
-"""Which chunks or labels of an altered shard no longer decode."""
+"""Which chunks, labels or annotations of an altered shard are not as they were written."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from ophiolite.errors import FormatError, LayerError, StoreError
 from ophiolite.geometry import Box, morton
 from ophiolite.layers.objects import MeshReader
 from ophiolite.layers.paths import LayerPaths
-from ophiolite.layers.store import Store
+from ophiolite.layers.store import Store, Written
 from ophiolite.plan.model import LayerPlan, VolumePlan
 from ophiolite.precomputed.encoding import decode_chunk
+from ophiolite.precomputed.shard_sums import LOCATED, altered_entries
 from ophiolite.precomputed.sharding import ShardingSpec, ShardReader
 from ophiolite.precomputed.volume_info import Scale, VolumeInfo, chunk_name
 from ophiolite.stages.layer import volume_info
@@ -23,33 +25,45 @@ NAMED = 5
 DAMAGE = (FormatError, LayerError, StoreError, TypeError, ValueError)
 
 
-def damaged_entries(store: Store, paths: LayerPaths, plan: LayerPlan, path: str) -> str:
-    """Name the chunks, labels or annotations of a damaged shard; says so where every one still decodes.
+def damaged_entries(store: Store, paths: LayerPaths, plan: LayerPlan, file: Written) -> str:
+    """Name the chunks, labels or annotations of a damaged shard that are not as its receipt says.
 
-    Gzip carries a checksum, so damage in entries behind it shows for certain; jpeg or Draco may decode all the same.
+    Where those are more than the receipt can tell, it names the ones that no longer decode.
     """
-    if not path.endswith(".shard"):
+    if not file.path.endswith(".shard"):
         return ""
-    folder = path.removeprefix(f"{paths.layer_folder}/").rpartition("/")[0]
+    folder = file.path.removeprefix(f"{paths.layer_folder}/").rpartition("/")[0]
     try:
-        entries = _entries(store, paths, plan, path, folder)
-        if entries is None:
+        found = _entries(store, paths, plan, file.path, folder)
+        if found is None:
             return ""
-        keys = entries.reader.keys().tolist()
+        table = found.reader.entries()
+        read = lambda offset, size: store.read_range(file.path, offset, size)  # noqa: E731
+        altered = altered_entries(found.spec, table, read, file.entries)
     except DAMAGE as error:
         return f"its index or info: {error}"
-    bad = [_name(entries, key) for key in keys if not _decodes(entries.decode, key)]
-    if not bad:
-        return f"all {len(keys)} entries decode: bytes that no decoder checks"
-    more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
-    return ", ".join(bad[:NAMED]) + more
+    if altered is None:
+        bad = [_name(found, key) for key in sorted(table[0].tolist()) if not _decodes(found.decode, key)]
+        among = f", among them {_listed(bad)}" if bad else ""
+        return f"more than {LOCATED} of {table.shape[1]} entries{among}"
+    if not altered:
+        return f"its index: all {table.shape[1]} entries are whole"
+    return _listed([_name(found, key) for key in altered])
 
 
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+@dataclass(frozen=True)
 class _Entries:
-    """A shard, what its keys are called, and how an entry is decoded."""
+    """A shard, its sharding, what its keys are called, and how an entry is decoded."""
 
-    def __init__(self, reader: ShardReader, name: Callable[[int], str], decode: Callable[[int], Any]) -> None:
-        self.reader, self.name, self.decode = reader, name, decode
+    spec: ShardingSpec
+    reader: ShardReader
+    name: Callable[[int], str]
+    decode: Callable[[int], Any]
 
 
 def _entries(store: Store, paths: LayerPaths, plan: LayerPlan, path: str, folder: str) -> _Entries | None:
@@ -58,20 +72,26 @@ def _entries(store: Store, paths: LayerPaths, plan: LayerPlan, path: str, folder
     )
     if not isinstance(plan, VolumePlan):
         found = _annotation_index(store, paths, folder)
-        own = reader(ShardingSpec.from_json(found, path)) if found else None
-        return _Entries(own, lambda key: f"{folder} {key}", own.get) if own else None
+        if not found:
+            return None
+        spec = ShardingSpec.from_json(found, path)
+        own = reader(spec)
+        return _Entries(spec, own, lambda key: f"{folder} {key}", own.get)
     for name, product in plan.products():
         if product.folder == folder:
-            own = reader(ShardingSpec.from_json(product.sharding, path))
+            spec = ShardingSpec.from_json(product.sharding, path)
+            own = reader(spec)
             meshes = f"{paths.layer_folder}/{folder}"
             decode = _mesh_decoder(MeshReader(store, meshes)) if name == "mesh" else own.get
-            return _Entries(own, lambda key: f"label {key}", decode)
+            return _Entries(spec, own, lambda key: f"label {key}", decode)
     info = volume_info(plan)
     scale = next((s for s in info.scales if s.key == folder), None)
     if scale is None or scale.sharding is None:
         return None
     own = reader(scale.sharding)
-    return _Entries(own, lambda key: f"chunk {chunk_name(_box(scale, key))}", _chunk_decoder(own, info, scale))
+    return _Entries(
+        scale.sharding, own, lambda key: f"chunk {chunk_name(_box(scale, key))}", _chunk_decoder(own, info, scale)
+    )
 
 
 def _box(scale: Scale, key: int) -> Box:
