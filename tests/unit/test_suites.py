@@ -37,7 +37,7 @@ def test_xdist_keeps_a_suite_on_one_worker_and_says_what_folders_took(tmp_path: 
     conftest = [f"from suites import {name} as {hook}\n" for name, hook in hooks.items()]
     (tmp_path / "tests" / "conftest.py").write_text("".join(conftest))
     (tmp_path / "tests" / "s3").mkdir()
-    (tmp_path / "tests" / "s3" / "test_long.py").write_text("import time\ndef test_it():\n    time.sleep(3.1)\n")
+    (tmp_path / "tests" / "s3" / "test_short.py").write_text("def test_it():\n    pass\n")
     code = "import os, time\nimport pytest\n@pytest.mark.parametrize('i', range(6))\ndef test_it(i):\n"
     code += f"    time.sleep(0.1)\n    open(r'{tmp_path}/ran', 'a').write(os.environ['PYTEST_XDIST_WORKER'] + '\\n')\n"
     (folder / "test_one.py").write_text(code)
