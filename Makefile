@@ -61,7 +61,7 @@ run: setup ## the workflow on your data: make run CONFIG=config/mydata.yaml
 view: setup ## serve the results and open Neuroglancer, offline: make view RESULTS=results/mydata
 	python -m ophiolite view --results $(RESULTS)
 
-test: setup ## the whole test suite
+test: setup ## the whole test suite; at its end stands what each part took
 	$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 test-s3: setup ## the object store alone: a real S3 server (Ceph, installed where this is root on Debian), and its faults

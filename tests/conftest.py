@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from suites import scheduler
+from suites import say_time_by_part, scheduler
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+pytest_terminal_summary = say_time_by_part
 
 settings.register_profile("ophiolite", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ophiolite")

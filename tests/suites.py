@@ -1,9 +1,16 @@
-"""Which tests share a worker: those of one finished run, one server, one cluster, or one module's fixtures."""
+"""Which tests share a worker: those of one finished run, one server, one cluster, or one module's fixtures.
+
+And what each folder of tests took.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
+
+import pytest
 
 BY_SUITE = ("workflow", "s3", "slurm")
 BY_FILE = ("browser", "conformance")
@@ -18,6 +25,27 @@ def suite_of(nodeid: str) -> str:
     if folder in BY_SUITE:
         return folder
     return str(path) if folder in BY_FILE else nodeid
+
+
+def time_by_part(phases: Iterable[tuple[str, float]]) -> list[tuple[str, int, float]]:
+    """(folder, tests, seconds) of each folder's tests, longest first, from (nodeid, seconds) of all their phases."""
+    seconds: dict[str, float] = defaultdict(float)
+    tests: dict[str, set[str]] = defaultdict(set)
+    for nodeid, duration in phases:
+        part = str(PurePosixPath(*PurePosixPath(nodeid.partition("::")[0]).parent.parts[:2]))
+        seconds[part] += duration
+        tests[part].add(nodeid)
+    return sorted(((part, len(tests[part]), seconds[part]) for part in tests), key=lambda row: (-row[2], row[0]))
+
+
+def say_time_by_part(terminalreporter: Any) -> None:
+    """The tests and minutes of each folder; workers run at once, so that the sum is more than the run takes."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    parts = time_by_part((r.nodeid, r.duration) for r in reports if isinstance(r, pytest.TestReport))
+    if len(parts) > 1:
+        terminalreporter.section("time by part")
+        for part, tests, seconds in parts:
+            terminalreporter.line(f"{part:20} {tests:5} tests {seconds / 60:6.1f} min")
 
 
 def scheduler(config: Any, log: Any) -> Any:

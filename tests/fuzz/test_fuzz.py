@@ -1,7 +1,8 @@
 """Damaged raw files and shards end in an error of this library: no crash, no hang, no gigabytes, no bare traceback.
 
 Files of every kind are damaged by a seeded generator (bytes changed, cut out, doubled, set to extremes; ends cut off)
-and read in a process of their own, bounded in memory and time. OPHIOLITE_FUZZ_SECONDS sets how long, 60 if not set.
+and read in a process of their own, bounded in memory and time. Chunks are damaged where no checksum of a shard would
+notice it. OPHIOLITE_FUZZ_SECONDS sets how long, 60 if not set.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from worker import SHARDING
+from worker import BARE, CHUNK_VX, DTYPES, SHARDING
 
+from ophiolite.precomputed.encoding import ENCODINGS, ChunkEncoding, encode_chunk
 from ophiolite.precomputed.sharding import ShardingSpec, build_shard
+from slide_pictures import MICRON_TAGS, picture, write_jpeg_tiff, write_plain
 
 SEED = 2022
 SECONDS = float(os.environ.get("OPHIOLITE_FUZZ_SECONDS", "60"))
@@ -70,6 +73,35 @@ def _shard(path: Path) -> str:
     return str(path)
 
 
+def _slide_tiff(path: Path) -> str:
+    """Two levels of tiles, the smaller one in a SubIFD, which OpenSlide would not see."""
+    page = {"photometric": "rgb", "tile": (64, 64), "compression": "zlib", "metadata": None, **MICRON_TAGS}
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(picture(200, 150), subifds=1, **page)
+        tiff.write(picture(100, 75), subfiletype=1, **page)
+    return str(path)
+
+
+def _slide_strips(path: Path) -> str:
+    write_plain(path, picture(200, 150), rowsperstrip=16, compression="lzw")
+    return str(path)
+
+
+def _slide_jpeg(path: Path) -> str:
+    write_jpeg_tiff(path, picture(200, 150), tables=True)
+    return str(path)
+
+
+def _chunks(path: Path) -> str:
+    """Two chunks of an encoding, named by the file, without the checksums of gzip around them."""
+    name = path.name.partition(".")[0]
+    values = VOLUME.ravel()[: 2 * int(np.prod(CHUNK_VX))].reshape(2, *CHUNK_VX, 1).astype(DTYPES.get(name, "uint64"))
+    chunks = [encode_chunk(np.asfortranarray(chunk // 50), ChunkEncoding(name)) for chunk in values]
+    entries = [(key, b"", chunk) for key, chunk in enumerate(chunks)]
+    path.write_bytes(build_shard(ShardingSpec.from_json(BARE, "test"), 0, entries))
+    return str(path)
+
+
 KINDS: dict[str, tuple[str, Callable[[Path], str]]] = {
     "hdf5 contiguous": ("v.h5", _hdf5),
     "hdf5 chunked": ("v.h5", lambda path: _hdf5(path, chunks=(4, 16, 16), compression="gzip", shuffle=True)),
@@ -79,7 +111,11 @@ KINDS: dict[str, tuple[str, Callable[[Path], str]]] = {
     "npy": ("v.npy", _npy),
     "nrrd": ("v.nrrd", _nrrd),
     "png": ("v.png", _png),
+    "slide tiff": ("slide.tif", _slide_tiff),
+    "slide strips": ("slide.tif", _slide_strips),
+    "slide jpeg": ("slide.tif", _slide_jpeg),
     "shard": ("0.shard", _shard),
+    **{f"{name} chunks in a shard": (f"{name}.chunks.shard", _chunks) for name in ENCODINGS},
 }
 
 
@@ -124,6 +160,8 @@ class Reader:
             self.stop()
             return f"hang: over {HANG_SECONDS:.0f} s"
         line = process.stdout.readline().strip()
+        if line.startswith("memory"):
+            self.stop()
         if line:
             return line
         code = process.wait()
@@ -141,7 +179,7 @@ class Reader:
         if self._process is None:
             environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "scripts"), "OMP_NUM_THREADS": "1"}
             self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", str(Path(__file__).with_name("worker.py"))],
+                self._command(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -150,9 +188,13 @@ class Reader:
             )
         return self._process
 
+    def _command(self) -> list[str]:
+        return [sys.executable, "-W", "ignore", str(Path(__file__).with_name("worker.py"))]
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def reader() -> Iterator[Reader]:
+    """A process for each kind of file, so that memory which one spoils does not fail another."""
     reader = Reader()
     yield reader
     reader.stop()
@@ -161,11 +203,11 @@ def reader() -> Iterator[Reader]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_refused(kind: str, reader: Reader, tmp_path: Path) -> None:
     name, write = KINDS[kind]
+    until = time.monotonic() + SECONDS / len(KINDS)
     text = write(tmp_path / name)
     assert reader.outcome(text) == "ok"
     whole = (tmp_path / name).read_bytes()
     random = np.random.default_rng([SEED, *kind.encode()])
-    until = time.monotonic() + SECONDS / len(KINDS)
     seen: Counter[str] = Counter()
     while time.monotonic() < until:
         damaged = _damage(whole, random)
@@ -173,17 +215,53 @@ def test_damaged_files_are_refused(kind: str, reader: Reader, tmp_path: Path) ->
         found = reader.outcome(text)
         seen[found] += 1
         if found not in ("ok", "refused"):
-            kept = tmp_path / f"fault{len(seen)}.{name}"
+            kept = tmp_path / f"fault{list(seen).index(found)}.{name}"
             kept.write_bytes(damaged)
     faults = {outcome: count for outcome, count in seen.items() if outcome not in ("ok", "refused")}
     assert not faults, f"{tmp_path}: {faults}"
     assert seen["refused"], "no damage was noticed: the files were not read"
 
 
-def test_a_crash_is_noticed() -> None:
-    class Crashing(Reader):
-        def _started(self) -> subprocess.Popen[str]:
-            command = [sys.executable, "-c", "import os, sys\nsys.stdin.readline()\nos.abort()"]
-            return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+class Planted(Reader):
+    """A process that does something else instead of reading."""
 
-    assert Crashing().outcome("any") == "crash: the process ended with -6"
+    def __init__(self, code: str) -> None:
+        super().__init__()
+        self._code = code
+
+    def _command(self) -> list[str]:
+        return [sys.executable, "-c", self._code]
+
+
+HUNGRY = """
+import sys
+sys.path.insert(0, {folder!r})
+import worker
+from ophiolite.sources.source import decoding
+def read(path):
+    with decoding(path):
+        {what}
+worker.read = read
+worker.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("bytearray(10**10)", "memory: an allocation failed at <string>:8"),
+        ("bytearray(b'x' * 375_000_000)", "memory: 7"),
+        ("bytearray(b'x' * 100_000_000)", "ok"),
+    ],
+)
+def test_memory_that_is_taken_or_asked_for_is_noticed(what: str, said: str) -> None:
+    reader = Planted(HUNGRY.format(folder=str(Path(__file__).parent), what=what))
+    for _ in range(2):
+        assert reader.outcome("any").startswith(said)
+    reader.stop()
+
+
+def test_a_crash_is_noticed() -> None:
+    assert Planted("import os, sys\nsys.stdin.readline()\nos.abort()").outcome("any") == (
+        "crash: the process ended with -6"
+    )

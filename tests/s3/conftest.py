@@ -56,7 +56,8 @@ def bucket(proxy: Proxy, request: pytest.FixtureRequest, tmp_path: Path, monkeyp
     return Bucket(f"s3://data/{name}")
 
 
-TARGETS = ("mesh", "objects")
+TARGETS = ("image", "mesh", "objects", "annotations")
+REPORT = "results/tiny/report.html"
 FAULTS: tuple[Fault, ...] = (
     *(Status(503, "SlowDown"), CutUpload(0.5), Status(500, "InternalError")),
     *(CutAnswer(0.5), LoseAnswer(), Slow(0.5)),
@@ -69,7 +70,7 @@ def every_fifth(request: Request) -> Fault | None:
 
 
 def config() -> dict[str, Any]:
-    """Labels with pyramid, meshes and objects: twelve jobs, with two rounds of the pyramid."""
+    """Labels with pyramid, meshes and objects, with two rounds of the pyramid; an image of one block; annotations."""
     neurons = {
         "type": "segmentation",
         "source": "sample.h5:/volumes/labels/neuron_ids",
@@ -77,11 +78,13 @@ def config() -> dict[str, Any]:
         "mesh": {"mip": 0, "max_error_nm": 16, "task_vx": [64, 64, 64], "expected_labels": 1000},
         "properties": False,
     }
+    em = {"type": "image", "source": "sample.h5:/volumes/raw", "pyramid": {"factors": [[2, 2, 1]]}}
+    synapses = {"type": "annotations", "source": "sample.h5:/annotations", "segmentation": "neurons"}
     return {
         "project": "tiny",
         "store": "results",
         "jobs": {"min_blocks": 1},
-        "datasets": {"d": {"layers": {"neurons": neurons}}},
+        "datasets": {"d": {"layers": {"em": em, "neurons": neurons, "synapses": synapses}}},
     }
 
 
@@ -95,8 +98,8 @@ class Finished:
     run: Run
 
 
-def run(workspace: Workspace, env: dict[str, str]) -> Run:
-    done = workspace.snakemake("--", *TARGETS, env=env)
+def run(workspace: Workspace, env: dict[str, str], *more: str) -> Run:
+    done = workspace.snakemake("--", *TARGETS, *more, env=env)
     assert done.code == 0, done.text
     return done
 
@@ -115,7 +118,7 @@ def local(kernels: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="session")
 def remote(ceph: Ceph, local: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Finished:
-    """The project finished in a bucket, over a connection that fails often; what was compiled is compiled."""
+    """The project finished in a bucket, its report too, over a connection that fails often."""
     folder = tmp_path_factory.mktemp("remote")
     for name in ("sample.h5", "sample.truth.json"):
         shutil.copy2(local.folder / name, folder)
@@ -126,7 +129,7 @@ def remote(ceph: Ceph, local: Workspace, tmp_path_factory: pytest.TempPathFactor
     scratch = tmp_path_factory.mktemp("scratch")
     with Proxy(ceph.port, pick=every_fifth) as proxy:
         env = {**ceph.environment, "AWS_ENDPOINT_URL": proxy.endpoint, "TMPDIR": str(scratch)}
-        done = run(workspace, env)
+        done = run(workspace, env, REPORT)
     return Finished(workspace, Bucket("s3://data/runs/tiny"), proxy, done)
 
 

@@ -155,8 +155,10 @@ def test_answers_that_never_come_are_asked_for_again(
     monkeypatch.setattr(bucket_client, "READ_TIMEOUT_S", 0.5)
     bucket_client.client.cache_clear()
     bucket.write("a", SMALL)
+    proxy.seen.clear()
     proxy.pick = first("get", Slow(2))
     assert bucket.read("a") == SMALL
+    assert [request.operation for request in proxy.seen] == ["get", "get"]
 
 
 @pytest.mark.parametrize("fault", [Status(503, "SlowDown"), CutUpload(0.5), Alter()], ids=repr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ophiolite.errors import StoreError
+from ophiolite.layers.bucket import Bucket
 from ophiolite.layers.folder import partial_of
 from ophiolite.layers.store import Store, Written
 
@@ -204,3 +205,43 @@ def test_a_file_is_checked_against_what_was_written(store: Store) -> None:
     store.delete("a")
     with pytest.raises(StoreError, match="Got no file"):
         store.check(written)
+
+
+OUTSIDE = ("../x", "d/layers/../../../x", "/etc/passwd", "/d/layers/em/info", "d/layers/..", "..", "d/layers/a\0b")
+OPERATIONS: dict[str, Callable[[Store, str], object]] = {
+    "local": lambda store, path: store.folder.local(path),
+    "scratch": Store.scratch,
+    "size": Store.size,
+    "read": Store.read,
+    "read_range": lambda store, path: store.read_range(path, 0, 1),
+    "read_spans": lambda store, path: store.read_spans([(path, 0, 1)]),
+    "checksum": Store.checksum,
+    "local_copy": lambda store, path: store.local_copy(path, store.root),
+    "write": lambda store, path: store.write(path, DATA),
+    "write_array": lambda store, path: store.write_array(path, (1,), "u1", lambda array: None),
+    "make_folder": Store.make_folder,
+    "check": lambda store, path: store.check(Written(path, 1, "")),
+    "delete": Store.delete,
+    "delete_folder": Store.delete_folder,
+    "sizes": lambda store, path: list(store.sizes(path)),
+    "folders": Store.folders,
+    "remove_empty": lambda store, path: store.folder.remove_empty(path),
+    "sweep": Store.sweep,
+    "sweep_files": lambda store, path: store.folder.sweep_files([path]),
+}
+
+
+@pytest.mark.parametrize("bucket", [None, Bucket("s3://nowhere/x")], ids=["folder", "bucket"])
+@pytest.mark.parametrize("path", OUTSIDE)
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_nothing_outside_is_touched(operation: str, path: str, bucket: Bucket | None, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(DATA)
+    with pytest.raises(StoreError, match="leads out of the store"):
+        OPERATIONS[operation](Store(tmp_path / "store", bucket), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x").read_bytes() == DATA
+
+
+@pytest.mark.parametrize("path", ["", "d/layers", "d/layers/a..b", "..a/b", "d/work/x/..."])
+def test_dots_in_names_are_names(path: str, tmp_path: Path) -> None:
+    assert Store(tmp_path).local(path) == tmp_path / path

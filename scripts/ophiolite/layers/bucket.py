@@ -21,7 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from ophiolite.errors import StoreError, explain
 from ophiolite.layers.bucket_client import client, md5, md5_header, passing_on, repeated, tag_of_parts
 from ophiolite.layers.bucket_ranges import at_once, together
-from ophiolite.layers.files import REMAKE, Written, ends_early
+from ophiolite.layers.files import REMAKE, Written, ends_early, inside
 from ophiolite.layers.folder import Folder, fill_array, partial_of
 from ophiolite.layers.scratch import scratch_root
 from ophiolite.layers.stop import write_point
@@ -126,7 +126,7 @@ class Bucket:
 
     def local_copy(self, path: str, folder: Path) -> Path:
         """A copy of an object in `folder`, made once; as few as a job maps, never a whole dataset."""
-        copy = folder / path.replace("/", "+")
+        copy = folder / inside(path).replace("/", "+")
         if not copy.exists():
             folder.mkdir(parents=True, exist_ok=True)
             partial = copy.with_suffix(".partial")
@@ -297,7 +297,7 @@ class Bucket:
         return urlsplit(self.url).netloc
 
     def _key(self, path: str) -> str:
-        return f"{urlsplit(self.url).path.strip('/')}/{path}".lstrip("/")
+        return f"{urlsplit(self.url).path.strip('/')}/{inside(path)}".lstrip("/")
 
     def _path(self, key: str) -> str:
         return key.removeprefix(self._key(""))

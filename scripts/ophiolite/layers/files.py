@@ -33,7 +33,10 @@ class Written:
 
 
 class Files(Protocol):
-    """Files named by relative paths with `/`; they appear whole or not at all. StoreError where the place refuses."""
+    """Files named by relative paths with `/`; they appear whole or not at all.
+
+    StoreError where the place refuses, and for paths that lead out of it.
+    """
 
     def place(self, path: str) -> str:
         """Where a file lies, for messages."""
@@ -84,6 +87,20 @@ class Files(Protocol):
 
     def sweep(self, folder: str, keep: tuple[str, ...]) -> None:
         """Remove what killed writers left below a folder, except of files whose path begins as one of `keep`."""
+
+
+def inside(path: str) -> str:
+    """A path of the store, as it is; raises StoreError where it leads out of it, as only a damaged one does."""
+    if path.startswith("/") or ".." in path.split("/") or "\0" in path:
+        raise StoreError(
+            explain(
+                repr(path),
+                "this path leads out of the store",
+                expected="a path below it, without `..`",
+                do="The receipt or plan that names it is damaged: `snakemake verify`, or remove it and run again",
+            )
+        )
+    return path
 
 
 def ends_early(place: str, offset: int, size: int, got: int) -> StoreError:

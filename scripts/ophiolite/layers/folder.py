@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from ophiolite.errors import StoreError, explain
-from ophiolite.layers.files import REMAKE, Written, ends_early
+from ophiolite.layers.files import REMAKE, Written, ends_early, inside
 from ophiolite.layers.stop import write_point
 
 
@@ -31,8 +31,8 @@ class Folder:
     root: Path
 
     def local(self, path: str) -> Path:
-        """The file's place on this machine."""
-        return self.root / path
+        """The file's place on this machine; raises StoreError where it is not below the root."""
+        return self.root / inside(path)
 
     def place(self, path: str) -> str:
         """Where a file lies, for messages."""

@@ -53,14 +53,14 @@ class Store:
         """The place on this machine of a file that is not bulk."""
         if self.files(path) is self.bucket:
             raise ValueError(f"{path} is bulk, and lies in {self.place(path)}")
-        return self.root / path
+        return self.folder.local(path)
 
     def scratch(self, path: str) -> Path:
         """A place on this machine for unfinished work: in the store, or where that is a bucket, among temporary files.
 
         The same path gives the same place, so that a later try on this machine finds what an earlier one left.
         """
-        return scratch_root(self.bucket.url) / path if self.bucket else self.root / path
+        return Folder(scratch_root(self.bucket.url) if self.bucket else self.root).local(path)
 
     def place(self, path: str) -> str:
         """Where a file lies, for messages."""

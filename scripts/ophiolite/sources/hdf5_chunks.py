@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.sources.cache import ArrayCache
+from ophiolite.sources.plausible import check_size
 
 _KNOWN = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE)
 
@@ -40,7 +41,7 @@ class ChunkReader:
     def read(self, select: tuple[slice, ...]) -> NDArray[Any]:
         """The window of the stored array that the slices (bounded, step 1) name.
 
-        RuntimeError or deflate.DeflateError where a chunk is damaged.
+        RuntimeError, ValueError or deflate.DeflateError where a chunk is damaged.
         """
         starts, stops = [s.start for s in select], [s.stop for s in select]
         out = np.empty([b - a for a, b in zip(starts, stops, strict=True)], self._dataset.dtype)
@@ -72,6 +73,7 @@ class ChunkReader:
             if skipped >> position & 1:
                 continue
             if code == h5py.h5z.FILTER_DEFLATE:
+                check_size(self._bytes, len(data))
                 data = deflate.zlib_decompress(data, self._bytes)
             else:
                 planes = np.frombuffer(data, np.uint8).reshape(dtype.itemsize, -1)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.errors import SourceError, explain
+from ophiolite.sources.plausible import check_size
 from ophiolite.sources.tiffhead import walk_pages
 
 SLICE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
@@ -66,12 +67,15 @@ def decode_image(file: Path) -> NDArray[Any]:
             # Pillow would cut 16-bit colour to 8 bits.
             import imagecodecs
 
+            width, height = (int.from_bytes(data[at : at + 4]) for at in (16, 20))
+            check_size(width * height * 8, len(data))
             return np.asarray(imagecodecs.png_decode(data))
         if data[:3] == b"\xff\xd8\xff":
             # imagecodecs would fill the lost end of a truncated file with grey.
             from PIL import Image
 
             with Image.open(file) as image:
+                check_size(image.width * image.height * len(image.getbands()), len(data))
                 return np.asarray(image)
         return _decode_tiff(file)
     except (OSError, ValueError, RuntimeError, IndexError) as error:
@@ -83,6 +87,7 @@ def _decode_tiff(file: Path) -> NDArray[Any]:
 
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
+        check_size(page.nbytes, file.stat().st_size)
         array = np.asarray(page.asarray())
         if page.planarconfig == 2 and page.samplesperpixel > 1:
             return np.moveaxis(array, 0, -1)

@@ -127,7 +127,8 @@ class SlideSource(HeaderSource):
 
     def verify(self) -> None:
         """Judge the tiles by the header; SourceError E143 names the first that lies behind the end of the file."""
-        lost = self._reader.first_lost() if self._reading.bad_tiles == "refuse" else None
+        with decoding(self.path):
+            lost = self._reader.first_lost() if self._reading.bad_tiles == "refuse" else None
         if lost is not None:
             level, x, y, offset = lost
             raise unreadable(self.path, level, x, y, BadTileError("it lies behind the end of the file", offset))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ophiolite.errors import SourceError, explain
 from ophiolite.sources.dicom_series import series_files
 from ophiolite.sources.slide_mpp import TIFF_TAGS, Mpp
-from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts, lost_tile, segment_size
+from ophiolite.sources.slide_reader import BadTileError, Size, SlideFacts, check_segment, lost_tile, segment_size
 from ophiolite.sources.slide_tiles import ONE_GRID
 
 # Decoded tiles that OpenSlide keeps; a row of 512 px tiles of a slide 40,000 px wide.
@@ -41,11 +41,13 @@ class OpenSlideReader:
             ) from error
         properties = self._slide.properties
         vendor = properties.get("openslide.vendor", "")
+        for level in range(self._slide.level_count):
+            check_segment(path, _tile(properties, level))  # OpenSlide ends the process where it gets no memory
         self.facts = SlideFacts(
             reader=f"OpenSlide {openslide.__library_version__}",
             vendor=vendor,
             levels=tuple(self._slide.level_dimensions),
-            tile_px=_tile(properties),
+            tile_px=_tile(properties, 0),
             mpp=_mpp(properties, vendor),
             objective=_number(properties.get("openslide.objective-power")),
             icc=_profile(self._slide),
@@ -116,9 +118,10 @@ def _end(file: Path) -> str:
     return f"; the file ends before its tile at byte {min(offsets)} does" if offsets else ""
 
 
-def _tile(properties: Mapping[str, str]) -> Size:
-    """The tiles of level 0, as the format has them; 512 where OpenSlide does not say."""
-    width, height = (int(properties.get(f"openslide.level[0].tile-{side}", "512")) for side in ("width", "height"))
+def _tile(properties: Mapping[str, str], level: int) -> Size:
+    """The tiles of a level, as the format has them; 512 where OpenSlide does not say."""
+    name = f"openslide.level[{level}].tile"
+    width, height = (int(properties.get(f"{name}-{side}", "512")) for side in ("width", "height"))
     return (width, height)
 
 

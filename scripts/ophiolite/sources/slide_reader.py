@@ -14,6 +14,7 @@ Rgb = tuple[int, int, int]
 Size = tuple[int, int]
 # The tag of TIFF and EXIF that asks viewers to turn a picture.
 ORIENTATION = 274
+LARGEST_SEGMENT_BYTES = 150 * 10**6
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,21 @@ def segment_size(page: Any) -> Size:
     if page.is_tiled:
         return (page.tilewidth, page.tilelength)
     return (page.imagewidth, min(page.rowsperstrip, page.imagelength))
+
+
+def check_segment(path: str, size_px: Size) -> None:
+    """SourceError for tiles or strips so large that decoding one takes too much memory."""
+    width, height = size_px
+    if width * height * 4 > LARGEST_SEGMENT_BYTES:
+        raise SourceError(
+            explain(
+                path,
+                "is stored in parts that can only be decoded whole, which takes too much memory",
+                expected=f"at most {LARGEST_SEGMENT_BYTES // 4 // 10**6} million pixels in a tile or strip",
+                got=f"{width} x {height}",
+                do="Convert it to a tiled TIFF, e.g. `vips tiffsave in.tif out.tif --tile --compression jpeg`",
+            )
+        )
 
 
 def lost_tile(page: Any, size: int) -> tuple[int, int, int, int] | None:

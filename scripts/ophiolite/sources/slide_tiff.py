@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from ophiolite.errors import SourceError, explain
 from ophiolite.sources.axes import unit_in_nm
 from ophiolite.sources.cache import ArrayCache
+from ophiolite.sources.plausible import check_place
 from ophiolite.sources.slide_mpp import TIFF_TAGS, Mpp
 from ophiolite.sources.slide_reader import (
     ORIENTATION,
     BadTileError,
     Size,
     SlideFacts,
+    check_segment,
     lost_tile,
     segment_size,
     turned_warning,
@@ -28,7 +30,6 @@ from ophiolite.sources.slide_reader import (
 from ophiolite.sources.tiffhead import walk_pages
 
 CACHE_BYTES = 96 * 2**20
-LARGEST_SEGMENT_BYTES = 150 * 10**6
 # Other images of the file are kept only where their name says what they are: any might show the slide's label.
 OTHER_IMAGES = ("label", "macro", "thumbnail")
 LARGEST_OTHER_PX = 30_000_000
@@ -71,7 +72,8 @@ class TiffSlideReader:
         tile = segment_size(first)
         self._maps = [_mapped(file, page) for page in self._pages]
         for page, mapped in zip(self._pages, self._maps, strict=True):
-            _check_segment(path, page, mapped)
+            if mapped is None:
+                check_segment(path, segment_size(page))
         mpp, objective = tiff_scale(self._tiff, first)
         turned = first.tags.valueof(ORIENTATION, 1)
         self.facts = SlideFacts(
@@ -144,6 +146,7 @@ class TiffSlideReader:
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         try:
             handle = self._tiff.filehandle
+            check_place(offset, count, handle.size)
             handle.seek(offset)
             data = handle.read(count)
             if len(data) != count:
@@ -198,20 +201,6 @@ def _check_page(path: str, page: Any) -> None:
                 expected="uint8, RGB, YCbCr in JPEG, or grey",
                 got=f"{page.dtype}, {photometric}, {page.samplesperpixel} samples per pixel",
                 do="Convert it to 8-bit RGB, or give it as a layer of its own (`type: image, format: tiff`)",
-            )
-        )
-
-
-def _check_segment(path: str, page: Any, mapped: _Mapped | None) -> None:
-    width, height = segment_size(page)
-    if mapped is None and width * height * 4 > LARGEST_SEGMENT_BYTES:
-        raise SourceError(
-            explain(
-                path,
-                "is stored in parts that can only be decoded whole, which takes too much memory",
-                expected=f"at most {LARGEST_SEGMENT_BYTES // 4 // 10**6} million pixels in a tile or strip",
-                got=f"{width} x {height}",
-                do="Convert it to a tiled TIFF, e.g. `vips tiffsave in.tif out.tif --tile --compression jpeg`",
             )
         )
 

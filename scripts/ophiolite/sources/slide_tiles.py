@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from ophiolite.errors import FormatError
+from ophiolite.sources.plausible import check_place
 from ophiolite.sources.slide_reader import Size
 
 JPEG, RGB, YCBCR = 7, 2, 6
@@ -76,10 +78,11 @@ class JpegTiles:
             return None
         if self._stream is None:
             self._stream = self._file.open("rb")
-        self._stream.seek(self._offsets[index])
         try:
+            check_place(self._offsets[index], self._counts[index], os.fstat(self._stream.fileno()).st_size)
+            self._stream.seek(self._offsets[index])
             return whole_jpeg(self._stream.read(self._counts[index]), self._tables, self.tile_px, self._photometric)
-        except FormatError:
+        except (FormatError, ValueError):
             self._unsound.add(index)
             return None
 

@@ -14,6 +14,7 @@ from ophiolite.errors import SourceError, explain
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.sources.axes import Axes, checked_resolution, lengths_in_nm, stored_axes, unit_in_nm
 from ophiolite.sources.cache import ArrayCache
+from ophiolite.sources.plausible import check_place, check_size
 from ophiolite.sources.source import CACHE_BYTES, MAX_CHANNELS, NOTHING_GIVEN, Given, Header, HeaderSource, Nm
 from ophiolite.sources.tiffhead import PageHead, walk_pages
 
@@ -79,6 +80,8 @@ class TiffSource(HeaderSource):
         self._contiguous = contiguous
         self._page_axes = page_axes
         self._tile = tile
+        planes = keyframe.samplesperpixel if keyframe.planarconfig == 2 else 1
+        self._segment_bytes = tile[0] * tile[1] * keyframe.samplesperpixel // planes * self.dtype.itemsize
         self._cache = ArrayCache(self.cache_bytes)
 
     def _decode(self, box: Box) -> NDArray[Any]:
@@ -129,6 +132,7 @@ class TiffSource(HeaderSource):
         if keyframe.compression in (6, 7, 34892, 33007):
             tables = {"jpegtables": frame.jpegtables, "jpegheader": keyframe.jpegheader}
         try:
+            check_size(self._segment_bytes, frame.databytecounts[index])
             data = _read_bytes(frame, frame.dataoffsets[index], frame.databytecounts[index])
             decoded, _, shape = keyframe.decode(data, index, **tables)
         except (OSError, ValueError, RuntimeError, IndexError) as error:
@@ -157,6 +161,7 @@ def _read_bytes(frame: Any, offset: int, count: int) -> bytes | None:
     if closed:
         handle.open()
     try:
+        check_place(offset, count, handle.size)
         handle.seek(offset)
         data: bytes = handle.read(count)
     finally:

@@ -158,8 +158,13 @@ def _warnings(plan: ProjectPlan) -> Iterator[str]:
 
 
 def _versions() -> dict[str, str]:
-    return {
-        "ophiolite": __version__,
-        "Python": platform.python_version(),
-        **{name: metadata.version(name) for name in PACKAGES},
-    }
+    """Of the packages in this environment: where each rule has its own, others lie in theirs, as envs/ pins them."""
+    found = {name: version for name in PACKAGES if (version := _version(name))}
+    return {"ophiolite": __version__, "Python": platform.python_version(), **found}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
