@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.datasets import REPOSITORY
+from benchmarks.datasets import REPOSITORY, SKELETON_MIN_CABLE_NM
 from benchmarks.engine_ophiolite import JOBS
 from benchmarks.report import markdown
+from benchmarks.skeleton_quality import CLEARLY
 
 PAGE = REPOSITORY / "docs" / "skeleton.md"
 BEGIN, END = "<!-- benchmark: written by make benchmark-skeleton -->", "<!-- end of benchmark -->"
@@ -14,6 +15,7 @@ BEGIN, END = "<!-- benchmark: written by make benchmark-skeleton -->", "<!-- end
 MEASURES = (
     ("peak MB of a process", "peak_mb"),
     ("connected parts above the dust limit", "parts"),
+    (f"of them {CLEARLY * SKELETON_MIN_CABLE_NM / 1000:g} µm long or more", "parts_long"),
     ("components of skeletons", "components"),
     ("parts without skeleton", "parts_missed"),
     ("components beyond one per part", "parts_split"),
@@ -56,7 +58,9 @@ def table(lines: Sequence[Line]) -> str:
         rows += [["CPU s, with Snakemake", *(line["cpu_s"] for line in columns)]]
         rows += [["wall s, with Snakemake", *(line["wall_s"] for line in columns)]]
         rows += [["Igneous over it", *(ratio(columns[0], line, "wall_s") for line in columns)]]
-        rows += [[text, *(line[name] for line in columns)] for text, name in MEASURES if columns[0][name]]
+        # Of an older run a column may lack.
+        found_of = [(text, [line.get(name, "") for line in columns]) for text, name in MEASURES]
+        rows += [[text, *values] for text, values in found_of if any(values)]
         parts.append(f"**{dataset}** ({columns[0]['date']}, commit {columns[0]['commit']})")
         parts.append(markdown(["", *(line["engine"] for line in columns)], rows))
     return "\n\n".join(parts)

@@ -15,7 +15,7 @@ from scipy import ndimage
 from ophiolite.geometry.box import Box
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, stitch_skeletons
-from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, skeletonize_labels
 from ophiolite.precomputed.skeleton import DecodedSkeleton
 from ophiolite.precomputed.swc import SwcTree, decode_swc, encode_swc
 
@@ -36,10 +36,17 @@ class Made(NamedTuple):
     finished: dict[int, Lines]
 
 
-def made(labels: NDArray[Any], task: Voxel, nm: Vector, options: SkeletonOptions, join: bool = False) -> Made:
+def made(
+    labels: NDArray[Any],
+    task: Voxel,
+    nm: Vector,
+    options: SkeletonOptions,
+    join: bool = False,
+    halo: int = HALO_LOW_VX,
+) -> Made:
     """Trace and finish a volume in tasks; `join` as well what touches without meeting, as at edges of tasks."""
     pieces = []
-    for core, low, high, window, below, above in tasks_of(labels, task):
+    for core, low, high, window, below, above in tasks_of(labels, task, halo):
         found = skeletonize_labels(window, nm, core.shape, low, high, None, options, below, above)
         pieces.append((core, dict(found)))
     return Made(pieces, finished(pieces, nm, options, join))
@@ -59,18 +66,20 @@ def finished(pieces: Pieces, nm: Vector, options: SkeletonOptions, join: bool = 
 def broken_promises(labels: NDArray[Any], task: Voxel, nm: Vector, got: Made) -> set[str]:
     """The promises that skeletons of a volume in tasks do not keep.
 
-    outside : a vertex is not in its label. radius : one is not the distance to the surface that its task sees. unmet :
-    two tasks have no end in common in a section of their plane through which the label goes on. doubled : two tasks
-    meet twice in one. lost : a part of the label has no skeleton. apart : it has more than one. loop : one is no tree.
+    outside : a vertex is not in its label. radius : one is not the distance to the surface of the whole object, as far
+    as tasks are to see. unmet : two tasks have no end in common in a section of their plane through which the label
+    goes on. doubled : two tasks meet twice in one. lost : a part of the label has no skeleton. apart : it has more than
+    one. loop : one is no tree.
     """
     out: set[str] = set()
-    for core, _, _, window, below, _ in tasks_of(labels, task):
-        pieces = next(of for box, of in got.pieces if box == core)
-        for label, piece in pieces.items():
-            out |= _broken_piece(piece, window == label, below, nm)
+    whole = {label: labels == label for label in np.unique(labels[labels > 0]).tolist()}
+    depth = {label: ndimage.distance_transform_edt(mask, sampling=nm) for label, mask in whole.items()}
+    for core, of in got.pieces:
+        for label, piece in of.items():
+            out |= _broken_piece(piece, core, whole[label], depth[label], HALO_LOW_VX * min(nm))
     out |= _broken_faces(labels, got.pieces)
-    for label in np.unique(labels[labels > 0]).tolist():
-        out |= _broken_object(labels == label, got.finished.get(label), nm)
+    for label, mask in whole.items():
+        out |= _broken_object(mask, got.finished.get(label), nm)
     return out
 
 
@@ -79,13 +88,14 @@ def voxels(piece: SkeletonPiece) -> NDArray[np.int64]:
     return np.asarray((piece.vertices.astype(np.int64) - STEPS_PER_VOXEL // 2) // STEPS_PER_VOXEL)
 
 
-def _broken_piece(piece: SkeletonPiece, mask: NDArray[np.bool_], below: Voxel, nm: Vector) -> set[str]:
-    at = voxels(piece) + np.array(below)
+def _broken_piece(
+    piece: SkeletonPiece, core: Box, mask: NDArray[np.bool_], depth: NDArray[np.float64], seen_nm: float
+) -> set[str]:
+    at = voxels(piece) + np.array(core.start)
     if not _within(at, mask):
         return {"outside"}
-    places = tuple(at.T)
-    depth = ndimage.distance_transform_edt(mask, sampling=nm)
-    return set() if np.allclose(piece.radius_nm, depth[places], rtol=1e-5) else {"radius"}
+    true_nm = np.minimum(depth[tuple(at.T)], seen_nm)
+    return set() if np.allclose(np.minimum(piece.radius_nm, seen_nm), true_nm, rtol=1e-5) else {"radius"}
 
 
 def _within(places: NDArray[np.int64], mask: NDArray[np.bool_]) -> bool:

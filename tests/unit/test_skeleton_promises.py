@@ -173,6 +173,12 @@ def test_distances_that_end_with_the_task_are_measured(monkeypatch: pytest.Monke
     assert broken(kept()) == {"radius"}
 
 
+@pytest.mark.parametrize("halo", [0, 1, 2, 4])
+def test_a_halo_that_is_too_short_is_measured(halo: int) -> None:
+    # The ball is 6 voxels deep, the tree 2.
+    assert broken(made(labels(), TASK, CUBES, OPTIONS, halo=halo)) >= {"radius"}
+
+
 def moved_alike(plane: NDArray[np.uint32], move: tuple[int, int]) -> bool:
     """Whether targets move with what is in a plane."""
     around = np.pad(plane, 8)

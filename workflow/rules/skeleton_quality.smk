@@ -37,6 +37,7 @@ rule skeleton_quality_table:
             labels={"table": "skeletons"},
         ),
         parquet=f"{ROOT}/tables/skeleton_quality.parquet",
+        flagged=f"{ROOT}/tables/skeleton_whole_labels.yaml",
     log:
         f"{ROOT}/logs/skeleton_quality_table.log",
     benchmark:
