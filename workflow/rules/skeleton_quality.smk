@@ -5,6 +5,7 @@ rule skeleton_quality:
     input:
         receipt("layer_done"),
         receipt("skeleton_done"),
+        object_jobs_of_product("skeleton"),
         meshes_of_layer,
     output:
         f"{ROOT}/{{dataset}}/quality/{{layer}}/skeleton_quality/{{job}}.parquet",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from ophiolite.layers.store import Store
 from ophiolite.parquet import read_parquet
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.stages.skeleton_quality_table import TABLE
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FILE = "tables/skeleton_whole_labels.yaml"
 TOLD = "Objects whose skeletons the quality report flags, to be traced once more, each from the whole object."
@@ -61,27 +60,28 @@ def flagged(rows: Iterable[Mapping[str, Any]], named: Sequence[int]) -> Flagged:
     return Flagged(tuple(sorted(named)), tuple(sorted(label for _, label in found[:MOST])), len(found))
 
 
-def flagged_of(plan: ProjectPlan, tables: Mapping[Place, pd.DataFrame]) -> dict[Place, Flagged]:
-    """What the tables of the layers (`dataset`, `layer`) that have skeletons flag."""
+def flagged_of(plan: ProjectPlan, rows: Mapping[Place, Iterable[Mapping[str, Any]]]) -> dict[Place, Flagged]:
+    """What the rows of the layers (`dataset`, `layer`) that have skeletons flag."""
     out = {}
-    for (dataset, layer), table in tables.items():
+    for (dataset, layer), found in rows.items():
         volume = plan.datasets[dataset].layers[layer]
         assert isinstance(volume, VolumePlan)
         assert volume.skeleton is not None
         named = [int(label) for label in volume.skeleton.options["objects"]["whole_labels"]]
-        rows = table.loc[table["gravity"] > 0, ["label", "status", "gravity"]].to_dict("records")
-        out[dataset, layer] = flagged(rows, named)
+        out[dataset, layer] = flagged(found, named)
     return out
 
 
 def write_flagged(plan: ProjectPlan, store: Store) -> None:
     """Write what the table of a project flags as config, to be given beside the project's own."""
     columns = ["dataset", "layer", "label", "status", "gravity"]
-    table = read_parquet(store.read(f"tables/{TABLE.rule}.parquet"), columns).to_pandas(use_threads=False)
+    table = read_parquet(store.read(f"tables/{TABLE.rule}.parquet"), columns)
+    rows: dict[Place, list[Any]] = {place: [] for place in TABLE.places(plan)}
+    for row in table.take(np.flatnonzero(table["gravity"].to_numpy() > 0)).to_pylist():
+        rows[row["dataset"], row["layer"]].append(row)
     lines = [f"# {line}" for line in (TOLD, USED)] + ["datasets:"]
     before = ""
-    tables = {p: table[(table["dataset"] == p[0]) & (table["layer"] == p[1])] for p in TABLE.places(plan)}
-    for (dataset, layer), found in flagged_of(plan, tables).items():
+    for (dataset, layer), found in flagged_of(plan, rows).items():
         lines += [f"  {dataset}:", "    layers:"] if dataset != before else []
         lines += [f"      {layer}:", f"        # {found.told}", "        skeleton:", f"          {found.line}"]
         before = dataset
