@@ -27,6 +27,9 @@ AROUND = [step for step in product((-1, 0, 1), repeat=3) if any(step)]
 FULL = np.ones((3, 3, 3))
 # A centreline may lie in a voxel of the label and nowhere else; this many of a part make it one that must have a line.
 LEAST_VX = 2
+# What is a voxel thick may be crossed twice, where the lower task has it in parts that only the plane holds together;
+# and be parted, where it goes corner by corner through an edge in which four tasks meet.
+DOUBLED_THIN, APART_THIN = "doubled where thin", "apart where thin"
 
 
 class Made(NamedTuple):
@@ -78,8 +81,9 @@ def broken_promises(labels: NDArray[Any], task: Voxel, nm: Vector, got: Made) ->
         for label, piece in of.items():
             out |= _broken_piece(piece, core, whole[label], depth[label], HALO_LOW_VX * min(nm))
     out |= _broken_faces(labels, got.pieces)
+    on_edges = _edges_of([box for box, _ in got.pieces], labels.shape)
     for label, mask in whole.items():
-        out |= _broken_object(mask, got.finished.get(label), nm)
+        out |= _broken_object(mask, got.finished.get(label), nm, on_edges)
     return out
 
 
@@ -110,14 +114,35 @@ def _broken_faces(labels: NDArray[Any], pieces: Pieces) -> set[str]:
         if axis is None:
             continue
         at = other.start[axis]
-        for label, places in _sections(labels, one, axis, at):
+        for label, places, edge in _sections(labels, one, axis, at):
+            if edge:
+                continue
             sides = [of.get(label) for of in (first, second)]
             if None in sides:
                 out.add("unmet")
                 continue
             times = _meetings([_in_plane(p, b, axis, at) for p, b in zip(sides, (one, other), strict=True)], places)
-            out |= {"unmet"} if times == 0 else {"doubled"} if times > 1 else set()
+            if times > 1:
+                out.add(DOUBLED_THIN if _hangs_by_a_thread(labels == label, places, one, axis) else "doubled")
+            elif times == 0:
+                out.add("unmet")
     return out
+
+
+def _hangs_by_a_thread(mask: NDArray[np.bool_], places: set[Voxel], lower: Box, axis: int) -> bool:
+    """Whether a section is nowhere two voxels deep, and what it touches in the lower task is more than one part."""
+    at = np.array(sorted(places))
+    flat = np.delete(at - at.min(axis=0), axis, axis=1) + 1
+    section = np.zeros(flat.max(axis=0) + 2, np.bool_)
+    section[tuple(flat.T)] = True
+    if ndimage.distance_transform_edt(section).max() >= 2:
+        return False
+    parts = np.zeros(mask.shape, np.int64)
+    parts[lower.slices()] = ndimage.label(mask[lower.slices()], FULL)[0]
+    beside = np.concatenate([at + np.array(step) for step in AROUND if step[axis] == -1])
+    beside = beside[((beside >= 0) & (beside < mask.shape)).all(axis=1)]
+    touched = parts[tuple(beside.T)]
+    return len(np.unique(touched[touched > 0])) > 1
 
 
 def _neighbours(one: Box, other: Box) -> int | None:
@@ -128,10 +153,10 @@ def _neighbours(one: Box, other: Box) -> int | None:
     return None
 
 
-def _sections(labels: NDArray[Any], one: Box, axis: int, at: int) -> Iterator[tuple[int, set[Voxel]]]:
+def _sections(labels: NDArray[Any], one: Box, axis: int, at: int) -> Iterator[tuple[int, set[Voxel], bool]]:
     """Sections of what two tasks share of the plane `at`, through which their label goes on to both sides.
 
-    Those that reach an edge of the task are left out: there more than two tasks meet, each two of them once.
+    And whether one reaches an edge of the task: there more than two tasks meet, so that these two need not.
     """
     window = [slice(a, min(b + 1, n)) for a, b, n in zip(one.start, one.stop, labels.shape, strict=True)]
     window[axis] = slice(at, at + 1)
@@ -142,8 +167,8 @@ def _sections(labels: NDArray[Any], one: Box, axis: int, at: int) -> Iterator[tu
             places = np.argwhere(parts == number) + [w.start for w in window]
             on = [_touches(labels, places, label, axis, side, window) for side in (-1, 1)]
             edge = any(np.isin(places[:, d], [w.start, w.stop - 1]).any() for d, w in enumerate(window) if d != axis)
-            if all(on) and not edge:
-                yield label, {(int(x), int(y), int(z)) for x, y, z in places}
+            if all(on):
+                yield label, {(int(x), int(y), int(z)) for x, y, z in places}, bool(edge)
 
 
 def _touches(
@@ -180,7 +205,7 @@ def _meetings(sides: list[tuple[set[Voxel], list[list[Voxel]]]], section: set[Vo
     return len({group[number[place]] for place in sides[0][0] & sides[1][0] & section})
 
 
-def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector) -> set[str]:
+def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector, on_edges: NDArray[np.bool_]) -> set[str]:
     parts, count = ndimage.label(mask, FULL)
     large = {p for p in range(1, count + 1) if (parts == p).sum() >= LEAST_VX}
     if lines is None or not len(lines[1]):
@@ -194,9 +219,30 @@ def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector) -> 
     group = grouped(len(vertices), edges.tolist())
     homes = {(g, int(h)) for g, h in zip(group, home, strict=True)}
     out |= {"lost"} if large - {h for _, h in homes} else set()
-    out |= {"apart"} if len(homes) > len({h for _, h in homes}) else set()
+    if len(homes) > len({h for _, h in homes}):
+        thin = ndimage.distance_transform_edt(mask) < 2
+        parted = _parted_elsewhere(places, np.array(group), home, (thin & on_edges)[tuple(places.T)])
+        out.add("apart" if parted else APART_THIN)
     out |= {"loop"} if len(np.unique(np.sort(edges, axis=1), axis=0)) != len(vertices) - len(set(group)) else set()
     return out
+
+
+def _parted_elsewhere(
+    places: NDArray[np.int64], group: NDArray[np.int64], home: NDArray[Any], may_end: NDArray[np.bool_]
+) -> bool:
+    """Whether skeletons of one part stay apart though all that come within two voxels at places that may are joined."""
+    near = np.abs(places[:, None] - places[None]).max(axis=2) <= 2
+    near &= (home[:, None] == home[None]) & (may_end[:, None] | may_end[None])
+    joined = grouped(int(group.max()) + 1, np.stack([group[i] for i in np.nonzero(near)], axis=1).tolist())
+    return len({(joined[g], int(h)) for g, h in zip(group, home, strict=True)}) > len(set(home.tolist()))
+
+
+def _edges_of(boxes: Iterable[Box], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(x, y, z) the voxels in which planes between tasks meet."""
+    planes = [np.isin(np.arange(n), [b.start[d] for b in boxes if b.start[d]]) for d, n in enumerate(shape)]
+    x, y, z = (p.astype(np.int64) for p in planes)
+    found: NDArray[np.bool_] = x[:, None, None] + y[None, :, None] + z[None, None, :] > 1
+    return found
 
 
 def grouped(count: int, edges: Iterable[Sequence[int]]) -> list[int]:
