@@ -215,7 +215,9 @@ def _faults(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
 
 def _traced_again(plan: ProjectPlan, tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
     """What to write into the config so that flagged objects are traced from the whole object."""
-    flags = {place: table[table["gravity"] > 0].to_dict("records") for place, table in tables.items()}
+    flags: dict[tuple[str, str], Any] = {
+        place: table[table["gravity"] > 0].to_dict("records") for place, table in tables.items()
+    }
     rows = [
         (f"datasets.{dataset}.layers.{layer}.skeleton", found.told, found.line)
         for (dataset, layer), found in flagged_of(plan, flags).items()
