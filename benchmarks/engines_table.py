@@ -35,7 +35,9 @@ def table(lines: Sequence[Line], stage: str, measures: Measures) -> str:
         rows += [["Igneous over it", *(ratio(columns[0], line, "cpu_s") for line in columns)]]
         rows += [["wall s, with Snakemake", *(line["wall_s"] for line in columns)]]
         rows += [["Igneous over it", *(ratio(columns[0], line, "wall_s") for line in columns)]]
-        rows += [[text, *(line[name] for line in columns)] for text, name in measures if columns[0][name]]
+        # Of an older run a column may lack.
+        found_of = [(text, [line.get(name, "") for line in columns]) for text, name in measures]
+        rows += [[text, *values] for text, values in found_of if any(values)]
         parts.append(f"**{dataset}** ({columns[0]['date']}, commit {columns[0]['commit']})")
         parts.append(markdown(["", *(line["engine"] for line in columns)], rows))
     return "\n\n".join(parts)

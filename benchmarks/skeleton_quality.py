@@ -22,10 +22,13 @@ from ophiolite.kernels.skeleton_borders import BorderMeasures, border_measures
 from ophiolite.kernels.skeleton_measure import (
     Bones,
     component_measures,
+    connected,
     coverage,
     distance_field,
     graph_measures,
+    lengths_nm,
     place_measures,
+    plane_counts,
     sample,
     voxels_of,
 )
@@ -35,8 +38,8 @@ SAY_EVERY = 100
 # As in the quality report: a part has lost its skeleton if it is longer by this than the shortest cable kept.
 CLEARLY = 1.2
 COLUMNS = (
-    "objects", "skeletons", "vertices", "cable_um", "terminals", "branch_points", "loops", "parts", "components",
-    "parts_missed", "parts_split", "coverage", "coverage_true_radii", "outside_share", "ridge_mean_nm", "border_faces", "border_uncrossed",
+    "objects", "skeletons", "vertices", "cable_um", "terminals", "branch_points", "loops", "parts", "parts_long",
+    "components", "parts_missed", "parts_split", "coverage", "coverage_true_radii", "outside_share", "ridge_mean_nm", "border_faces", "border_uncrossed",
     "border_broken", "border_doubled", "border_parallel", "border_spurs", "truth_branches", "truth_missed",
     "truth_false", "truth_mean_nm",
 )  # fmt: skip
@@ -83,12 +86,13 @@ def measure_layers(
 ) -> dict[str, dict[str, Any]]:
     """Measures of each engine's skeletons, by engine, of the objects of SKELETON_DUST_VX mip-0 voxels or more.
 
-    objects, parts : how many, and their 26-connected parts above the same limit. skeletons, components : of the
-    engine. parts_missed : parts of the object without a skeleton that are longer than the shortest cable kept;
-    parts_split : components beyond the first in one part. coverage : share of all objects' voxels within the balls of
-    the vertices; coverage_true_radii : the same with the distance to the surface in the whole object as the radius of
-    each, whatever the engine wrote, and none outside. outside_share : of the vertices. ridge_mean_nm : distance of the vertices to the ridge of the distance
-    field. border_* : faces between tasks, see `skeleton_borders`. truth_* : where centrelines are known.
+    objects, parts : how many, and their 26-connected parts above the same limit; parts_long : those of them that are
+    longer than the shortest cable kept, as far as their boxes say. skeletons, components : of the engine.
+    parts_missed : parts without a skeleton of those long ones; parts_split : components beyond the first in one part.
+    coverage : share of all objects' voxels within the balls of the vertices; coverage_true_radii : the same with the
+    distance to the surface in the whole object as the radius of each, whatever the engine wrote, and none outside.
+    outside_share : of the vertices. ridge_mean_nm : distance of the vertices to the ridge of the distance field.
+    border_* : faces between tasks, see `skeleton_borders`. truth_* : where centrelines are known.
     """
     from cloudvolume import CloudVolume
 
@@ -103,10 +107,11 @@ def measure_layers(
     planes = [list(range(t, n, t)) for t, n in zip(task_vx, labels.shape, strict=True)]
     lines = read_centrelines(truth) if truth else {}
     sums = {engine: Sums() for engine in layers}
-    totals = {"objects": 0, "parts": 0, "voxels": 0}
+    totals = {"objects": 0, "parts": 0, "parts_long": 0, "voxels": 0}
     for number, found in enumerate(objects_of(labels, least_vx), 1):
         totals["objects"] += 1
-        totals["parts"] += _parts(found.mask, least_vx)
+        for name, number_of in zip(("parts", "parts_long"), parts_of(found.mask, voxel_nm, least_vx), strict=True):
+            totals[name] += number_of
         totals["voxels"] += int(np.count_nonzero(found.mask))
         depth = None if found.whole else distance_field(found.mask, voxel_nm)
         for engine, layer in opened.items():
@@ -139,12 +144,12 @@ def objects_of(labels: NDArray[np.uint64], least_vx: float) -> Iterator[Found]:
             yield Found(int(label_of[number]), mask, box.start, bool(mask.all()))
 
 
-def _parts(mask: NDArray[np.bool_], least_vx: float) -> int:
-    """Connected parts of a mask of so many voxels or more."""
-    import cc3d
-
-    parts = cc3d.connected_components(np.asfortranarray(mask).view(np.uint8), connectivity=26)
-    return int((np.bincount(parts.ravel(order="K"))[1:] >= least_vx).sum())
+def parts_of(mask: NDArray[np.bool_], voxel_nm: NDArray[np.float64], least_vx: float) -> tuple[int, int]:
+    """Connected parts of a mask of so many voxels or more; those of them that are to have a skeleton by their length."""
+    parts, count = connected(mask, 26)
+    large = plane_counts(parts, count)[1:] >= least_vx
+    long = lengths_nm(parts, voxel_nm)[1:] >= CLEARLY * SKELETON_MIN_CABLE_NM
+    return int(large.sum()), int((large & long).sum())
 
 
 def read_bones(layer: Any, label: int) -> Bones:
@@ -217,6 +222,7 @@ def _facts(total: Sums, totals: Mapping[str, int], known: bool) -> dict[str, Any
         "branch_points": total.branch_points,
         "loops": total.loops,
         "parts": totals["parts"],
+        "parts_long": totals["parts_long"],
         "components": total.components,
         "parts_missed": total.missed,
         "parts_split": total.split,

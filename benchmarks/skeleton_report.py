@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks import engines_table
-from benchmarks.datasets import REPOSITORY
+from benchmarks.datasets import REPOSITORY, SKELETON_MIN_CABLE_NM
 from benchmarks.engines_table import Line
+from benchmarks.skeleton_quality import CLEARLY
 
 PAGE = REPOSITORY / "docs" / "skeleton.md"
 BEGIN = "<!-- benchmark: written by make benchmark-skeleton -->"
@@ -14,6 +15,7 @@ BEGIN = "<!-- benchmark: written by make benchmark-skeleton -->"
 MEASURES = (
     ("peak MB of a process", "peak_mb"),
     ("connected parts above the dust limit", "parts"),
+    (f"of them {CLEARLY * SKELETON_MIN_CABLE_NM / 1000:g} µm long or more", "parts_long"),
     ("components of skeletons", "components"),
     ("parts without skeleton", "parts_missed"),
     ("components beyond one per part", "parts_split"),

@@ -15,7 +15,7 @@ from scipy import ndimage
 from ophiolite.geometry.box import Box
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
 from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, stitch_skeletons
-from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.kernels.skeletonize import HALO_LOW_VX, SkeletonOptions, skeletonize_labels
 from ophiolite.precomputed.skeleton import DecodedSkeleton
 from ophiolite.precomputed.swc import SwcTree, decode_swc, encode_swc
 
@@ -27,6 +27,9 @@ AROUND = [step for step in product((-1, 0, 1), repeat=3) if any(step)]
 FULL = np.ones((3, 3, 3))
 # A centreline may lie in a voxel of the label and nowhere else; this many of a part make it one that must have a line.
 LEAST_VX = 2
+# What is a voxel thick may be crossed twice, where the lower task has it in parts that only the plane holds together;
+# and be parted, where it goes corner by corner through an edge in which four tasks meet.
+DOUBLED_THIN, APART_THIN = "doubled where thin", "apart where thin"
 
 
 class Made(NamedTuple):
@@ -36,10 +39,17 @@ class Made(NamedTuple):
     finished: dict[int, Lines]
 
 
-def made(labels: NDArray[Any], task: Voxel, nm: Vector, options: SkeletonOptions, join: bool = False) -> Made:
+def made(
+    labels: NDArray[Any],
+    task: Voxel,
+    nm: Vector,
+    options: SkeletonOptions,
+    join: bool = False,
+    halo: int = HALO_LOW_VX,
+) -> Made:
     """Trace and finish a volume in tasks; `join` as well what touches without meeting, as at edges of tasks."""
     pieces = []
-    for core, low, high, window, below, above in tasks_of(labels, task):
+    for core, low, high, window, below, above in tasks_of(labels, task, halo):
         found = skeletonize_labels(window, nm, core.shape, low, high, None, options, below, above)
         pieces.append((core, dict(found)))
     return Made(pieces, finished(pieces, nm, options, join))
@@ -59,18 +69,21 @@ def finished(pieces: Pieces, nm: Vector, options: SkeletonOptions, join: bool = 
 def broken_promises(labels: NDArray[Any], task: Voxel, nm: Vector, got: Made) -> set[str]:
     """The promises that skeletons of a volume in tasks do not keep.
 
-    outside : a vertex is not in its label. radius : one is not the distance to the surface that its task sees. unmet :
-    two tasks have no end in common in a section of their plane through which the label goes on. doubled : two tasks
-    meet twice in one. lost : a part of the label has no skeleton. apart : it has more than one. loop : one is no tree.
+    outside : a vertex is not in its label. radius : one is not the distance to the surface of the whole object, as far
+    as tasks are to see. unmet : two tasks have no end in common in a section of their plane through which the label
+    goes on. doubled : two tasks meet twice in one. lost : a part of the label has no skeleton. apart : it has more than
+    one. loop : one is no tree.
     """
     out: set[str] = set()
-    for core, _, _, window, below, _ in tasks_of(labels, task):
-        pieces = next(of for box, of in got.pieces if box == core)
-        for label, piece in pieces.items():
-            out |= _broken_piece(piece, window == label, below, nm)
+    whole = {label: labels == label for label in np.unique(labels[labels > 0]).tolist()}
+    depth = {label: ndimage.distance_transform_edt(mask, sampling=nm) for label, mask in whole.items()}
+    for core, of in got.pieces:
+        for label, piece in of.items():
+            out |= _broken_piece(piece, core, whole[label], depth[label], HALO_LOW_VX * min(nm))
     out |= _broken_faces(labels, got.pieces)
-    for label in np.unique(labels[labels > 0]).tolist():
-        out |= _broken_object(labels == label, got.finished.get(label), nm)
+    on_edges = _edges_of([box for box, _ in got.pieces], labels.shape)
+    for label, mask in whole.items():
+        out |= _broken_object(mask, got.finished.get(label), nm, on_edges)
     return out
 
 
@@ -79,13 +92,14 @@ def voxels(piece: SkeletonPiece) -> NDArray[np.int64]:
     return np.asarray((piece.vertices.astype(np.int64) - STEPS_PER_VOXEL // 2) // STEPS_PER_VOXEL)
 
 
-def _broken_piece(piece: SkeletonPiece, mask: NDArray[np.bool_], below: Voxel, nm: Vector) -> set[str]:
-    at = voxels(piece) + np.array(below)
+def _broken_piece(
+    piece: SkeletonPiece, core: Box, mask: NDArray[np.bool_], depth: NDArray[np.float64], seen_nm: float
+) -> set[str]:
+    at = voxels(piece) + np.array(core.start)
     if not _within(at, mask):
         return {"outside"}
-    places = tuple(at.T)
-    depth = ndimage.distance_transform_edt(mask, sampling=nm)
-    return set() if np.allclose(piece.radius_nm, depth[places], rtol=1e-5) else {"radius"}
+    true_nm = np.minimum(depth[tuple(at.T)], seen_nm)
+    return set() if np.allclose(np.minimum(piece.radius_nm, seen_nm), true_nm, rtol=1e-5) else {"radius"}
 
 
 def _within(places: NDArray[np.int64], mask: NDArray[np.bool_]) -> bool:
@@ -100,14 +114,35 @@ def _broken_faces(labels: NDArray[Any], pieces: Pieces) -> set[str]:
         if axis is None:
             continue
         at = other.start[axis]
-        for label, places in _sections(labels, one, axis, at):
+        for label, places, edge in _sections(labels, one, axis, at):
+            if edge:
+                continue
             sides = [of.get(label) for of in (first, second)]
             if None in sides:
                 out.add("unmet")
                 continue
             times = _meetings([_in_plane(p, b, axis, at) for p, b in zip(sides, (one, other), strict=True)], places)
-            out |= {"unmet"} if times == 0 else {"doubled"} if times > 1 else set()
+            if times > 1:
+                out.add(DOUBLED_THIN if _hangs_by_a_thread(labels == label, places, one, axis) else "doubled")
+            elif times == 0:
+                out.add("unmet")
     return out
+
+
+def _hangs_by_a_thread(mask: NDArray[np.bool_], places: set[Voxel], lower: Box, axis: int) -> bool:
+    """Whether a section is nowhere two voxels deep, and what it touches in the lower task is more than one part."""
+    at = np.array(sorted(places))
+    flat = np.delete(at - at.min(axis=0), axis, axis=1) + 1
+    section = np.zeros(flat.max(axis=0) + 2, np.bool_)
+    section[tuple(flat.T)] = True
+    if ndimage.distance_transform_edt(section).max() >= 2:
+        return False
+    parts = np.zeros(mask.shape, np.int64)
+    parts[lower.slices()] = ndimage.label(mask[lower.slices()], FULL)[0]
+    beside = np.concatenate([at + np.array(step) for step in AROUND if step[axis] == -1])
+    beside = beside[((beside >= 0) & (beside < mask.shape)).all(axis=1)]
+    touched = parts[tuple(beside.T)]
+    return len(np.unique(touched[touched > 0])) > 1
 
 
 def _neighbours(one: Box, other: Box) -> int | None:
@@ -118,10 +153,10 @@ def _neighbours(one: Box, other: Box) -> int | None:
     return None
 
 
-def _sections(labels: NDArray[Any], one: Box, axis: int, at: int) -> Iterator[tuple[int, set[Voxel]]]:
+def _sections(labels: NDArray[Any], one: Box, axis: int, at: int) -> Iterator[tuple[int, set[Voxel], bool]]:
     """Sections of what two tasks share of the plane `at`, through which their label goes on to both sides.
 
-    Those that reach an edge of the task are left out: there more than two tasks meet, each two of them once.
+    And whether one reaches an edge of the task: there more than two tasks meet, so that these two need not.
     """
     window = [slice(a, min(b + 1, n)) for a, b, n in zip(one.start, one.stop, labels.shape, strict=True)]
     window[axis] = slice(at, at + 1)
@@ -132,8 +167,8 @@ def _sections(labels: NDArray[Any], one: Box, axis: int, at: int) -> Iterator[tu
             places = np.argwhere(parts == number) + [w.start for w in window]
             on = [_touches(labels, places, label, axis, side, window) for side in (-1, 1)]
             edge = any(np.isin(places[:, d], [w.start, w.stop - 1]).any() for d, w in enumerate(window) if d != axis)
-            if all(on) and not edge:
-                yield label, {(int(x), int(y), int(z)) for x, y, z in places}
+            if all(on):
+                yield label, {(int(x), int(y), int(z)) for x, y, z in places}, bool(edge)
 
 
 def _touches(
@@ -170,7 +205,7 @@ def _meetings(sides: list[tuple[set[Voxel], list[list[Voxel]]]], section: set[Vo
     return len({group[number[place]] for place in sides[0][0] & sides[1][0] & section})
 
 
-def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector) -> set[str]:
+def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector, on_edges: NDArray[np.bool_]) -> set[str]:
     parts, count = ndimage.label(mask, FULL)
     large = {p for p in range(1, count + 1) if (parts == p).sum() >= LEAST_VX}
     if lines is None or not len(lines[1]):
@@ -184,9 +219,30 @@ def _broken_object(mask: NDArray[np.bool_], lines: Lines | None, nm: Vector) -> 
     group = grouped(len(vertices), edges.tolist())
     homes = {(g, int(h)) for g, h in zip(group, home, strict=True)}
     out |= {"lost"} if large - {h for _, h in homes} else set()
-    out |= {"apart"} if len(homes) > len({h for _, h in homes}) else set()
+    if len(homes) > len({h for _, h in homes}):
+        thin = ndimage.distance_transform_edt(mask) < 2
+        parted = _parted_elsewhere(places, np.array(group), home, (thin & on_edges)[tuple(places.T)])
+        out.add("apart" if parted else APART_THIN)
     out |= {"loop"} if len(np.unique(np.sort(edges, axis=1), axis=0)) != len(vertices) - len(set(group)) else set()
     return out
+
+
+def _parted_elsewhere(
+    places: NDArray[np.int64], group: NDArray[np.int64], home: NDArray[Any], may_end: NDArray[np.bool_]
+) -> bool:
+    """Whether skeletons of one part stay apart though all that come within two voxels at places that may are joined."""
+    near = np.abs(places[:, None] - places[None]).max(axis=2) <= 2
+    near &= (home[:, None] == home[None]) & (may_end[:, None] | may_end[None])
+    joined = grouped(int(group.max()) + 1, np.stack([group[i] for i in np.nonzero(near)], axis=1).tolist())
+    return len({(joined[g], int(h)) for g, h in zip(group, home, strict=True)}) > len(set(home.tolist()))
+
+
+def _edges_of(boxes: Iterable[Box], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """(x, y, z) the voxels in which planes between tasks meet."""
+    planes = [np.isin(np.arange(n), [b.start[d] for b in boxes if b.start[d]]) for d, n in enumerate(shape)]
+    x, y, z = (p.astype(np.int64) for p in planes)
+    found: NDArray[np.bool_] = x[:, None, None] + y[None, :, None] + z[None, None, :] > 1
+    return found
 
 
 def grouped(count: int, edges: Iterable[Sequence[int]]) -> list[int]:

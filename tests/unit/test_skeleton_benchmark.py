@@ -99,6 +99,28 @@ def test_the_table_says_the_numbers_and_their_ratio() -> None:
     assert with_table(page, lines) == page
 
 
+def test_a_column_that_older_runs_lack_is_an_empty_cell() -> None:
+    from benchmarks.skeleton_report import table
+
+    old, new = line("t", "igneous", 100.0), line("t", "ophiolite", 25.0, parts_long=5)
+    del old["parts_long"]
+    row = "of them 1.2 µm long or more"
+    assert f"| {row} |  | 5 |" in table([old, new])
+    assert row not in table([old])
+
+
+def test_long_parts_are_those_that_are_to_have_a_skeleton(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import skeleton_quality
+
+    monkeypatch.setattr(skeleton_quality, "SKELETON_MIN_CABLE_NM", 100)
+    mask = np.zeros((20, 20, 20), bool, order="F")
+    mask[2:14, 3:6, 3:6] = True  # 12 voxels of 10 nm
+    mask[2:13, 10:13, 3:6] = True
+    mask[2:19, 17, 17] = True  # fewer voxels than asked for
+    assert skeleton_quality.parts_of(mask, np.full(3, 10.0), 50) == (2, 1)
+    assert skeleton_quality.parts_of(mask, np.full(3, 10.0), 0) == (3, 2)
+
+
 def test_the_figure_is_drawn_alike_twice(tmp_path: Path) -> None:
     from benchmarks.skeleton_figure import draw, value_of
 

@@ -184,7 +184,7 @@ def test_without_the_pass_there_is_a_maze(folder: Path) -> None:
     run(folder, "skeleton_objects")
     store, path = Store(folder / "results" / "p"), LayerPaths("d", "cells").receipt("skeleton_objects", "0")
     sound = read_receipt(store, path)
-    write_receipt(store, path, replace(sound, facts={"ranges": []}))
+    write_receipt(store, path, replace(sound, facts={"ranges": [], "nuclei": []}))
     run(folder, "skeleton_shards")
     write_receipt(store, path, sound)
     assert degrees_in_soma(bones(folder, SOMA)) != [len(WAYS)]

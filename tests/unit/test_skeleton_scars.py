@@ -198,15 +198,19 @@ def test_the_shape_of_blocks_does_not_show(seed: int, nm: tuple[float, float, fl
     volume = drawn(seed)
     whole = skeleton(volume, volume.shape, nm)
     want = skeleton_measures(*whole)
+    ratios = []
     for task in ((26, 24, 22), (17, 48, 44), (31, 29, 40)):
         blocks = skeleton(volume, task, nm)
         got = skeleton_measures(*blocks)
         assert got.components == want.components == 1
-        # A thin tube along a plane may be traced by both tasks: some 20 voxels of the 180 here.
-        assert abs(got.cable_nm / want.cable_nm - 1) < 0.3
         assert abs(got.terminals - want.terminals) <= 2
-        assert gap(blocks, whole) < 15
-        assert gap(whole, blocks) < 15
+        # In voxels: a twig of 5 % of the cable, drawn in one and cleared in the other, moves the mean by half of one.
+        assert gap(blocks, whole) < 0.75 * nm[0]
+        assert gap(whole, blocks) < 0.75 * nm[0]
+        ratios.append(got.cable_nm / want.cable_nm)
+    # One twig of the 180 voxels of cable here is up to a quarter of it.
+    assert max(abs(r - 1) for r in ratios) < 0.27
+    assert abs(np.mean(ratios) - 1) < 0.15
 
 
 @pytest.mark.parametrize("thick_vx", [1, 3, 5])
@@ -263,9 +267,9 @@ def test_hard_faces_leave_one_part_without_loops_and_few_more_ends(kind: str, pl
     want, got = skeleton_measures(*whole), skeleton_measures(*cut)
     assert got.components == 1
     assert len(cut[1]) == len(cut[0]) - 1
-    assert got.terminals <= want.terminals + 3
-    # A tube that the plane halves along its whole length is traced on both sides of it.
-    assert got.cable_nm <= (2.2 if "tube" in kind else 1.35) * want.cable_nm + 60
+    # Crosses and annuli, whose flat faces draw a way to every corner, are drawn a little fewer where they are cut.
+    assert got.terminals <= want.terminals + 1
+    assert 0.85 * want.cable_nm < got.cable_nm < 1.05 * want.cable_nm
     inside = volume[tuple(np.floor(cut[0] / 10).astype(int).T)]
     assert (inside == 1).all()
 
@@ -308,22 +312,6 @@ def test_a_target_that_one_side_moves_is_noticed(monkeypatch: pytest.MonkeyPatch
     nm = whole.vertices / 256 * 10.0
     apart = CleanOptions(min_cable_nm=0, join_close=False)
     assert skeleton_measures(*clean_skeleton(nm, whole.edges, whole.radius_nm, apart, whole.seam)).components == 2
-
-
-def test_without_the_halo_and_the_healing_the_scars_are_seen() -> None:
-    options, task, more = SkeletonOptions(scale=2.0, const_nm=30.0), (17, 16, 15), 0
-    for seed in range(3):
-        volume = drawn(seed)
-        pieces = [
-            (core.start, piece)
-            for core, low, high, window, below, above in tasks_of(volume, task, 0)
-            for _, piece in skeletonize_labels(window, (10.0,) * 3, core.shape, low, high, None, options, below, above)
-        ]
-        whole = stitch_skeletons(pieces)
-        nm = whole.vertices / 256 * 10.0
-        bare = clean_skeleton(nm, whole.edges, whole.radius_nm, CleanOptions(min_cable_nm=0))
-        more += skeleton_measures(*bare).terminals - skeleton_measures(*skeleton(volume, task)).terminals
-    assert more > 6
 
 
 @pytest.mark.parametrize("plane", [19, 20, 21])

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from workspace import Workspace
 
 from ophiolite.layers.objects import MeshReader
@@ -54,6 +55,11 @@ def test_the_quality_report_finds_nothing_wrong(measured: Workspace) -> None:
     assert all(meshes["watertight"])
     for kind in ("skeleton", "pyramid"):
         table(measured.project, f"{kind}_quality")
+    again = yaml.safe_load((measured.project / "tables" / "skeleton_whole_labels.yaml").read_text())
+    skeletons = table(measured.project, "skeleton_quality")
+    wrong = [v for v, of in zip(skeletons["label"], skeletons["gravity"], strict=True) if of]
+    named = again["datasets"]["d"]["layers"]["neurons"]["skeleton"]["whole_labels"]
+    assert [int(label) for label in named] == wrong
     page = (measured.project / "quality.html").read_text()
     for kind in KINDS:
         assert f'<section id="{kind}' in page

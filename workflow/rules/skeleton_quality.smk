@@ -5,6 +5,7 @@ rule skeleton_quality:
     input:
         receipt("layer_done"),
         receipt("skeleton_done"),
+        object_jobs_of_product("skeleton"),
         meshes_of_layer,
     output:
         f"{ROOT}/{{dataset}}/quality/{{layer}}/skeleton_quality/{{job}}.parquet",
@@ -36,6 +37,7 @@ rule skeleton_quality_table:
             labels={"table": "skeletons"},
         ),
         parquet=f"{ROOT}/tables/skeleton_quality.parquet",
+        flagged=f"{ROOT}/tables/skeleton_whole_labels.yaml",
     log:
         f"{ROOT}/logs/skeleton_quality_table.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Collect what was measured of skeletons into tables/skeleton_quality.csv and .parquet."""
+"""Collect what was measured of skeletons into tables/skeleton_quality.csv and .parquet; name what it flags."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ophiolite.stages.job import open_project
+from ophiolite.stages.skeleton_flagged import write_flagged
 from ophiolite.stages.skeleton_quality_table import TABLE
 
 
@@ -16,4 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run this command."""
-    TABLE.write(*open_project(args.plan))
+    plan, store = open_project(args.plan)
+    TABLE.write(plan, store)
+    write_flagged(plan, store)

@@ -137,7 +137,11 @@ class Skeleton(Section):
     max_paths: Positive | None = Field(None, description="at most so many paths per object and task")
     fix_branching: bool = Field(True, description="let paths join the skeleton already drawn")
     fix_borders: bool = Field(True, description="centre the ends on task faces so that neighbours meet")
-    fix_avocados: bool = Field(False, description="merge nuclei segmented apart into their somata")
+    fix_avocados: bool = Field(
+        False,
+        description="merge nuclei segmented apart into their somata: within a task, and where whole objects are looked "
+        "at also those that tasks cut",
+    )
     fill_holes: bool = Field(False, description="fill enclosed cavities of each label within a task first")
     dust_vx: Annotated[int, Field(ge=0)] = Field(
         1000, description="objects of fewer mip-0 voxels in the whole volume are left out"
@@ -151,7 +155,8 @@ class Skeleton(Section):
         default_factory=list,
         description="labels traced again from the whole object in one piece, at the finest mip that one job's memory "
         "holds; that skeleton replaces all of the one traced task by task. Objects that can hold a soma need no "
-        "naming: inside their somata the whole object decides anyway",
+        "naming: inside their somata the whole object decides anyway. `snakemake quality` writes those that it flags "
+        "to tables/skeleton_whole_labels.yaml, a copy of which can be given as a second file of config",
     )
     cross_sectional_area: bool = Field(
         False, description="vertices carry the area of the object's section across the skeleton too, in nm^2"

@@ -88,17 +88,37 @@ def block_fragments(job: Job, product: str, merge_job: int) -> Iterator[Fragment
 
 
 def _with_whole_objects(job: Job, product: str, merge_job: int, fragments: list[Fragment]) -> list[Fragment]:
-    """The fragments of one merge job, with those of whole objects in place of the blocks' for the same labels."""
+    """The fragments of one merge job, with those of whole objects in place of the blocks' for the same labels.
+
+    Those of labels that lie in the nucleus of another object are left out, whatever became of them as objects.
+    """
+    said = _facts_of_objects(job, product)
+    nuclei = _in_nuclei(said)
     whole: list[Fragment] = []
-    for name in job.product(product).object_job_names():
-        ranges = read_receipt(job.store, job.paths.receipt(f"{product}_objects", name)).facts["ranges"]
-        for number, offset, size in ranges:
+    for name, facts in said.items():
+        for number, offset, size in facts["ranges"]:
             if number == merge_job:
                 path = job.paths.object_fragments(product, name)
                 job.require(path, f"{product}_objects", name)
                 whole += decode_section(merge_job, job.store.read_range(path, offset, size), path)
-    replaced = {fragment.label for fragment in whole}
+    whole = [fragment for fragment in whole if fragment.label not in nuclei]
+    replaced = nuclei | {fragment.label for fragment in whole}
     return [fragment for fragment in fragments if fragment.label not in replaced] + whole
+
+
+def labels_in_nuclei(job: Job, product: str) -> set[int]:
+    """The labels that jobs of whole objects united with the somata around them."""
+    return _in_nuclei(_facts_of_objects(job, product))
+
+
+def _facts_of_objects(job: Job, product: str) -> dict[str, dict[str, Any]]:
+    """What each job of whole objects says in its receipt."""
+    names = job.product(product).object_job_names()
+    return {name: read_receipt(job.store, job.paths.receipt(f"{product}_objects", name)).facts for name in names}
+
+
+def _in_nuclei(said: dict[str, dict[str, Any]]) -> set[int]:
+    return {int(label) for facts in said.values() for label in facts["nuclei"]}
 
 
 def shards_of_job(plan: FragmentPlan, merge_job: int) -> range:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,8 @@ from ophiolite.stages.layer import reduced_statistics
 _ONE = (1, 1, 1)
 # A soma is looked for where its least radius is this many voxels: half a voxel is 1.6 % of it then.
 _VOXELS_PER_RADIUS = 32
+# A nucleus that is a label of its own may take the rest of the soma around it.
+_SHARE_BESIDE_NUCLEUS = 0.5
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,19 @@ def deal(weights: Sequence[int], jobs: int) -> list[int]:
 
 
 def can_hold_ball(
-    stats: LabelStats, volume: Box, voxel_nm: tuple[float, float, float], radius_nm: float
+    stats: LabelStats, volume: Box, voxel_nm: tuple[float, float, float], radius_nm: float, share: float = 1.0
 ) -> NDArray[np.bool_]:
     """Which objects may hold the middle of a ball of this radius, by voxels and sides of their boxes, in nm.
 
     An object cut by a face of the volume may hold half a ball there; a volume thinner than a ball holds none.
+    share : of the ball that are the object's own voxels.
     """
     sizes = np.array(volume.shape) * voxel_nm
     cut = (stats.start <= np.array(volume.start)) | (stats.stop >= np.array(volume.stop))
     sides = (stats.stop - stats.start) * np.array(voxel_nm)
     wide = (sides >= np.where(cut, radius_nm, 2 * radius_nm)).all(axis=1)
     ball = 4 / 3 * np.pi * radius_nm**3 * 0.5 ** cut.sum(axis=1)
-    large = stats.voxels.astype(np.float64) * np.prod(voxel_nm) >= ball
+    large = stats.voxels.astype(np.float64) * np.prod(voxel_nm) >= ball * share
     found: NDArray[np.bool_] = wide & large & bool((sizes >= 2 * radius_nm).all())
     return found
 
@@ -102,10 +105,12 @@ def _candidates(job: Job) -> list[Candidate]:
     asked = np.array([int(v) for v in options["labels"]], np.uint64)
     left_out = np.array([int(v) for v in options["exclude_labels"]], np.uint64)
     bounds, voxel_nm = volume.scales[0].box, volume.scales[0].resolution_nm
+    traced = options["fragments"]
+    share = _SHARE_BESIDE_NUCLEUS if traced["fix_avocados"] else 1.0
     found = []
     for stats in reduced_statistics(job):
         retrace = np.isin(stats.labels, named)
-        wanted = retrace | can_hold_ball(stats, bounds, voxel_nm, options["fragments"]["soma_accept_nm"])
+        wanted = retrace | can_hold_ball(stats, bounds, voxel_nm, traced["soma_accept_nm"], share)
         wanted &= (stats.voxels >= np.uint64(options["dust_vx"])) & ~np.isin(stats.labels, left_out)
         if len(asked):
             wanted &= np.isin(stats.labels, asked)
@@ -113,6 +118,17 @@ def _candidates(job: Job) -> list[Candidate]:
             box = Box(_vec(stats.start[row]), _vec(stats.stop[row]))
             found.append(_candidate(job, int(stats.labels[row]), box, bool(retrace[row]), plan.mip))
     return found
+
+
+def lie_within(job: Job, boxes: Mapping[int, Box]) -> list[int]:
+    """Of labels with a mip-0 box each, those whose voxels all lie in it, ascending."""
+    found = []
+    for stats in reduced_statistics(job) if boxes else ():
+        for row in np.flatnonzero(np.isin(stats.labels, np.array(list(boxes), np.uint64))).tolist():
+            label, box = int(stats.labels[row]), Box(_vec(stats.start[row]), _vec(stats.stop[row]))
+            if box.intersect(boxes[label]) == box:
+                found.append(label)
+    return sorted(found)
 
 
 def _candidate(job: Job, label: int, box: Box, retrace: bool, mip: int) -> Candidate:

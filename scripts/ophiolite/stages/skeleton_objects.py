@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.geometry import Box
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, SkeletonPiece
 from ophiolite.kernels.skeleton_merge import Skeleton, stitch_skeletons
 from ophiolite.layers.store import Written
@@ -19,7 +21,7 @@ from ophiolite.precomputed.skeleton_fragment import decode_skeleton_piece, encod
 from ophiolite.stages.fragments import merge_job_of
 from ophiolite.stages.job import Job, finished_tasks
 from ophiolite.stages.shards import block_fragments
-from ophiolite.stages.skeleton_candidates import Candidate, dealt_objects
+from ophiolite.stages.skeleton_candidates import Candidate, dealt_objects, lie_within
 from ophiolite.stages.skeleton_whole import WholeObjects
 
 PRODUCT = "skeleton"
@@ -27,7 +29,10 @@ PRODUCT = "skeleton"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one object. reason : why its fragments stay, empty where they are replaced."""
+    """What became of one object. reason : why its fragments stay, empty where they are replaced.
+
+    nuclei : labels that lie in its nuclei as far as could be seen, each with the void's mip-0 box (start, stop).
+    """
 
     reason: str
     mip: int | None = None
@@ -35,6 +40,7 @@ class Outcome:
     neurites: int = 0
     removed: int = 0
     added: int = 0
+    nuclei: dict[str, list[list[int]]] = field(default_factory=dict)
 
 
 def run_objects(job: Job) -> tuple[list[Written], dict[str, Any], float]:
@@ -76,14 +82,26 @@ def run_objects(job: Job) -> tuple[list[Written], dict[str, Any], float]:
         "dealt": [str(c.label) for c in dealt],
         "objects": {label: asdict(outcome) for label, outcome in outcomes.items()},
         "refused": refused,
+        "nuclei": [str(label) for label in lie_within(job, _nuclei(outcomes.values()))],
     }
     return [written], facts, sum(c.weight for c in dealt) / 1e6
+
+
+def _nuclei(outcomes: Iterable[Outcome]) -> dict[int, Box]:
+    """The labels in the nuclei of objects that are replaced, and the void that each lies in."""
+    found: dict[int, Box] = {}
+    for outcome in outcomes:
+        for label, (start, stop) in outcome.nuclei.items() if not outcome.reason else ():
+            (x, y, z), (u, v, w) = start, stop
+            found[int(label)] = Box((x, y, z), (u, v, w))
+    return found
 
 
 def _told(outcome: Outcome) -> str:
     return (
         f"at mip {outcome.mip}: {outcome.somata} somata, {outcome.neurites} neurites led to their roots,"
         f" {outcome.removed} vertices replaced by {outcome.added}"
+        + (f"; with labels in its nucleus: {', '.join(outcome.nuclei)}" if outcome.nuclei else "")
     )
 
 

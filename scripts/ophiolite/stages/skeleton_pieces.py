@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from ophiolite.geometry.box import sub
 from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.plan.model import FragmentPlan
 from ophiolite.precomputed.skeleton_fragment import encode_skeleton_piece
 from ophiolite.stages.fragments import Task
 from ophiolite.stages.job import Job
@@ -13,13 +14,7 @@ from ophiolite.stages.job import Job
 
 def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     """The function that skeletonizes one task: (label, encoded piece), ascending by label."""
-    plan = job.product("skeleton")
-    include = tuple(int(v) for v in plan.options["labels"]) or None
-    options = SkeletonOptions(
-        **plan.options["fragments"],
-        include_labels=include,
-        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
-    )
+    options = tracing_options(job.product("skeleton"))
 
     def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
         x, y, z = task.seams_high
@@ -37,3 +32,12 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
             yield label, encode_skeleton_piece(piece)
 
     return of_task
+
+
+def tracing_options(plan: FragmentPlan) -> SkeletonOptions:
+    """How the labels of a task are traced, and which, from the plan."""
+    return SkeletonOptions(
+        **plan.options["fragments"],
+        include_labels=tuple(int(v) for v in plan.options["labels"]) or None,
+        exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
+    )

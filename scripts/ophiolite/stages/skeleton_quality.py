@@ -42,7 +42,7 @@ from ophiolite.sample.files import TRUTH_VERSION, truth_path
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.owned import left_out, owned_rows
-from ophiolite.stages.shards import shards_of_job
+from ophiolite.stages.shards import labels_in_nuclei, shards_of_job
 from ophiolite.stages.skeleton_quality_table import TABLE
 
 SAY_EVERY = 100
@@ -161,6 +161,7 @@ class _Measure:
         options = self._plan.options
         self._fill_holes = bool(options["fragments"]["fill_holes"])
         self._avocados = bool(options["fragments"]["fix_avocados"])
+        self._nuclei = labels_in_nuclei(job, "skeleton") if self._avocados else set()
         self._least_nm = max(
             _CLEARLY * float(options["shards"]["min_cable_nm"]), _LEAST_VOXELS * float(np.linalg.norm(self._voxel_nm))
         )
@@ -214,6 +215,8 @@ class _Measure:
         reason = left_out(self._plan, own.label, own.voxels)
         if reason:
             return reason
+        if own.label in self._nuclei:
+            return "nucleus"
         if box.volume > self._most_vx:
             return "without skeleton, too large to judge"
         mask = self._masks.read(own.label, box).view(np.bool_)

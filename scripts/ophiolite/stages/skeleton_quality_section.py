@@ -11,6 +11,7 @@ from ophiolite.layers.store import Store
 from ophiolite.plan.model import ProjectPlan, VolumePlan
 from ophiolite.report.page import Figure, Section, Table
 from ophiolite.report.skeleton_quality_figures import PAPER_OUTSIDE_SHARE, WORST, complaint, worst
+from ophiolite.stages.skeleton_flagged import FILE, USED, flagged_of
 from ophiolite.stages.skeleton_quality_table import TABLE
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def skeleton_section(plan: ProjectPlan, store: Store) -> Section:
                 " ".join(_settings(plan, *place) for place in tables),
             ),
             *_faults(tables),
+            *_traced_again(plan, tables),
             *_not_measured(tables),
         ],
         figures=[figure for place, table in tables.items() for figure in _figures(store, *place, table)],
@@ -208,6 +210,26 @@ def _faults(tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
             text_columns=(0, 1, 2),
             title="Faults",
             note=f"The gravest {LISTED} of each layer at most; all stand in tables/skeleton_quality.csv.",
+        )
+
+
+def _traced_again(plan: ProjectPlan, tables: dict[tuple[str, str], pd.DataFrame]) -> Iterator[Table]:
+    """What to write into the config so that flagged objects are traced from the whole object."""
+    flags: dict[tuple[str, str], Any] = {
+        place: table[table["gravity"] > 0].to_dict("records") for place, table in tables.items()
+    }
+    rows = [
+        (f"datasets.{dataset}.layers.{layer}.skeleton", found.told, found.line)
+        for (dataset, layer), found in flagged_of(plan, flags).items()
+        if found.more
+    ]
+    if rows:
+        yield Table(
+            ("where in the config", "objects", "line"),
+            rows,
+            text_columns=(0, 1, 2),
+            title="To be traced again from the whole object",
+            note=f"Or take {FILE}. {USED}",
         )
 
 

@@ -12,9 +12,11 @@ from ophiolite.geometry.box import floordiv, mul
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.geometry.pyramid import coarse_box
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.skeleton_measure import distance_field
+from ophiolite.kernels.skeleton_measure import connected, distance_field
 from ophiolite.kernels.skeleton_merge import Skeleton
 from ophiolite.kernels.skeletonize import SkeletonOptions, skeletonize_labels
+from ophiolite.kernels.skeletonize.labels import wanted
+from ophiolite.kernels.skeletonize.nuclei import holds_nucleus
 from ophiolite.kernels.soma import SomaOptions, SomaRegion, band_nm, reach_nm, soma_region, wide_places
 from ophiolite.kernels.soma_graft import Grafted, graft, healed
 from ophiolite.layers.label_masks import LabelMasks
@@ -23,6 +25,7 @@ from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.skeleton import clean_options
 from ophiolite.stages.skeleton_candidates import Candidate, finest_mip, most_voxels
+from ophiolite.stages.skeleton_pieces import tracing_options
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -38,6 +41,7 @@ class WholeObjects:
         self._job, self._plan, self._volume = job, job.product("skeleton"), job.volume
         fragments = self._plan.options["fragments"]
         self._options = SkeletonOptions(**fragments)
+        self._asked = tracing_options(self._plan)
         self._soma = SomaOptions(
             accept_nm=fragments["soma_accept_nm"],
             scale=fragments["soma_scale"],
@@ -57,7 +61,8 @@ class WholeObjects:
 
     def _retraced(self, candidate: Candidate, mip: int, before: int) -> tuple[Skeleton | None, Said]:
         box = self._box(candidate.box, mip)
-        mask = self._mask(candidate.label, mip, box).astype(np.uint8)
+        said: Said = {"reason": "", "mip": mip, "nuclei": {}}
+        mask = self._seen(candidate.label, mip, box, said)[0].astype(np.uint8)
         voxel_nm = self._volume.scales[mip].resolution_nm
         no = (False, False, False)
         found = list(skeletonize_labels(mask, voxel_nm, box.shape, no, no, options=self._options))
@@ -67,11 +72,13 @@ class WholeObjects:
         voxels = piece.vertices.astype(np.int64) // STEPS_PER_VOXEL + np.array(box.start)
         vertices = self._placed(candidate.label, mip, voxels)
         new = Skeleton(vertices, piece.edges, piece.radius_nm, piece.seam)
-        return new, {"reason": "", "mip": mip, "removed": before, "added": len(vertices)}
+        return new, said | {"removed": before, "added": len(vertices)}
 
     def _with_somata(self, candidate: Candidate, mip: int, old: Skeleton) -> tuple[Skeleton | None, Said]:
         box = self._box(candidate.box, mip)
-        _, filled = self._filled(candidate.label, mip, box)
+        mask = self._mask(candidate.label, mip, box)
+        filled = mask | cavities(mask)
+        del mask
         if filled.all():
             return None, {"reason": "fills its box, so that no surface is known", "mip": mip}
         voxel_nm = np.array(self._volume.scales[mip].resolution_nm)
@@ -81,7 +88,7 @@ class WholeObjects:
             return None, {"reason": "has no soma", "mip": mip}
         boxes = self._boxes(places, field, box, mip)
         del filled, field
-        said: Said = {"reason": "", "mip": mip, "somata": 0}
+        said: Said = {"reason": "", "mip": mip, "somata": 0, "nuclei": {}}
         new = Grafted.of(old)
         for near in boxes:
             new = self._mended(candidate, new, near, (places, box, mip), said)
@@ -119,7 +126,7 @@ class WholeObjects:
         mip = coarse if mip is None else min(mip, coarse)
         scale = self._volume.scales[mip]
         own = coarse_box(near, scale.factor).intersect(scale.box)
-        mask, filled = self._filled(candidate.label, mip, own)
+        mask, filled = self._seen(candidate.label, mip, own, said)
         if filled.all():
             return before
         ratio = floordiv(self._volume.scales[coarse].factor, scale.factor)
@@ -143,16 +150,48 @@ class WholeObjects:
         scale = self._volume.scales[mip]
         return coarse_box(box, scale.factor).grow(_ONE, _ONE).intersect(scale.box)
 
-    def _mask(self, label: int, mip: int, box: Box) -> Bools:
+    def _labels(self, mip: int) -> LabelMasks:
         if mip not in self._masks:
             folder = self._job.paths.layer_folder
             reader = VolumeReader(self._job.store, folder, mip, volume_info(self._volume))
             self._masks[mip] = LabelMasks(reader, _CACHE_BYTES)
-        return self._masks[mip].read(label, box).view(np.bool_)
+        return self._masks[mip]
 
-    def _filled(self, label: int, mip: int, box: Box) -> tuple[Bools, Bools]:
+    def _mask(self, label: int, mip: int, box: Box) -> Bools:
+        return self._labels(mip).read(label, box).view(np.bool_)
+
+    def _seen(self, label: int, mip: int, box: Box, said: Said) -> tuple[Bools, Bools]:
+        """The voxels of a label, nuclei that are to be united with it among them, and the same with all voids filled.
+
+        said : `nuclei` is added to, the labels that lie in them, each with the void's mip-0 box.
+        """
         mask = self._mask(label, mip, box)
-        return mask, mask | cavities(mask)
+        voids = cavities(mask)
+        filled = mask | voids
+        if self._options.fix_avocados and voids.any():
+            mask |= self._nuclei(voids, mip, box, said["nuclei"])
+        return mask, filled
+
+    def _nuclei(self, voids: Bools, mip: int, box: Box, found: dict[str, Any]) -> Bools:
+        """Those of an object's voids that hold a nucleus, as tasks unite it; `found` is added to, see `_seen`."""
+        from scipy import ndimage
+
+        scale, united = self._volume.scales[mip], np.zeros_like(voids, order="F")
+        parts, _ = connected(voids, 6)
+        for number, place in enumerate(ndimage.find_objects(parts), start=1):
+            x, y, z = place
+            own = Box((x.start, y.start, z.start), (x.stop, y.stop, z.stop)).shift(box.start)
+            inside = parts[place] == number
+            labels = self._labels(mip).labels(own)
+            numbers, _ = wanted(np.where(inside, labels, 0), None, self._asked)
+            if not holds_nucleus(numbers, scale.resolution_nm, self._options.soma_detect_nm):
+                continue
+            united[place] |= inside
+            around = own.grow(_ONE, _ONE)
+            outer = [list(mul(around.start, scale.factor)), list(mul(around.stop, scale.factor))]
+            elsewhere = np.unique(labels[~inside])
+            found |= {str(v): outer for v in np.unique(labels[inside & (numbers > 0)]).tolist() if v not in elsewhere}
+        return united
 
     def _located(self, region: SomaRegion, vertices: Ints, mip: int, own: Box) -> tuple[Ints, Bools]:
         """Flat voxels of a region's box that vertices lie in, and which of them lie in it."""

@@ -90,6 +90,11 @@ class ObjectTable:
         product = dict(volume.products()).get(self.product) if isinstance(volume, VolumePlan) else None
         return [LayerPaths(dataset, layer).quality(self.rule, job) for job in product.job_names()] if product else []
 
+    def places(self, plan: ProjectPlan) -> list[tuple[str, str]]:
+        """The (dataset, layer) that have the product."""
+        places = [(dataset, layer) for dataset, data in plan.datasets.items() for layer in data.layers]
+        return [place for place in places if self.part_paths(plan, *place)]
+
     def read(self, store: Store, paths: Sequence[str]) -> Any:
         """Parts as one Arrow table, ascending by dataset, layer and label."""
         import pyarrow as pa
@@ -100,13 +105,11 @@ class ObjectTable:
 
     def frames(self, plan: ProjectPlan, store: Store) -> dict[tuple[str, str], Any]:
         """The rows of each layer that has the product, as pandas, by dataset and layer."""
-        places = [(dataset, layer) for dataset, data in plan.datasets.items() for layer in data.layers]
-        paths = {place: self.part_paths(plan, *place) for place in places}
-        return {place: self.read(store, found).to_pandas(use_threads=False) for place, found in paths.items() if found}
+        paths = {place: self.part_paths(plan, *place) for place in self.places(plan)}
+        return {place: self.read(store, found).to_pandas(use_threads=False) for place, found in paths.items()}
 
     def write(self, plan: ProjectPlan, store: Store) -> int:
         """Write the table of a project; returns the rows."""
-        places = [(dataset, layer) for dataset, data in plan.datasets.items() for layer in data.layers]
-        table = self.read(store, [path for place in places for path in self.part_paths(plan, *place)])
+        table = self.read(store, [path for place in self.places(plan) for path in self.part_paths(plan, *place)])
         write_table(store, self.rule, table)
         return int(table.num_rows)

@@ -24,8 +24,8 @@ class SkeletonOptions:
     max_paths : give up on a piece that needs as many paths, None for no limit.
     fix_branching : let side branches leave where they do, not at the root (slower, better).
     fix_borders : end points on the shared planes; without them pieces of neighbouring tasks do not meet.
-    fix_avocados : unite a nucleus that is a label of its own with the soma around it. Decided per task, so pieces of
-        such a soma may fail to meet those of the next task.
+    fix_avocados : unite a nucleus that is a label of its own with the soma around it. Decided per task, which must see
+        all of the nucleus: one that is cut is united where whole objects are looked at.
     fill_holes : fill the voids of a label that are closed within the task. Labels in a void are traced as well.
     include_labels : trace only these, None for all. exclude_labels : leave these out.
     """
