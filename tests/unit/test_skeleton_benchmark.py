@@ -100,13 +100,14 @@ def test_the_table_says_the_numbers_and_their_ratio() -> None:
 
 
 def test_a_column_that_older_runs_lack_is_an_empty_cell() -> None:
-    from benchmarks.skeleton_report import table
+    from benchmarks.engines_table import table
+    from benchmarks.skeleton_report import MEASURES
 
     old, new = line("t", "igneous", 100.0), line("t", "ophiolite", 25.0, parts_long=5)
     del old["parts_long"]
     row = "of them 1.2 µm long or more"
-    assert f"| {row} |  | 5 |" in table([old, new])
-    assert row not in table([old])
+    assert f"| {row} |  | 5 |" in table([old, new], "skeleton", MEASURES)
+    assert row not in table([old], "skeleton", MEASURES)
 
 
 def test_long_parts_are_those_that_are_to_have_a_skeleton(monkeypatch: pytest.MonkeyPatch) -> None:
