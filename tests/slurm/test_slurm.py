@@ -25,6 +25,8 @@ pytestmark = pytest.mark.slow
 
 PROFILE = str(REPOSITORY / "profiles" / "slurm")
 SECONDS = 300
+# Of what each job asks for; the rest is of the plan and grows with each attempt.
+SNAKEMAKE_MB = 400
 # Less than `warm_up` needs, and more than half of it.
 LITTLE_MB = 300
 
@@ -153,12 +155,17 @@ def test_a_cancelled_job_is_submitted_again(cluster: Cluster, image: str) -> Non
     first, second = tries_of(cluster, "layer_info")
     assert (first.state, second.state) == ("CANCELLED", "COMPLETED")
     assert f"SLURM-job '{first.number}' failed, SLURM status is: 'CANCELLED'" in image
+    planned, again = (int(job.memory.removesuffix("M")) - SNAKEMAKE_MB for job in (first, second))
+    assert again == 2 * planned > 0
 
 
 def test_a_job_short_of_memory_comes_back_with_more(cluster: Cluster, image: str) -> None:
     first, second = tries_of(cluster, "warm_up")
     assert (first.memory, second.memory) == (f"{LITTLE_MB}M", f"{2 * LITTLE_MB}M")
-    assert first.state in ("OUT_OF_MEMORY", "CANCELLED", "FAILED")
+    # SLURM ends the step that takes too much, some versions with a word of their own; the job fails with it.
+    steps = cluster.run("sacct", "-n", "-P", "-j", first.number, "-o", "jobid,state").splitlines()
+    assert {f"{first.number}.0|CANCELLED by 0", f"{first.number}.0|OUT_OF_MEMORY"} & set(steps), steps
+    assert first.state in ("FAILED", "OUT_OF_MEMORY")
     assert second.state == "COMPLETED"
 
 
@@ -178,7 +185,9 @@ def test_the_jobs_of_a_dead_node_run_on_another(cluster: Cluster, image: str) ->
 
 
 def test_jobs_land_on_different_nodes(cluster: Cluster, mesh: str) -> None:
-    assert {job.node for job in accounted(cluster) if job.state == "COMPLETED"} == set(NODES)
+    tries = accounted(cluster)
+    moved = {job.number for job in tries if job.state in ("NODE_FAIL", "REQUEUED")}
+    assert {job.node for job in tries if job.state == "COMPLETED" and job.number not in moved} == set(NODES)
 
 
 def test_every_job_asked_for_the_memory_of_the_plan_and_of_snakemake(cluster: Cluster, mesh: str) -> None:
