@@ -109,22 +109,24 @@ def _within(places: NDArray[np.int64], mask: NDArray[np.bool_]) -> bool:
 
 def _broken_faces(labels: NDArray[Any], pieces: Pieces) -> set[str]:
     out: set[str] = set()
+    on_edges = _edges_of([box for box, _ in pieces], labels.shape)
     for (one, first), (other, second) in product(pieces, repeat=2):
         axis = _neighbours(one, other)
         if axis is None:
             continue
         at = other.start[axis]
         for label, places, edge in _sections(labels, one, axis, at):
-            if edge:
-                continue
             sides = [of.get(label) for of in (first, second)]
             if None in sides:
-                out.add("unmet")
+                out |= set() if edge else {"unmet"}
                 continue
-            times = _meetings([_in_plane(p, b, axis, at) for p, b in zip(sides, (one, other), strict=True)], places)
+            # What lies in an edge of tasks may be the end of other two.
+            own = {place for place in places if not on_edges[place]}
+            times = _meetings([_in_plane(p, b, axis, at) for p, b in zip(sides, (one, other), strict=True)], own)
             if times > 1:
-                out.add(DOUBLED_THIN if _hangs_by_a_thread(labels == label, places, one, axis) else "doubled")
-            elif times == 0:
+                thin = _hangs_by_a_thread(labels == label, places, one, axis)
+                out.add(DOUBLED_THIN if thin else "doubled")
+            elif times == 0 and not edge:
                 out.add("unmet")
     return out
 
