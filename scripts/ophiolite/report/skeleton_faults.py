@@ -8,7 +8,7 @@ from typing import Any
 
 # Of the depth at the vertices, by how much radii may be off on the mean: tasks see the surface only up to their faces.
 MOST_RADIUS_ERROR = 0.25
-# Of an object's voxels, what the balls of its vertices hold at least: tracing by the default options leaves 4 of 1,441
+# Of an object's voxels, what the balls of its vertices hold at least: tracing by the default options leaves 3 of 1,441
 # objects of cortex below it, and none of FIB-25.
 LEAST_COVERAGE = 0.25
 LOW = ("coverage",)
