@@ -70,6 +70,17 @@ def test_other_executors_get_what_the_rules_say(executor: str | None) -> None:
     assert asked(executor, "pyramid_blocks", 2) == {"_cores": 2, "mem_mb": 6000, "runtime": 180}
 
 
+def test_what_grew_beyond_the_largest_machine_of_aws_is_tried_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES["report_page"], "mem_mb", lambda wildcards, attempt: 41_000 * attempt)
+    assert asked("aws-batch", "report_page", 2)["mem_mb"] == 90112
+    assert asked("aws-batch", "report_page", 4)["mem_mb"] == 122880
+
+
+def test_what_is_asked_of_google_by_hand_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RULES["report_page"], "googlebatch_memory", 9000)
+    assert asked("googlebatch", "report_page")["googlebatch_memory"] == 9000
+
+
 def test_google_is_told_the_memory_and_time_of_each_try() -> None:
     mine = {"googlebatch_cpu_milli": 2000, "googlebatch_memory": 6000, "googlebatch_max_run_duration": "11400s"}
     assert asked("googlebatch", "pyramid_blocks", 2) == {"_cores": 2, "mem_mb": 6000, "runtime": 180, **mine}

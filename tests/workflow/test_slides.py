@@ -34,7 +34,6 @@ GOOD = (
 )
 # Every kind of file that the receipts of a slide name.
 KINDS = (
-    "associated/slide/macro.png",
     "associated/slide/thumbnail.png",
     "exports/slide/*.ome.tif",
     "exports/slide/*.ome.zarr/*/c/*/*/*/*/*",
@@ -232,6 +231,17 @@ def test_a_lost_layer_is_made_again_and_nothing_of_the_other_slide(chain: Worksp
     assert run_slides(workspace).code == 0
     after = checksums(workspace.project)
     assert [name for name in before if after[name] != before[name] and not PICTURES.search(name)] == []
+
+
+def test_another_grid_of_patches_remakes_their_tables(chain: Workspace, tmp_path: Path) -> None:
+    workspace = chain.copy_to(tmp_path).changed("slides.patches.stride_px", 128)
+    workspace.plan()
+    jobs = jobs_of(workspace)
+    assert (jobs["slide_patches"], jobs["patches_table"], jobs["patch_faults"]) == (2, 1, 1)
+    assert "slide_facts" not in jobs
+    assert "slide_statistics" not in jobs
+    alone = workspace.snakemake("--dry-run", "--", "results/tiny/slides/patched.json")
+    assert planned_jobs(alone.text)["slide_patches"] == 2, alone.text
 
 
 def test_an_edited_mask_makes_its_own_slide_again(chain: Workspace, phantoms: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ AWS_SIZES = {
     8: range(16384, 61441, 4096),
     16: range(32768, 122881, 8192),
 }
+AWS_LARGEST_MIB = AWS_SIZES[16][-1]
 
 
 def goes_to(service, rule_at_hand):
@@ -39,7 +40,10 @@ def on_aws(rule_at_hand, part, cores, memory_mb):
             return (cores, memory_mb)[part].evaluate(wildcards, **known).value
         threads = cores.evaluate(wildcards, **known).value
         asked = memory_mb.evaluate(wildcards, **{**known, "threads": threads}).value
-        return (threads, asked)[part] if isinstance(asked, TBDString) else aws_size(threads, asked)[part]
+        if isinstance(asked, TBDString):
+            return (threads, asked)[part]
+        # What grew too large by trying again is tried with the largest: to refuse it here would end all other jobs too.
+        return aws_size(threads, min(asked, AWS_LARGEST_MIB) if known.get("attempt", 1) > 1 else asked)[part]
 
     return of_job
 
@@ -50,7 +54,7 @@ def aws_size(cores, memory_mb):
     if not sizes:
         raise WorkflowError(
             f"A job of {cores} threads and {memory_mb} MB is larger than any that the plugin of AWS Batch submits"
-            f" (16 vCPU, {AWS_SIZES[16][-1]} MiB): lower jobs.threads or jobs.memory_mb in the config"
+            f" (16 vCPU, {AWS_LARGEST_MIB} MiB): lower jobs.threads or jobs.memory_mb in the config"
         )
     return min(sizes)[::-1]
 
@@ -62,10 +66,15 @@ def suit_batch_services(rules):
         if one.norun or "mem_mb" not in asked:
             continue
         cores, memory_mb = asked["_cores"], asked["mem_mb"]
-        asked["googlebatch_cpu_milli"] = on_google(one, cores, lambda threads: 1000 * threads)
-        asked["googlebatch_memory"] = on_google(one, memory_mb, lambda megabytes: megabytes)
+        google = {
+            "googlebatch_cpu_milli": on_google(one, cores, lambda threads: 1000 * threads),
+            "googlebatch_memory": on_google(one, memory_mb, lambda megabytes: megabytes),
+        }
         if "runtime" in asked:
-            asked["googlebatch_max_run_duration"] = on_google(one, asked["runtime"], google_duration)
+            google["googlebatch_max_run_duration"] = on_google(one, asked["runtime"], google_duration)
+        for name, resource in google.items():
+            if name not in asked:  # as --set-resources says
+                asked[name] = resource
         asked["_cores"], asked["mem_mb"] = on_aws(one, 0, cores, memory_mb), on_aws(one, 1, cores, memory_mb)
 
 

@@ -63,6 +63,7 @@ def unreadable_in(items):
     """The slides that have an error in the table of items; fetched where a profile keeps it in a bucket."""
     stored = getattr(items, "flags", {}).get("storage_object")
     if stored:
+        os.makedirs(os.path.dirname(stored.local_path()), exist_ok=True)
         stored.retrieve_object()
     with open(stored.local_path() if stored else items, encoding="utf-8", newline="") as stream:
         return frozenset(row["slide_id"] for row in csv.DictReader(stream) if row["kind"] == "slide" and row["error"])

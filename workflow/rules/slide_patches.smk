@@ -43,7 +43,7 @@ rule patches_table:
 
 rule patch_faults:
     input:
-        slide_tables("patches", "patch_counts"),
+        after_unreadable(*slide_tables("patches", "patch_counts")),
     output:
         f"{ROOT}/slides/patched.json",
     log:

@@ -26,6 +26,7 @@ rule score_slide:
 
 rule score_tables:
     input:
+        after_unreadable(),
         of_batches(f"{ROOT}/slides/scores/{{batch}}.parquet", "score_slide"),
     output:
         slide_tables("scores", "score_summary"),
@@ -44,7 +45,7 @@ rule score_tables:
 
 rule score_faults:
     input:
-        slide_tables("scores"),
+        after_unreadable(*slide_tables("scores")),
     output:
         f"{ROOT}/slides/scored.json",
     log:
@@ -62,7 +63,7 @@ rule score_faults:
 
 rule score_panels:
     input:
-        slide_tables("scores"),
+        after_unreadable(*slide_tables("scores")),
     output:
         report(
             f"{ROOT}/slides/figures/score_panels.png",

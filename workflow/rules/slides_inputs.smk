@@ -28,8 +28,21 @@ def files_of_folder(folder):
 
 
 def stamp_of_slide(path):
-    """Size and time of a file, and of what lies in the folder of its name, where some formats keep their pixels."""
-    files = [path, *glob.glob(f"{glob.escape(os.path.splitext(path)[0])}/*")]
+    """Size and time of a file, and of what lies in the folder of its name or, of some formats, beside it."""
+    stem, ending = os.path.splitext(path)
+    if ending.lower() in (".dcm", ".vms", ".vmu"):
+        return stamp_of_folder(os.path.dirname(path))
+    return stamp_of_files([path, *glob.glob(f"{glob.escape(stem)}/*")])
+
+
+@lru_cache(maxsize=None)
+def stamp_of_folder(folder):
+    """Size and time of all files in a folder."""
+    return stamp_of_files(glob.glob(f"{glob.escape(folder)}/*"))
+
+
+def stamp_of_files(files):
+    """The sum of the sizes of those files that are there, and the latest time."""
     found = [os.stat(file) for file in files if os.path.isfile(file)]
     return sum(s.st_size for s in found), max((s.st_mtime_ns for s in found), default=0)
 

@@ -77,7 +77,7 @@ def volume_costs(plan: VolumePlan, labels: int, jobs: Jobs, speeds: Speeds) -> t
         costs.append(label_stats_cost(plan, labels))
     costs.append(layer_done_cost(plan))
     for name, product in plan.products():
-        costs += _product_costs(plan, name, product, jobs, speeds)
+        costs += _product_costs(plan, name, product, labels, jobs, speeds)
     if plan.kind == "segmentation":
         costs += object_costs(plan, labels)
     warnings = [
@@ -122,14 +122,16 @@ def _shard_bytes(scale: ScalePlan, voxel_bytes: int) -> int:
     return int(2 * raw / COMPRESSION[scale.encoding.name])
 
 
-def _product_costs(plan: VolumePlan, name: str, product: FragmentPlan, jobs: Jobs, speeds: Speeds) -> list[Cost]:
+def _product_costs(
+    plan: VolumePlan, name: str, product: FragmentPlan, all_labels: int, jobs: Jobs, speeds: Speeds
+) -> list[Cost]:
     fragments, shards, files = f"{name}_fragments", f"{name}_shards", 1 << int(product.sharding["shard_bits"])
     mvx = plan.scales[product.mip].box.volume / 1e6
     blocks = len(product.blocks)
     size = mvx * (MESH_MB_PER_MVX if name == "mesh" else SKELETON_MB_PER_MVX)
     labels = product.expected_labels
     # Dust and attributes are looked up in the statistics of all labels.
-    statistics_mb = part_memory_mb(plan, labels)
+    statistics_mb = part_memory_mb(plan, all_labels)
     return [
         Cost(
             rule=fragments,

@@ -73,7 +73,7 @@ RULES: dict[str, SlideRule] = {
     "slide_splits": SlideRule("cohort", ("splits",), refused=True),
     "slide_leakage": SlideRule("cohort", (), ("slide_facts", "slide_splits")),
     "slide_panels": SlideRule("cohort", (*READ, *MASK, "panels"), when=lambda options: bool(options["panels"])),
-    "slide_card": SlideRule("cohort", ("card", "mask.structures"), ("slide_statistics", "slide_leakage")),
+    "slide_card": SlideRule("cohort", ("card", "mask.structures"), ("slide_statistics", "slide_leakage"), refused=True),
     "slides_page": SlideRule("cohort", ("viewer",), ("slide_card", "slide_panels")),
     "score_slide": SlideRule("batch", (*MASK, "mask.min_object_px", *SCORED), ("slide/slide_patches",), when=_scored),
     "score_tables": SlideRule("cohort", ("scores.bootstrap", "scores.seed"), ("score_slide",), when=_scored),
@@ -121,14 +121,14 @@ def cohort_digests(
     """The digests of the rules that serve all slides; arguments as above, `rows` with those that were refused."""
     out: dict[str, str] = {}
     good = [_facts(row) for row in rows if row.error is None]
-    cases = [(row.case_id, row.group, row.split) for row in rows if row.error is not None]
+    refused = [(row.slide_id, row.case_id, row.group, row.split, row.error) for row in rows if row.error is not None]
     for name, rule in RULES.items():
         if rule.of == "cohort" and rule.when(options):
             above = {
                 path: out.get(path) or _of_datasets(layers, path) or [b.digests.get(path) for b in batches]
                 for path in rule.upstream
             }
-            out[name] = _digest(name, rule, options, [*good, *cases] if rule.refused else good, above)
+            out[name] = _digest(name, rule, options, [*good, *refused] if rule.refused else good, above)
     return out
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from ophiolite.errors import PlanError, explain
 from ophiolite.plan.part import Part
 
 # Of a prediction's file, in the order in which they are looked for.
@@ -71,8 +72,12 @@ class SlidesPlan(Part):
         return [row for row in self.rows if row.error is None]
 
     def rows_of(self, batch: str) -> list[SlideRowPlan]:
-        """The rows of a batch that were not refused; KeyError where there is no batch of that name."""
-        dealt = {dealt.name: dealt for dealt in self.batches}[batch]
+        """The rows of a batch that were not refused; PlanError where there is no batch of that name."""
+        dealt = next((dealt for dealt in self.batches if dealt.name == batch), None)
+        if dealt is None:
+            raise PlanError(
+                explain("--batch", "is no batch of slides", got=batch, do="See `slides.batches` in the plan")
+            )
         return [row for row in self.rows[dealt.first : dealt.stop] if row.error is None]
 
     def row_of(self, dataset: str) -> SlideRowPlan:

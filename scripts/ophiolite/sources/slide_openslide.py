@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -169,5 +170,8 @@ def _files(file: Path, properties: Mapping[str, str]) -> tuple[str, ...]:
         return (str(file), *(str(part) for part in sorted(beside.iterdir()) if part.is_file()))
     if vendor == "hamamatsu" and file.suffix.lower() in INDICES:
         named = {value for name, value in properties.items() if name.startswith("hamamatsu.") and value}
-        return (str(file), *(str(part) for part in sorted(file.parent / name for name in named) if part.is_file()))
+        return (
+            str(file),
+            *(str(part) for part in sorted(file.parent / name for name in named) if os.path.isfile(part)),
+        )
     return series_files(file) if vendor == "dicom" else (str(file),)

@@ -184,7 +184,8 @@ class WholeObjects:
             inside = parts[place] == number
             labels = self._labels(mip).labels(own)
             numbers, _ = wanted(np.where(inside, labels, 0), None, self._asked)
-            if not holds_nucleus(numbers, scale.resolution_nm, self._options.soma_detect_nm):
+            # Depths end at the array's faces only where something lies beyond them.
+            if not holds_nucleus(np.pad(numbers, 1), scale.resolution_nm, self._options.soma_detect_nm):
                 continue
             united[place] |= inside
             around = own.grow(_ONE, _ONE)

@@ -52,11 +52,13 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
                 counts.append({"slide_id": row.slide_id, "case_id": row.case_id, "group": row.group})
                 if errors[row.slide_id] is not None:
                     counts[-1]["error"] = errors[row.slide_id]
+                    # Cut when the slide could be read, and to be listed again when it can.
+                    if store.exists(_paths(row).patches):
+                        named.update(_files_of(read_parquet(store.read(_paths(row).patches))))
                     continue
                 table = read_parquet(store.read(_paths(row).patches))
                 counts[-1] |= {**_counted(table), "none_kept": _none_kept(row, store)}
-                for column in ("image", "mask"):
-                    named.update(table[column].drop_null().to_pylist())
+                named.update(_files_of(table))
                 writer.write_table(table)
                 yield csv_bytes(table).split(b"\n", 1)[1]
 
@@ -66,6 +68,11 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
     for path in list(store.list(FOLDER)):
         if path not in named:
             store.delete(path)
+
+
+def _files_of(table: Any) -> list[str]:
+    """The files of a slide's patches."""
+    return [name for column in ("image", "mask") for name in table[column].drop_null().to_pylist()]
 
 
 def check_patches_kept(store: Store) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import Event
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -11,12 +12,26 @@ Result = TypeVar("Result")
 
 
 def in_order(threads: int, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Results of `work(item)`, so many at once; after one that raises none is begun."""
+    """Results of `work(item)`, so many at once; where one raises, those that are not begun are left out."""
     if threads == 1:
         yield from map(work, items)
         return
+    failed = Event()
+
+    def unless_failed(item: Item) -> Result:
+        if failed.is_set():
+            raise CancelledError
+        try:
+            return work(item)
+        except BaseException:
+            failed.set()
+            raise
+
     pool = ThreadPoolExecutor(threads)
+    futures = [pool.submit(unless_failed, item) for item in items]
     try:
-        yield from pool.map(work, items)
+        for future in futures:
+            yield future.result()
     finally:
+        failed.set()
         pool.shutdown(cancel_futures=True)
