@@ -25,7 +25,7 @@ from benchmarks.run import STAGE_COLUMNS, cells, read_csv, say, write_csv
 # At these our meshes lie as near to the unsimplified surface as Igneous's at `--max-error 40`, which is no distance;
 # found by trial, and the table says how near either lies.
 NEAR = "ophiolite_near"
-NEAR_ERROR_NM = {"fib25": 17.4, "pinky40": 33.5}
+NEAR_ERROR_NM = {"fib25": 17.4, "pinky40": 34.0}
 TABLE = RESULTS / "mesh.csv"
 
 
