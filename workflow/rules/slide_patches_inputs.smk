@@ -1,20 +1,24 @@
 def patches_of_slides(wildcards):
     """The tables of patches, and that every slide has some, where they are wanted; slides that were refused have none."""
     tables = of_cohort("patches_table", *slide_tables("patches", "patch_counts"))(wildcards)
-    if tables:
-        unreadable_slides()
+    ask_for_unreadable()
     return tables + of_cohort("patch_faults", f"{ROOT}/slides/patched.json")(wildcards)
 
 
-def after_unreadable(*outputs):
-    """Input function: these files, of a rule below which others wait for the slides that can be read.
+def ask_for_unreadable():
+    """Wait for what slides can be read, where patches are cut.
 
     Snakemake looks again at what is below a finished checkpoint only for jobs that ask for the checkpoint themselves.
     """
+    if "patches_table" in slides_plan()["digests"]:
+        unreadable_slides()
+
+
+def after_unreadable(*outputs):
+    """Input function: these files, of a rule below which others wait for the slides that can be read."""
 
     def of_rule(wildcards):
-        if "patches_table" in slides_plan()["digests"]:
-            unreadable_slides()
+        ask_for_unreadable()
         return list(outputs)
 
     return of_rule

@@ -49,6 +49,6 @@ def scores_of_slides(wildcards):
     """The tables and the figure of scores, and that none was at fault; empty where no scores are asked for."""
     tables = of_cohort("score_tables", *slide_tables("scores", "score_summary"))(wildcards)
     if tables:
-        after_unreadable()(wildcards)
+        ask_for_unreadable()
     tables += of_cohort("score_faults", f"{ROOT}/slides/scored.json")(wildcards)
     return tables + of_cohort("score_panels", f"{ROOT}/slides/figures/score_panels.png")(wildcards)

@@ -50,11 +50,11 @@ class MeshOptions:
 
     simplify : simplify the pieces, or keep every marching-cubes triangle.
     max_error_nm : every vertex of either surface, unsimplified and simplified, lies within this of the other, and so do
-        the centres of faces and the middles of edges of the simplified one. Edges
-        collapse while the root mean square distance from the planes they stand for is at most a quarter of it; where
-        vertices then lie farther off, the piece is done again around them. The volume is restored by moving all free
-        vertices along their normals by one length; where it is still off by more than 3 % of the voxels, the piece is
-        done again at half of that distance. It is left unsimplified where twelve attempts do not help.
+        the centres of faces and the middles of edges of the simplified one. Edges collapse while the root mean square
+        distance from the planes they stand for is at most a quarter of it; where points then lie farther off, the piece
+        is done again around them. The volume is restored by moving all free vertices along their normals by one length;
+        where it is still off by more than 3 % of the voxels, the piece is done again at half of that distance. It is
+        left unsimplified where twelve attempts do not help.
     reduction : simplify at most by this ratio of triangles.
     fill_holes : fill cavities that one label encloses wholly within the task, whatever lies in them; labels inside are
         still meshed themselves. Cavities that touch the task's faces stay.
@@ -307,11 +307,10 @@ def _strays(
     samples, nearest = astray(before, done.into, after, done.faces, bound)
     out = np.zeros(len(before), np.bool_)
     if len(samples):
-        out[nearest] = True
+        close = out.copy()
+        close[nearest] = True
         # Farther from the faces about the nearest point is far enough, though others may be nearer.
-        far = ~Surface(before, faces[faces_at(faces, out)]).within(samples, bound)
-        out[nearest[~far]] = False
-        out[nearest[far]] = True
+        out[nearest[~Surface(before, faces[faces_at(faces, close)]).within(samples, bound)]] = True
     return out
 
 

@@ -6,7 +6,7 @@ Layers, intermediate files, object tables and timings are bulk; they never pass 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,12 @@ class Store:
     def delete(self, path: str) -> None:
         """Remove a file that may be absent."""
         self.files(path).delete(path)
+
+    def keep_only(self, folder: str, kept: Container[str]) -> None:
+        """Remove the files below a folder that are not among those kept, such as what earlier settings left."""
+        for path in list(self.list(folder)):
+            if path not in kept:
+                self.delete(path)
 
     def delete_folder(self, folder: str) -> int:
         """Remove all files below a folder that may be absent; returns their bytes."""

@@ -43,10 +43,7 @@ def write_annotations(job: Job) -> tuple[list[Written], int]:
         else job.store.write(f"{folder}/{path}", data)
         for path, data, sharding in annotation_files(table, plan.limit)
     ]
-    named = {w.path for w in written}
-    for path in list(job.store.list(folder)):
-        if path not in named:
-            job.store.delete(path)
+    job.store.keep_only(folder, {file.path for file in written})
     return written, len(table)
 
 

@@ -62,9 +62,7 @@ def write_skeleton_graph(job: Job) -> tuple[list[Written], int]:
         found = branches(forest, skeleton.vertices_nm, skeleton.attributes[0])
         parts.append(branch_columns(label, forest, found, skeleton.vertices_nm))
     planned = {job.paths.branches(name) for name in job.product("skeleton").export_job_names()}
-    for path in list(job.store.list(job.paths.branch_folder)):
-        if path not in planned:
-            job.store.delete(path)
+    job.store.keep_only(job.paths.branch_folder, planned)
     return [job.store.write(job.paths.branches(job.item), _table(job, parts))], len(parts)
 
 

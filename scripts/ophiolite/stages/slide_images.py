@@ -39,8 +39,7 @@ def write_slide_images(job: Job) -> tuple[list[Written], dict[str, Any]]:
     kept = [name for name in sorted(slide.associated) if options["label_image"] or name.lower() in WITHOUT_LABEL]
     for name in kept:
         written.append(job.store.write(f"{folder}/{_file_name(name)}.png", _png(slide, name)))
-    for path in set(job.store.list(folder)) - {file.path for file in written}:
-        job.store.delete(path)  # such as a photo of the label, no longer asked for
+    job.store.keep_only(folder, {file.path for file in written})
     facts = {
         "reader": slide.reader,
         "vendor": slide.vendor,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ophiolite.config.slides import Patches
 from ophiolite.errors import ConfigError, PlanError, explain
 from ophiolite.kernels.patch_grid import Patch
-from ophiolite.layers.store import Store, Written
+from ophiolite.layers.store import Written
 from ophiolite.plan.model import VolumePlan
 from ophiolite.plan.slide_model import SlideRowPlan, SlidesPlan
 from ophiolite.precomputed.image_codecs import encode_jpeg, encode_png
@@ -112,7 +112,7 @@ def write_slide_patches(job: Job) -> tuple[list[Written], dict[str, Any]]:
     kept = [patch for patch, reason in zip(patches, reasons, strict=True) if not reason]
     job.say(fault or f"{len(kept)} of {len(patches)} patches of {frame.mpp[0]:g} microns per pixel are kept")
     written = list(_write_files(job, frame, kept, options, names, slides))
-    _sweep(job.store, names.folder, {file.path for file in written})
+    job.store.keep_only(names.folder, {file.path for file in written})
     rows = _rows(row, frame, patches, options, names, fractions, structures, has_mask=row.mask is not None)
     table = parquet_bytes(table_of(list(rows), schema_of(patch_columns(structures))))
     written.append(job.store.write(job.paths.patches, table))
@@ -196,13 +196,6 @@ def _encoded_mask(labels: NDArray[np.uint16], options: Patches) -> bytes:
         labels = (labels > 0) * np.uint16(255)
     narrow = labels.astype(np.uint8) if labels.max() < 256 else labels
     return encode_png(narrow[:, :, None, None], PNG_MASK_LEVEL)
-
-
-def _sweep(store: Store, folder: str, kept: set[str]) -> None:
-    """Remove what earlier settings left."""
-    for path in list(store.list(folder)):
-        if path not in kept:
-            store.delete(path)
 
 
 def _rows(

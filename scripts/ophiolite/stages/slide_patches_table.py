@@ -65,9 +65,7 @@ def write_patches_table(plan: ProjectPlan, slides: SlidesPlan, store: Store) -> 
     store.write(table_path("patches", "csv"), lines())
     store.write(table_path("patches"), binary.getvalue())
     write_slide_table(store, "patch_counts", counts, COUNTS)
-    for path in list(store.list(FOLDER)):
-        if path not in named:
-            store.delete(path)
+    store.keep_only(FOLDER, named)
 
 
 def _files_of(table: Any) -> list[str]:
