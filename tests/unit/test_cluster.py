@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ophiolite.kernels.cluster_loops import _is_disc
-from ophiolite.kernels.judge_loops import far_from_own, restore_volume, volume_about
+from ophiolite.kernels.judge_loops import far_from_own, moved_outwards, restoring_length, volume_about
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import is_watertight, signed_volume, surface_distance
 from ophiolite.kernels.mesh_topology import topology
@@ -193,10 +193,11 @@ def test_the_volume_comes_back_without_moving_what_is_locked(radius: float) -> N
     smaller = v * 0.995 + v.mean(axis=0) * 0.005
     free = np.ones(len(v), np.bool_)
     free[::9] = False
-    moved = smaller.copy()
-    restore_volume(moved, piece.faces, free, wanted - volume_about(smaller, piece.faces, smaller[0]), 10.0)
+    missing = wanted - volume_about(smaller, piece.faces, smaller[0])
+    moved = moved_outwards(smaller, piece.faces, free, restoring_length(smaller, piece.faces, free, missing, 10.0))
     assert signed_volume(moved, piece.faces) == pytest.approx(wanted, rel=1e-3)
     np.testing.assert_array_equal(moved[~free], smaller[~free])
-    limited = smaller.copy()
-    restore_volume(limited, piece.faces, free, wanted, 0.5)
+    assert restoring_length(smaller, piece.faces, free, wanted, 0.5) == 0.5
+    assert restoring_length(smaller, piece.faces, free, -wanted, 0.5) == -0.5
+    limited = moved_outwards(smaller, piece.faces, free, 0.5)
     assert np.linalg.norm(limited - smaller, axis=1).max() == pytest.approx(0.5)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ophiolite.kernels.label_numbers import number_labels
+from ophiolite.kernels.label_numbers import labels_of, number_labels
 
 
 @settings(max_examples=30)
@@ -38,3 +38,19 @@ def test_left_out_labels_share_a_number(dtype: Any) -> None:
     number_labels(labels, labels.shape, ids, numbers, out, (0, 0, 0), voxels)
     assert out.ravel().tolist() == [1, 1, 0, 0, 0]
     assert voxels.tolist() == [3, 2]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**16), st.tuples(*[st.integers(1, 9)] * 3), st.sampled_from([1, 3, 2000]))
+def test_every_label_is_found_once(seed: int, shape: Any, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    names = rng.integers(0, 2**64, count, np.uint64, endpoint=False)
+    volume = np.asfortranarray(names[np.sort(rng.integers(0, count, shape), axis=int(rng.integers(3)))])
+    np.testing.assert_array_equal(labels_of(volume), np.unique(volume))
+    x, y, z = (max(1, side - 1) for side in shape)
+    np.testing.assert_array_equal(labels_of(volume, (x, y, z)), np.unique(volume[:x, :y, :z]))
+
+
+def test_more_labels_than_there_is_room_for_at_first_are_found() -> None:
+    volume = np.asfortranarray(np.random.default_rng(0).permutation(20**3).reshape(20, 20, 20).astype(np.uint32))
+    np.testing.assert_array_equal(labels_of(volume), np.arange(20**3))

@@ -16,7 +16,7 @@ from mesh_shapes import ball, blobs, in_tasks
 from numpy.typing import NDArray
 
 from ophiolite.geometry.lattice import MeshPiece
-from ophiolite.kernels import cluster_loops, mesh, simplify, simplify_loops, stitch
+from ophiolite.kernels import cluster_loops, mesh, mesh_judge, simplify, simplify_loops, stitch
 from ophiolite.kernels.lod import LodOptions
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.octree import mesh_entry
@@ -138,7 +138,7 @@ def nothing_is_far(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
     return np.zeros(len(points), np.bool_), np.zeros(len(v), np.bool_)
 
 
-def nothing_is_torn(done: simplify.Simplified, rim: Any) -> Any:
+def nothing_of_it(judge: Any, of: Any, done: simplify.Simplified) -> Any:
     return np.zeros(len(done.into), np.bool_)
 
 
@@ -208,12 +208,12 @@ def test_without_the_test_for_edges_between_locked_vertices(slow: pytest.MonkeyP
 
 def test_without_locks_at_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh._Frame, "rim", property(lambda self: []))
-    monkeypatch.setattr(mesh, "_torn", nothing_is_torn)
+    monkeypatch.setattr(mesh_judge.Judge, "_torn", nothing_of_it)
     assert {"border", "open"} <= broken(made())
 
 
 def test_without_a_look_at_distances(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh, "far_from_own", nothing_is_far)
+    monkeypatch.setattr(mesh_judge, "far_from_own", nothing_is_far)
     monkeypatch.setattr(mesh, "_RMS_SHARE", 1.0)
     assert "far" in broken(made())
 
@@ -242,8 +242,8 @@ def test_faces_stay_near_however_far_collapses_go(monkeypatch: pytest.MonkeyPatc
 
 def test_without_a_look_at_faces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh, "_RMS_SHARE", 1.0)
-    nothing = np.empty((0, 3)), np.empty(0, np.int64)
-    monkeypatch.setattr(mesh, "astray", lambda *_: nothing)
+    nothing = np.empty((0, 3)), np.empty(0, np.int64), np.empty(0, np.int64)
+    monkeypatch.setattr(mesh_judge, "astray", lambda *_: nothing)
     assert folded(6.0) == {"far"}
 
 
@@ -266,13 +266,13 @@ def test_a_piece_that_simplifying_left_open_is_done_again_and_else_left_as_it_wa
 
 def test_without_a_look_at_open_edges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(simplify.Simplifier, "run", without_a_face)
-    monkeypatch.setattr(mesh, "_torn", nothing_is_torn)
+    monkeypatch.setattr(mesh_judge.Judge, "_torn", nothing_of_it)
     assert "open" in broken(made())
 
 
 def test_without_the_volume(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh, "_VOLUME_TOLERANCE", 10.0)
-    monkeypatch.setattr(mesh, "restore_volume", lambda *_: None)
+    monkeypatch.setattr(mesh, "restoring_length", lambda *_: 0.0)
     assert "volume" in broken(made())
 
 
@@ -293,7 +293,7 @@ def test_cavities_and_specks_keep_their_sides(bound: float) -> None:
 
 def test_without_a_look_at_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
     # The volume that simplifying costs comes back by moving all vertices outwards, which is into cavities.
-    monkeypatch.setattr(mesh, "_turned", lambda before, *_: np.zeros(len(before), np.bool_))
+    monkeypatch.setattr(mesh_judge.Judge, "_turned", nothing_of_it)
     assert cavities_and_specks(40.0) == {"inverted"}
 
 

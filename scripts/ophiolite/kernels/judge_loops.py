@@ -1,4 +1,4 @@
-"""Whether a simplified piece stays near what it was, and its volume: compiled."""
+"""Whether a simplified piece stays near what it was, its volume, and what has changed since the last time: compiled."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ def _near_faces(
 
 @njit(cache=True, nogil=True)
 def astray(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
-    """Samples (k, 3) of faces, centres and middles of edges, that no point is near to, and the nearest (k,).
+    """Samples (k, 3) of faces, centres and middles of edges, that no point is near to; the nearest (k,); the face (k,).
 
     points (n, 3) : those looked at are the ones that a face's corners stand for, by `into` (n,). They are near within
     `bound`; the surface between them may be where none of them is. An edge is looked at where it runs upwards, so once.
     """
     start, own = _grouped(into, len(v))
-    samples, nearest, count = np.empty((8, 3)), np.empty(8, np.int64), 0
+    samples, nearest, face, count = np.empty((8, 3)), np.empty(8, np.int64), np.empty(8, np.int64), 0
     at = np.empty(3)
     for i in range(len(f)):
         for side in range(4):
@@ -81,10 +81,10 @@ def astray(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
             if not near and row >= 0:
                 if count == len(nearest):
                     samples = np.concatenate((samples, np.empty_like(samples)))
-                    nearest = np.concatenate((nearest, nearest))
-                samples[count], nearest[count] = at, row
+                    nearest, face = np.concatenate((nearest, nearest)), np.concatenate((face, face))
+                samples[count], nearest[count], face[count] = at, row, i
                 count += 1
-    return samples[:count], nearest[:count]
+    return samples[:count], nearest[:count], face[:count]
 
 
 @njit(cache=True, nogil=True)
@@ -140,8 +140,30 @@ def volume_about(v: Any, f: Any, point: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def restore_volume(v: Any, f: Any, free: Any, missing: float, most: float) -> None:
-    """Move the vertices that are free (n,) along their normals by the one length, at most `most`, that adds volume."""
+def restoring_length(v: Any, f: Any, free: Any, missing: float, most: float) -> Any:
+    """By how much all vertices that are free (n,) must move outwards to add a volume; `most` at most, either way."""
+    sums, rate = _normals(v, f), 0.0
+    for u in range(len(v)):
+        if free[u]:
+            rate += np.sqrt(sums[u, 0] ** 2 + sums[u, 1] ** 2 + sums[u, 2] ** 2)
+    return min(max(missing / rate, -most), most) if rate > 0 else 0.0
+
+
+@njit(cache=True, nogil=True)
+def moved_outwards(v: Any, f: Any, free: Any, length: float) -> Any:
+    """Vertices (n, 3), those that are free (n,) moved along their normals."""
+    sums, out = _normals(v, f), v.copy()
+    for u in range(len(v)):
+        size = np.sqrt(sums[u, 0] ** 2 + sums[u, 1] ** 2 + sums[u, 2] ** 2)
+        if free[u] and size > 0:
+            for d in range(3):
+                out[u, d] += length * sums[u, d] / size
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _normals(v: Any, f: Any) -> Any:
+    """Per vertex (n, 3) a third of the sum of the area vectors of its faces: the rate of volume as it moves."""
     sums = np.zeros((len(v), 3))
     for i in range(len(f)):
         a, b, c = f[i, 0], f[i, 1], f[i, 2]
@@ -151,14 +173,28 @@ def restore_volume(v: Any, f: Any, free: Any, missing: float, most: float) -> No
             sums[u, 0] += (uy * wz - uz * wy) / 6
             sums[u, 1] += (uz * wx - ux * wz) / 6
             sums[u, 2] += (ux * wy - uy * wx) / 6
-    rate = 0.0
+    return sums
+
+
+@njit(cache=True, nogil=True)
+def altered(before: Any, after: Any) -> Any:
+    """Which vertices (n,) are not where they were, stand for others, or have other faces around them, or faces moved.
+
+    before, after : vertices (n, 3), faces (m, 3), which faces are left (m,), the vertex that stands for each (n,).
+    """
+    v, f, left, into = before
+    now_v, now_f, now_left, now_into = after
+    moved, out = np.zeros(len(v), np.bool_), np.zeros(len(v), np.bool_)
     for u in range(len(v)):
-        if free[u]:
-            rate += np.sqrt(sums[u, 0] ** 2 + sums[u, 1] ** 2 + sums[u, 2] ** 2)
-    if rate > 0:
-        length = min(max(missing / rate, -most), most)
-        for u in range(len(v)):
-            size = np.sqrt(sums[u, 0] ** 2 + sums[u, 1] ** 2 + sums[u, 2] ** 2)
-            if free[u] and size > 0:
-                for d in range(3):
-                    v[u, d] += length * sums[u, d] / size
+        moved[u] = v[u, 0] != now_v[u, 0] or v[u, 1] != now_v[u, 1] or v[u, 2] != now_v[u, 2]
+        if into[u] != now_into[u]:
+            out[into[u]] = out[now_into[u]] = True
+    for i in range(len(f)):
+        if not (left[i] or now_left[i]):
+            continue
+        a, b, c = now_f[i, 0], now_f[i, 1], now_f[i, 2]
+        other = left[i] != now_left[i] or f[i, 0] != a or f[i, 1] != b or f[i, 2] != c
+        if other or moved[a] or moved[b] or moved[c]:
+            out[a] = out[b] = out[c] = True
+            out[f[i, 0]] = out[f[i, 1]] = out[f[i, 2]] = True
+    return out

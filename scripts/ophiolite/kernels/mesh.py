@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.judge_loops import astray, faces_at, far_from_own, restore_volume, volume_about
-from ophiolite.kernels.label_numbers import number_labels
+from ophiolite.kernels.judge_loops import moved_outwards, restoring_length, volume_about
+from ophiolite.kernels.label_numbers import labels_of, number_labels
 from ophiolite.kernels.marching import surfaces
-from ophiolite.kernels.mesh_measure import Surface, box_of
-from ophiolite.kernels.parts import part_volumes, parts_of
-from ophiolite.kernels.quadrics import adjacency, lock_odd_edges
-from ophiolite.kernels.simplify import Simplified, Simplifier
+from ophiolite.kernels.mesh_judge import Judge
+from ophiolite.kernels.mesh_measure import box_of
+from ophiolite.kernels.simplify import Simplifier
 
 # From numbers (x, y, z), and which of them to mesh, each one's number, vertices in half voxels, and faces; ascending.
 Extractor = Callable[[NDArray[Any], NDArray[np.bool_]], Iterator[tuple[int, NDArray[np.int32], NDArray[np.int32]]]]
@@ -38,8 +37,6 @@ _HALF = STEPS_PER_VOXEL // 2
 _VOLUME_TOLERANCE = 0.03
 _RMS_SHARE = 0.25
 _ATTEMPTS = 12
-# Faces so many rings around what stands for a vertex are searched for one that is near to it.
-_RINGS = 3
 # Where the volume is lost. A larger step would land below what half the max_error_nm would have kept.
 _STEP_BACK = 1 / 2
 
@@ -159,12 +156,10 @@ def _framed(
 
     With the label and the voxels of each number, and the frame.
     """
-    import fastremap
-
     low = [int(p and not options.open_edges) for p in pad_low]
     high = [int(not s and not options.open_edges) for s in seams_high]
     inner = [core[d] + int(seams_high[d]) for d in range(3)]
-    ids = fastremap.unique(labels[: inner[0], : inner[1], : inner[2]])
+    ids = labels_of(labels, (inner[0], inner[1], inner[2]))
     wanted = ids != 0
     if options.include_labels:
         wanted &= np.isin(ids, np.array(options.include_labels, np.uint64))
@@ -252,98 +247,26 @@ def _simplified(
         rms *= _STEP_BACK
     target = int(len(faces) / options.reduction)
     rim = frame.on(vertices, frame.rim)
-    work = Simplifier(before, faces, rim, sound=True)
+    work, judge = Simplifier(before, faces, rim, sound=True), Judge(before, faces, rim, options.max_error_nm)
     done = work.run(target, rms)
     for _ in range(_ATTEMPTS):
-        moved = done.vertices.copy()
-        restore_volume(moved, done.faces, ~done.still, volume - volume_about(moved, done.faces, low), rms)
+        if done.changed.all():
+            length = restoring_length(
+                done.vertices, done.faces, ~done.still, volume - volume_about(done.vertices, done.faces, low), rms
+            )
+        # The same length each time, so that what has not changed stays where it is.
+        moved = moved_outwards(done.vertices, done.faces, ~done.still, length)
         new = _snapped(moved, box, vertices[done.rows], done.still, frame)
         after = frame.nm(new)
         if abs(volume_about(after, done.faces, low) - volume) > allowed:
             rms *= _STEP_BACK
             done = work.run(target, rms)
             continue
-        far = _far(before, faces, after, done, options.max_error_nm)
-        far |= _strays(before, faces, after, done, options.max_error_nm)
-        far |= _turned(before, faces, new, done, rim) | _torn(done, rim)
-        if not far.any():
+        blamed = judge.blamed(new, after, done)
+        if not blamed.any():
             return new, done.faces
-        done = work.again(far, target, rms)
+        done = work.again(blamed, target, rms)
     return vertices, faces
-
-
-def _far(
-    before: NDArray[np.float64],
-    faces: NDArray[np.uint32],
-    after: NDArray[np.float64],
-    done: Simplified,
-    bound: float,
-) -> NDArray[np.bool_]:
-    """Which vertices (n,) before are not within `bound` of the piece after, or stand for one that is not of theirs."""
-    far: NDArray[np.bool_]
-    far, lost = far_from_own(before, done.into, after, done.faces, bound)
-    if far.any():
-        near = np.zeros(len(after), np.bool_)
-        near[done.into[far]] = True
-        for _ in range(_RINGS):
-            near[done.faces[faces_at(done.faces, near)]] = True
-        some = done.faces[near[done.faces].all(axis=1)]
-        far[far] = ~Surface(after, some).within(before[far], bound)
-    if lost.any():
-        own = lost[done.into]
-        lost[lost] = ~Surface(before, faces[faces_at(faces, own)]).within(after[lost], bound)
-        far |= lost[done.into]
-    return far
-
-
-def _strays(
-    before: NDArray[np.float64],
-    faces: NDArray[np.uint32],
-    after: NDArray[np.float64],
-    done: Simplified,
-    bound: float,
-) -> NDArray[np.bool_]:
-    """Which vertices (n,) before lie nearest to a face's centre, or an edge's middle, that is farther than `bound`."""
-    samples, nearest = astray(before, done.into, after, done.faces, bound)
-    out = np.zeros(len(before), np.bool_)
-    if len(samples):
-        close = out.copy()
-        close[nearest] = True
-        # Farther from the faces about the nearest point is far enough, though others may be nearer.
-        out[nearest[~Surface(before, faces[faces_at(faces, close)]).within(samples, bound)]] = True
-    return out
-
-
-def _torn(done: Simplified, rim: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which vertices (n,) before stand at an edge after that is not paired, and does not end at the task's faces."""
-    odd = np.zeros(len(done.vertices), np.bool_)
-    start, around = adjacency(done.faces, len(odd))
-    lock_odd_edges(done.faces, start, around, odd)
-    out: NDArray[np.bool_] = (odd & ~rim[done.rows])[done.into]
-    return out
-
-
-def _turned(
-    before: NDArray[np.float64],
-    faces: NDArray[np.uint32],
-    after: NDArray[np.int64],
-    done: Simplified,
-    rim: NDArray[np.bool_],
-) -> NDArray[np.bool_]:
-    """Which vertices (n,) before belong to a part that is no longer closed around the same side: a cavity, or a speck.
-
-    Parts that end at the task's faces enclose nothing by themselves.
-    """
-    part = parts_of(done.faces, len(done.vertices))
-    count = int(part.max()) + 1
-    if count == 1:
-        return np.zeros(len(before), np.bool_)
-    own = part[done.into]
-    signs = np.sign(part_volumes(before, faces, own, count))
-    turned = np.sign(part_volumes(after.astype(np.float64), done.faces, part, count)) != signs
-    turned[own[rim]] = False
-    out: NDArray[np.bool_] = turned[own]
-    return out
 
 
 def _snapped(

@@ -10,15 +10,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.kernels.mesh_measure import Surface
+from ophiolite.kernels.mesh_judge import Judge
 from ophiolite.kernels.parts import part_volumes, parts_of
-from ophiolite.kernels.simplify import simplify
+from ophiolite.kernels.quadrics import adjacency, lock_odd_edges
+from ophiolite.kernels.simplify import Simplifier
 
 # Of max_error_nm, what pieces of tasks may spend.
 FRAGMENT_SHARE = 0.9
 _RINGS = 2
 _RMS_SHARE = 0.5
-_ATTEMPTS = 6
+_ATTEMPTS = 12
 
 
 def dissolve_seams(
@@ -28,10 +29,10 @@ def dissolve_seams(
     lattice_nm: NDArray[np.float64],
     max_error_nm: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
-    """Simplify a joined mesh around its seam vertices; no vertex or face centre of either surface errs by more.
+    """Simplify a joined mesh around its seam vertices; it errs by no more, as `Judge` judges.
 
     lattice : (n, 3) whole numbers of steps of `lattice_nm` (3,) nm. faces : (m, 3). seam : (n,) vertices.
-    Returns vertices on the same lattice and faces. Where six attempts do not keep the error, or where a part would
+    Returns vertices on the same lattice and faces. Where twelve attempts do not keep the error, or where a part would
     turn inside out, the mesh stays as it is.
     """
     near = seam
@@ -76,20 +77,18 @@ def _simplified(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int32]] | None:
     """The band simplified: vertices on the lattice, faces, and the row that each vertex was; borders stay."""
     before = lattice * lattice_nm
-    old = Surface(before, faces)
-    locked = np.zeros(len(lattice), np.bool_)
+    border = np.zeros(len(lattice), np.bool_)
+    start, around = adjacency(faces, len(lattice))
+    lock_odd_edges(faces, start, around, border)
+    work, judge = Simplifier(before, faces, border, sound=True), Judge(before, faces, border, max_error_nm)
+    rms = max_error_nm * _RMS_SHARE
+    done = work.run(0, rms)
     for _ in range(_ATTEMPTS):
-        v, f, rows = simplify(before, faces, 0, max_error_nm * _RMS_SHARE, locked)
-        new = np.rint(v / lattice_nm).astype(np.int64)
-        after = new * lattice_nm
-        far = ~Surface(after, f).within(before, max_error_nm)
-        a, b, c = (after[f[:, corner]] for corner in range(3))
-        strayed = ~old.within(after, max_error_nm)
-        strayed[f[~old.within((a + b + c) / 3, max_error_nm)]] = True
-        if not far.any() and not strayed.any():
-            return new, f, rows
-        locked |= far
-        locked[rows[strayed]] = True
+        new = np.rint(done.vertices / lattice_nm).astype(np.int64)
+        blamed = judge.blamed(new, new * lattice_nm, done)
+        if not blamed.any():
+            return new, done.faces, done.rows
+        done = work.again(blamed, 0, rms)
     return None
 
 

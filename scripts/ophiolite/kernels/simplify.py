@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.kernels.cluster_loops import cluster
+from ophiolite.kernels.judge_loops import altered
 from ophiolite.kernels.mesh_measure import box_of
 from ophiolite.kernels.quadrics import adjacency, lock_odd_edges, quadrics
 from ophiolite.kernels.simplify_loops import collapse
@@ -25,6 +26,9 @@ from ophiolite.kernels.simplify_loops import collapse
 # times the largest mean squared distance: where errors count, what is put in order loses fewer faces but gains as much.
 _WORTH = 0.6
 _FACE = 3.0
+# What clusters leave of the faces, at best. Without order, they must not be what stops at the target, nor come near.
+_LEFT = 0.3
+_SPARE = 2.0
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Simplified:
 
     vertices : (k, 3) float64. faces : (l, 3) uint32. rows : (k,) one of the vertices that each stands for. still : (k,)
     whether that was locked and lies where it did. into : (n,) the row of `vertices` that stands for each there was.
+    changed : (k,) whether it, what it stands for, or the faces around it may be other than in the result before.
     """
 
     vertices: NDArray[np.float64]
@@ -40,6 +45,7 @@ class Simplified:
     rows: NDArray[np.int32]
     still: NDArray[np.bool_]
     into: NDArray[np.int32]
+    changed: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -109,28 +115,33 @@ class Simplifier:
             # Three corners hold the area of each face.
             if stage is not self._raw and q[:, 10].sum() > 3 * faces * _FACE * max_rms**2:
                 break
+            if _LEFT * faces < _SPARE * target_faces:
+                break
             merged = stage.follow(*cluster(v, f, q, normals, still, max_rms**2))
-            # Without order, clusters must not be what stops at the target.
-            if len(merged.mesh[1]) < 2 * target_faces:
+            if len(merged.mesh[1]) < _SPARE * target_faces:
                 break
             stage = merged
         self._merged = stage
         count = len(stage.mesh[0])
         self._record = np.full((count, 2), -1, np.int32), np.empty((count, 3))
+        self._last: tuple[Any, ...] | None = None
+        self._repeated = False
         return self._collapsed(np.zeros(count, np.bool_), target_faces, max_rms)
 
     def again(self, far: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
         """Simplify anew with what stands for the vertices `far` (n,) after the clusters locked from now on.
 
-        Elsewhere all is done as it was. Where that did not help, what is around it is locked too; and the time after
-        that, they are themselves.
+        Elsewhere all is done as it was. From the second time on what is around it is locked too; and where all that
+        was before, they are themselves.
         """
         _, f, _, _, still = self._merged.mesh
         held = np.zeros(len(still), np.bool_)
         held[self._merged.into[far]] = True
         self._far |= far
-        if still[held].all():
+        # Or else what bends around it may be to blame time after time.
+        if self._repeated or still[held].all():
             held[f[held[f].any(axis=1)]] = True
+        self._repeated = True
         if self._merged is self._raw or still[held].all():
             return self.run(target_faces, max_rms)
         still |= held
@@ -139,13 +150,18 @@ class Simplifier:
     def _collapsed(self, held: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
         stage = self._merged
         v, f, q, _, still = stage.mesh
-        further = np.arange(len(v), dtype=np.int32)
+        further, left = np.arange(len(v), dtype=np.int32), np.ones(len(f), np.bool_)
         if len(f) > target_faces:
             v, f, q = v.copy(), f.copy(), q.copy()
-            f = f[collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2, *self._record, held)]
+            left = collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2, *self._record, held)
+        now = v, f, left, further
+        changed = np.ones(len(v), np.bool_) if self._last is None else altered(self._last, now)
+        self._last = now
+        f = f[left]
         used = np.zeros(len(v), np.bool_)
         used[f] = True
         number = np.cumsum(used, dtype=np.int32) - np.int32(1)
         rows = stage.rows[used]
         still = self._raw.mesh[4][rows]
-        return Simplified(v[used] + self._centre, number[f].astype(np.uint32), rows, still, number[further[stage.into]])
+        into = number[further[stage.into]]
+        return Simplified(v[used] + self._centre, number[f].astype(np.uint32), rows, still, into, changed[used])

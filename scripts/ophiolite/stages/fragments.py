@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.geometry import Box, Vec
+from ophiolite.kernels.label_numbers import labels_of
 from ophiolite.layers.store import Written
 from ophiolite.layers.volume import VolumeReader
 from ophiolite.plan.model import FragmentPlan
@@ -98,7 +99,7 @@ def _task(volume: VolumeReader, core: Box, dust: NDArray[np.uint64], halo_vx: tu
             return labels
         import fastremap
 
-        here = fastremap.unique(labels)
+        here = labels_of(labels)
         masked: NDArray[Any] = fastremap.mask(labels, here[np.isin(here, dust)].tolist(), in_place=True)
         return masked
 

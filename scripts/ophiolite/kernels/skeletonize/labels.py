@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ophiolite.kernels.cavities import cavities
+from ophiolite.kernels.label_numbers import labels_of
 from ophiolite.kernels.skeletonize.options import SkeletonOptions
 
 Labels = NDArray[np.unsignedinteger[Any]]
@@ -20,9 +21,7 @@ def wanted(
 
     Small numbers keep the engine at 4 bytes a voxel and away from labels that it could round.
     """
-    import fastremap
-
-    present = fastremap.unique(labels).astype(np.uint64)
+    present = labels_of(labels).astype(np.uint64)
     keep = present != 0
     if options.include_labels is not None:
         keep &= np.isin(present, np.array(options.include_labels, dtype=np.uint64))
