@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from itertools import islice
 from threading import Event
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+# Items that are taken ahead of the result that is waited for: enough to keep threads busy while one item takes long.
+_AHEAD = 64
 
 
 def in_order(threads: int, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -27,11 +33,12 @@ def in_order(threads: int, work: Callable[[Item], Result], items: Iterable[Item]
             failed.set()
             raise
 
-    pool = ThreadPoolExecutor(threads)
-    futures = [pool.submit(unless_failed, item) for item in items]
+    pool, following = ThreadPoolExecutor(threads), iter(items)
+    futures = deque(pool.submit(unless_failed, item) for item in islice(following, _AHEAD))
     try:
-        for future in futures:
-            yield future.result()
+        while futures:
+            yield futures.popleft().result()
+            futures.extend(pool.submit(unless_failed, item) for item in islice(following, 1))
     finally:
         failed.set()
         pool.shutdown(cancel_futures=True)
