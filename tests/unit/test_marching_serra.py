@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mesh_promises import broken_promises
 from mesh_shapes import Resolution, blobs, in_tasks, nm, triangle_set, unpaired_edges, whole
 from numpy.typing import NDArray
 
+from ophiolite.__main__ import main
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels import marching_serra
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.marching_serra import SERRA, serra_surfaces
 from ophiolite.kernels.mesh import MeshOptions, mesh_labels
-from ophiolite.kernels.mesh_topology import topology
+from ophiolite.kernels.mesh_measure import Surface
+from ophiolite.kernels.mesh_topology import merge_vertices, topology
 from ophiolite.kernels.stitch import join, stitch
+from ophiolite.layers.objects import MeshReader
+from ophiolite.layers.store import Store
 from ophiolite.stages.mesh_pieces import EXTRACTORS
 
 CUBES: Resolution = (1.0, 1.0, 1.0)
@@ -305,3 +313,50 @@ def test_the_same_bytes_each_time() -> None:
     for (v, f), (w, g) in zip(found(volume).values(), found(volume).values(), strict=True):
         assert Counter(v.tobytes()) == Counter(w.tobytes())
         np.testing.assert_array_equal(f, g)
+
+
+@pytest.mark.parametrize("open_edges", [False, True])
+def test_meshes_of_a_layer_are_whole_closed_and_near(tmp_path: Path, open_edges: bool) -> None:
+    # The last task is a single voxel thick: its neighbour sees less than its halo.
+    labels = blobs(8, (17, 15, 14), labels=2)
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["v"] = labels.T
+    mesh = {"mip": 0, "task_vx": [8, 8, 8], "extractor": "serra", "max_error_nm": 6, "open_edges": open_edges}
+    layer = {"type": "segmentation", "source": f"{tmp_path}/v.h5:/v", "resolution_nm": [8, 8, 10], "mesh": mesh}
+    layer["pyramid"] = {"chunk_vx": [16, 16, 16]}
+    config = {"project": "p", "store": str(tmp_path / "results"), "datasets": {"d": {"layers": {"v": layer}}}}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert main(["make_plan", "--config", str(tmp_path / "config.yaml")]) == 0
+    root = tmp_path / "results" / "p"
+    plan = json.loads((root / "plan.json").read_text())["datasets"]["d"]["layers"]["v"]
+
+    def command(name: str, *more: str) -> None:
+        assert main([name, "--plan", str(root / "plan.json"), "--dataset", "d", "--layer", "v", *more]) == 0
+
+    def blocks(grid: Any) -> list[str]:
+        counts = [-(-n // b) for n, b in zip(grid["tasks"], grid["block_tasks"], strict=True)]
+        return ["-".join(map(str, index)) for index in np.ndindex(*counts)]
+
+    command("layer_info")
+    for block in blocks(plan["rounds"][0]):
+        command("pyramid_blocks", "--block", f"r0.{block}")
+    command("label_stats", "--part", "0")
+    command("layer_done")
+    for block in blocks(plan["mesh"]):
+        command("mesh_fragments", "--block", block)
+    command("mesh_index")
+    for job in range(plan["mesh"]["merge_jobs"]):
+        command("mesh_shards", "--job", str(job))
+
+    resolution = (8.0, 8.0, 10.0)
+    reader = MeshReader(Store(root), f"d/layers/v/{plan['mesh']['folder']}")
+    expected = whole(labels, resolution, SERRA, simplify=False, open_edges=open_edges)
+    assert reader.keys().tolist() == sorted(expected)
+    for label, piece in expected.items():
+        read = reader.read(label)
+        assert read is not None
+        vertices, faces = merge_vertices(*read)
+        assert topology(vertices, faces).is_volume or open_edges
+        away = [Surface(nm(piece.vertices, resolution), piece.faces).distance(vertices)]
+        away.append(Surface(vertices, faces).distance(nm(piece.vertices, resolution)))
+        assert max(map(np.max, away)) < 6.1
