@@ -12,6 +12,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -347,6 +348,11 @@ def test_meshes_of_a_layer_are_whole_closed_and_near(tmp_path: Path, open_edges:
     command("mesh_index")
     for job in range(plan["mesh"]["merge_jobs"]):
         command("mesh_shards", "--job", str(job))
+        command("mesh_quality", "--job", str(job))
+    assert main(["mesh_quality_table", "--plan", str(root / "plan.json")]) == 0
+    table = pd.read_parquet(root / "tables" / "mesh_quality.parquet")
+    assert set(table["status"]) == {"measured"}
+    assert table["faults"].tolist() == [""] * len(table)
 
     resolution = (8.0, 8.0, 10.0)
     reader = MeshReader(Store(root), f"d/layers/v/{plan['mesh']['folder']}")

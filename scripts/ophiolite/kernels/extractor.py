@@ -23,12 +23,14 @@ class Extractor:
     halo_vx : voxels that a task sees below and above its core, where it has neighbours. closing_vx : voxels of
     background in which surfaces close at the dataset's faces. shared_vx : 0 where neighbours share the vertices on the
     plane through the upper one's first voxel centres, 1 where they share those of the layer of cells below this plane.
+    alone : a label's surface does not depend on the labels that it touches.
     """
 
     surfaces: Surfaces
     halo_vx: tuple[int, int] = (0, 1)
     closing_vx: int = 1
     shared_vx: int = 0
+    alone: bool = True
 
     def whole_halo(
         self, labels: NDArray[Any], core: Box, seen: Box, seams: tuple[Any, Any], open_edges: bool

@@ -48,4 +48,4 @@ def serra_surfaces(
         mesher.erase(number)
 
 
-SERRA = Extractor(serra_surfaces, halo_vx=(2, 2), closing_vx=3, shared_vx=1)
+SERRA = Extractor(serra_surfaces, halo_vx=(2, 2), closing_vx=3, shared_vx=1, alone=False)

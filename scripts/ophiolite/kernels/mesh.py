@@ -21,7 +21,7 @@ from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
 from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.extractor import Extractor
 from ophiolite.kernels.judge_loops import astray, faces_at, far_from_own, restore_volume, volume_about
-from ophiolite.kernels.label_numbers import number_labels
+from ophiolite.kernels.label_numbers import numbered
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import Surface, box_of
 from ophiolite.kernels.parts import part_volumes, parts_of
@@ -166,8 +166,6 @@ def _framed(
 
     With the label and the voxels of each number, and the frame.
     """
-    import fastremap
-
     seams = np.array([seams_low, seams_high])
     closed = ~seams & (not options.open_edges) & np.array([pad_low, (True,) * 3])
     halo = np.array(extractor.halo_vx)[:, None]
@@ -176,20 +174,11 @@ def _framed(
     # single voxel has no surface from its centre to its centre.
     repeated = ~seams & ~closed & bool(extractor.shared_vx) & (np.array(core) + (seams | closed).any(axis=0) > 1)
     low, high = np.where(closed, extractor.closing_vx, halo * repeated).tolist()
-    ids = fastremap.unique(labels[: inner[0], : inner[1], : inner[2]])
-    wanted = ids != 0
-    if options.include_labels:
-        wanted &= np.isin(ids, np.array(options.include_labels, np.uint64))
-    if options.exclude_labels:
-        wanted &= ~np.isin(ids, np.array(options.exclude_labels, np.uint64))
-    kept = np.concatenate([np.zeros(1, np.uint64), ids[wanted]])
-    # At least 16 bits: one compiled version then serves nearly every task.
-    dtype = np.promote_types(np.uint16, np.min_scalar_type(len(kept) - 1))
-    numbers = np.zeros(len(ids), dtype)
-    numbers[wanted] = np.arange(1, len(kept))
-    volume = np.zeros([low[d] + inner[d] + high[d] for d in range(3)], dtype, order="F")
-    voxels = np.zeros(len(kept), np.int64)
-    number_labels(labels, tuple(inner), ids, numbers, volume, tuple(low), voxels)
+    # A task's volume is that of the voxels which its surface goes through: its own, and the next above.
+    x, y, z = (slice(n, n + core[d] + int(seams[1, d])) for d, n in enumerate((halo[0] * seams[0]).tolist()))
+    volume, kept, voxels = numbered(
+        labels, (x, y, z), inner, (low, high), options.include_labels, options.exclude_labels
+    )
     for axis in range(3):
         planes = np.moveaxis(volume, axis, 0)
         if repeated[0, axis]:
