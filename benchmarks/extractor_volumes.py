@@ -6,6 +6,7 @@ Each volume is one task, closed at its faces, extracted alone and simplified as 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,13 @@ from ophiolite.kernels.seams import FRAGMENT_SHARE
 from ophiolite.stages.mesh_pieces import EXTRACTORS
 
 MAX_ERROR_NM = 40 * FRAGMENT_SHARE
-# The middle of each volume, of so many voxels a side.
-CUTS = (("pinky40", 128), ("pinky40", 257), ("fib25", 257))
+# The middle of each volume, of so many voxels a side, and the errors allowed in nm.
+CUTS = (("pinky40", 128, (MAX_ERROR_NM, 28.0)), ("pinky40", 257, (MAX_ERROR_NM,)), ("fib25", 250, (MAX_ERROR_NM,)))
 SAMPLES_PER_FACE = 1 / 50
 REPEATS = 2
 COLUMNS = (
-    "volume", "side_vx", "extractor", "labels", "faces", "extraction_s", "simplified_s", "triangles", "is_volume",
-    "own_mean_nm", "own_p95_nm", "zmesh_mean_nm", "zmesh_p95_nm",
+    "volume", "side_vx", "extractor", "labels", "faces", "extraction_s", "max_error_nm", "simplified_s", "triangles",
+    "unsimplified", "is_volume", "own_mean_nm", "own_p95_nm", "zmesh_mean_nm", "zmesh_p95_nm",
 )  # fmt: skip
 
 
@@ -42,11 +43,11 @@ class _Cut:
     labels: NDArray[Any]
     resolution_nm: tuple[float, float, float]
 
-    def pieces(self, extractor: Extractor, simplify: bool) -> tuple[float, dict[int, MeshPiece]]:
-        """CPU seconds, the best of some runs, and the piece of each label."""
+    def pieces(self, extractor: Extractor, max_error_nm: float = 0) -> tuple[float, dict[int, MeshPiece]]:
+        """CPU seconds, the best of some runs, and the piece of each label; 0 nm for unsimplified ones."""
         yes, no = (True, True, True), (False, False, False)
         x, y, z = self.labels.shape
-        options, seconds = MeshOptions(simplify=simplify, max_error_nm=MAX_ERROR_NM), np.inf
+        options, seconds = MeshOptions(simplify=max_error_nm > 0, max_error_nm=max_error_nm), np.inf
         for _ in range(REPEATS):
             start = time.process_time()
             found = dict(mesh_labels(self.labels, self.resolution_nm, (x, y, z), yes, no, no, options, extractor))
@@ -62,12 +63,14 @@ def main() -> None:
     """Measure every extractor on every cut that lies here."""
     rows: list[list[Any]] = []
     there = {data.name: data for data in volumes()}
-    for name, side in CUTS:
-        if name in there:
-            cut = _cut(there[name], side)
-            reference = cut.pieces(EXTRACTORS["zmesh"], simplify=False)[1]
-            for extractor in EXTRACTORS:
-                rows.append([name, side, extractor, *_measured(cut, EXTRACTORS[extractor], reference)])
+    for name, side, errors in CUTS:
+        if name not in there:
+            continue
+        cut = _cut(there[name], side)
+        reference = cut.pieces(EXTRACTORS["zmesh"])[1]
+        for extractor in EXTRACTORS:
+            for row in _measured(cut, EXTRACTORS[extractor], errors, reference):
+                rows.append([name, side, extractor, *row])
                 say(" ".join(map(str, rows[-1])))
     write_csv(RESULTS / "extractor_volumes.csv", COLUMNS, rows)
 
@@ -80,11 +83,27 @@ def _cut(data: Dataset, side: int) -> _Cut:
     return _Cut(np.asfortranarray(labels), (x, y, z))
 
 
-def _measured(cut: _Cut, extractor: Extractor, reference: dict[int, MeshPiece]) -> list[Any]:
+def _measured(
+    cut: _Cut, extractor: Extractor, errors: Sequence[float], reference: dict[int, MeshPiece]
+) -> Iterator[list[Any]]:
     small = _Cut(np.asfortranarray(cut.labels[:48, :48, :48]), cut.resolution_nm)
-    small.pieces(extractor, simplify=True)  # compiled before it is timed
-    extraction, raw = cut.pieces(extractor, simplify=False)
-    seconds, made = cut.pieces(extractor, simplify=True)
+    small.pieces(extractor, MAX_ERROR_NM)  # compiled before it is timed
+    extraction, raw = cut.pieces(extractor)
+    yield [*_sizes(raw), f"{extraction:.2f}", "", "", "", "", *_quality(cut, raw, raw, reference)]
+    for error in errors:
+        seconds, made = cut.pieces(extractor, error)
+        same = sum(len(made[label].faces) == len(raw[label].faces) for label in raw)
+        sizes = [f"{error:g}", f"{seconds:.2f}", _sizes(made)[1], same]
+        yield [*_sizes(raw), f"{extraction:.2f}", *sizes, *_quality(cut, made, raw, reference)]
+
+
+def _sizes(pieces: dict[int, MeshPiece]) -> list[int]:
+    return [len(pieces), sum(len(piece.faces) for piece in pieces.values())]
+
+
+def _quality(
+    cut: _Cut, made: dict[int, MeshPiece], raw: dict[int, MeshPiece], reference: dict[int, MeshPiece]
+) -> list[str]:
     closed, own, others = 0, [np.zeros(0)], [np.zeros(0)]
     for label, piece in made.items():
         mesh = cut.nm(piece)
@@ -95,9 +114,7 @@ def _measured(cut: _Cut, extractor: Extractor, reference: dict[int, MeshPiece]) 
         others.append(_distances(mesh, surface, cut.nm(reference[label])))
     away = [np.concatenate(found) for found in (own, others)]
     numbers = [f"{v:.2f}" for found in away for v in (found.mean(), np.percentile(found, 95))]
-    faces = [sum(len(piece.faces) for piece in pieces.values()) for pieces in (raw, made)]
-    times = [f"{extraction:.2f}", f"{seconds:.2f}"]
-    return [len(raw), faces[0], *times, faces[1], f"{closed / len(reference):.4f}", *numbers]
+    return [f"{closed / len(reference):.4f}", *numbers]
 
 
 def _distances(mesh: Triangles, surface: Surface, other: Triangles) -> NDArray[np.float64]:

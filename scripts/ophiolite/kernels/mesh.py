@@ -219,7 +219,9 @@ def _filled(
     while left.any():
         filled = volume.copy(order="F")
         inside, before = filled[own], volume[own]
-        boxes = [(n, box) for n, box in enumerate(ndimage.find_objects(before), 1) if box is not None and left[n]]
+        boxes = [
+            (n, box) for n, box in enumerate(ndimage.find_objects(before, count - 1), 1) if box is not None and left[n]
+        ]
         # A label's box is larger than those of what it encloses: in this order the outermost label keeps the voxel.
         boxes.sort(key=lambda entry: (_size(entry[1]), entry[0]))
         for number, box in boxes:

@@ -61,8 +61,8 @@ def _warm_meshes(label_types: tuple[str, ...]) -> None:
         list(mesh_labels(labels, _NM, shape, closed, _NEITHER, _NEITHER, MeshOptions(simplify=False)))
     # serra-mesh's own surfaces are no business of numba's: any triangle does.
     triangle = np.full((1, 3), 2 * STEPS_PER_VOXEL, np.int32), np.zeros((1, 3), np.int32)
-    nets = own_faces(shape, *triangle, STEPS_PER_VOXEL)
-    part_sheets(np.zeros(shape, np.uint16, order="F"), 1, *nets, *sheet_tables(), STEPS_PER_VOXEL)
+    place, corners = own_faces(shape, *triangle, STEPS_PER_VOXEL)
+    part_sheets(np.zeros(shape, np.uint16, order="F"), 1, place, corners, *sheet_tables(), STEPS_PER_VOXEL)
     work = Simplifier(vertices_nm, faces)
     work.run(0, 4.0)
     work.again(np.arange(len(vertices_nm)) == 0, 0, 4.0)
