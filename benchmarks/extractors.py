@@ -1,12 +1,12 @@
 """What extracts surfaces of labels, on shapes that are known: `python -m benchmarks.extractors` writes results/extractors.csv.
 
-Engines: `marching` (ours), `zmesh`, and `serra` (surface nets) where serra-mesh is installed.
+Engines: `marching` (ours), `zmesh`, and `serra` (surface nets), the packages as they are. `python -m
+benchmarks.extractor_volumes` compares them on real volumes, as the workflow calls them.
 """
 
 from __future__ import annotations
 
 import csv
-import importlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_measure import area, signed_volume
 from ophiolite.kernels.mesh_topology import topology
@@ -30,7 +31,7 @@ Labels = NDArray[np.uint32]
 def marching(labels: Labels, resolution: NDArray[np.float64]) -> dict[int, Mesh]:
     """Our marching cubes; nm, voxel (0, 0, 0) centred at half a voxel."""
     wanted = np.arange(int(labels.max()) + 1) > 0
-    return {n: ((v + 1) / 2 * resolution, f) for n, v, f in surfaces(labels, wanted)}
+    return {n: ((v / STEPS_PER_VOXEL + 0.5) * resolution, f) for n, v, f in surfaces(labels, wanted)}
 
 
 def zmesh(labels: Labels, resolution: NDArray[np.float64]) -> dict[int, Mesh]:
@@ -45,7 +46,8 @@ def zmesh(labels: Labels, resolution: NDArray[np.float64]) -> dict[int, Mesh]:
 
 def serra(labels: Labels, resolution: NDArray[np.float64]) -> dict[int, Mesh]:
     """serra-mesh's surface nets without relaxation, on one thread."""
-    package = importlib.import_module("serra_mesh")
+    import serra_mesh as package
+
     mesher = package.Mesher(voxel_resolution=resolution.tolist(), threads=1)
     mesher.mesh(labels, close=True)
     found = {int(n): mesher.get(int(n)) for n in mesher.ids() if n}
@@ -102,13 +104,10 @@ def shared_wall(found: dict[int, Mesh]) -> float:
 
 
 def main() -> None:
-    """Measure every engine that is installed."""
+    """Measure every engine."""
     rows = []
     for engine in ENGINES:
-        try:
-            wall = shared_wall(engine(touching(), np.ones(3)))
-        except ModuleNotFoundError:
-            continue
+        wall = shared_wall(engine(touching(), np.ones(3)))
         for resolution in map(np.array, RESOLUTIONS_NM):
             for name, labels, distance, of_area, of_volume in shapes(resolution):
                 start = time.process_time()

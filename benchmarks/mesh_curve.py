@@ -33,7 +33,7 @@ OURS_NM = (5, 10, 20, 40, 80)
 ZMESH_ERRORS = (5, 10, 20, 40, 80)
 FQMR_RATIOS = (4, 8, 16, 32)
 # Simplifiers of the field that are measured where they are installed, as `make benchmark-mesh` does.
-OTHERS = {"serra-mesh": "serra_mesh", "meshoptimizer": "meshoptimizer", "pyfqmr": "pyfqmr"}
+OTHERS = {"meshoptimizer": "meshoptimizer", "pyfqmr": "pyfqmr"}
 COLUMNS = (
     "engine", "setting", "status", "cpu_s", "triangles", "distance_mean_nm", "distance_p95_nm", "is_volume", "volume",
 )  # fmt: skip
@@ -104,9 +104,8 @@ def _runs(cut: _Cut, reference: Meshes) -> Iterator[tuple[str, str, Callable[[],
         yield "zmesh simplifier", f"{error}", lambda e=error: _zmesh(cut, e)
     for ratio in FQMR_RATIOS:
         yield "zmesh, then its fqmr", f"1/{ratio}", lambda r=ratio: _fqmr(cut, r)
-    if "serra-mesh" not in missing():
-        for error in OURS_NM:
-            yield "serra-mesh", f"{error}", lambda e=error: mesh_peers.serra(cut.labels, cut.resolution_nm, e)
+    for error in OURS_NM:
+        yield "serra-mesh", f"{error}", lambda e=error: mesh_peers.serra(cut.labels, cut.resolution_nm, e)
     if "meshoptimizer" not in missing():
         for error in OURS_NM:
             yield (

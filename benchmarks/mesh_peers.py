@@ -1,6 +1,7 @@
-"""Simplifiers of the field, run as the curve of errors runs ours; `requirements/simplifiers.txt` locks them.
+"""Simplifiers of the field, run as the curve of errors runs ours.
 
-They take closed meshes one by one but for serra-mesh, which extracts surface nets of its own.
+They take closed meshes one by one, and `requirements/simplifiers.txt` locks them, but for serra-mesh, which extracts
+surface nets of its own and is one of the packages that the workflow needs.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ Meshes = dict[int, Triangles]
 
 def serra(labels: NDArray[Any], resolution_nm: tuple[float, float, float], max_error_nm: float) -> Meshes:
     """serra-mesh's surface nets of labels (x, y, z), simplified by its own; vertices in nm from the corner."""
-    package = importlib.import_module("serra_mesh")
-    mesher = package.Mesher(voxel_resolution=list(resolution_nm), threads=1)
+    import serra_mesh
+
+    mesher = serra_mesh.Mesher(voxel_resolution=list(resolution_nm), threads=1)
     mesher.mesh(labels, close=True)
     out: Meshes = {}
     for number in sorted(int(n) for n in mesher.ids()):

@@ -13,8 +13,8 @@ from scipy.spatial import cKDTree
 
 from ophiolite.geometry.box import Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
-from ophiolite.kernels.marching import surfaces
-from ophiolite.kernels.mesh import Extractor
+from ophiolite.kernels.extractor import Extractor
+from ophiolite.kernels.mesh import MARCHING
 from ophiolite.kernels.mesh_measure import signed_volume
 from ophiolite.kernels.stitch import stitch
 
@@ -29,7 +29,7 @@ def broken_promises(
     resolution: Resolution,
     bound: float,
     made: Pieces,
-    extract: Extractor = surfaces,
+    extractor: Extractor = MARCHING,
 ) -> set[str]:
     """The promises that pieces `made` of a volume in tasks do not keep; `bound` is their `max_error_nm`.
 
@@ -39,7 +39,7 @@ def broken_promises(
     one that is, or the centre or an edge's middle of a face that is, is farther from the other surface than the bound.
     volume : off by more than 3 % of the voxels.
     """
-    plain = in_tasks(labels, cuts, resolution, extract, simplify=False)
+    plain = in_tasks(labels, cuts, resolution, extractor, simplify=False)
     out = {"lost"} if set(plain) != set(made) else set()
     for label in sorted(set(plain) & set(made)):
         if _borders(plain[label]) != _borders(made[label]):

@@ -12,8 +12,8 @@ from scipy.ndimage import gaussian_filter
 
 from ophiolite.geometry.box import Box, Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
-from ophiolite.kernels.marching import surfaces
-from ophiolite.kernels.mesh import Extractor, MeshOptions, mesh_labels
+from ophiolite.kernels.extractor import Extractor
+from ophiolite.kernels.mesh import MARCHING, MeshOptions, mesh_labels
 
 Resolution = tuple[float, float, float]
 
@@ -32,11 +32,16 @@ def ball(radius: float, shape: Vec = (40, 40, 40), label: int = 1) -> NDArray[np
     return np.asfortranarray(np.where((at**2).sum(axis=0) < radius**2, label, 0).astype(np.uint64))
 
 
-def whole(labels: NDArray[Any], resolution: Resolution = (1.0, 1.0, 1.0), **options: Any) -> dict[int, MeshPiece]:
+def whole(
+    labels: NDArray[Any],
+    resolution: Resolution = (1.0, 1.0, 1.0),
+    extractor: Extractor = MARCHING,
+    **options: Any,
+) -> dict[int, MeshPiece]:
     """The pieces of a volume that is one task."""
     core = (labels.shape[0], labels.shape[1], labels.shape[2])
     yes, no = (True, True, True), (False, False, False)
-    return dict(mesh_labels(labels, resolution, core, yes, no, no, MeshOptions(**options)))
+    return dict(mesh_labels(labels, resolution, core, yes, no, no, MeshOptions(**options), extractor))
 
 
 def tasks(labels: NDArray[Any], cuts: tuple[list[int], list[int], list[int]]) -> Iterator[Box]:
@@ -52,7 +57,7 @@ def in_tasks(
     labels: NDArray[Any],
     cuts: tuple[list[int], list[int], list[int]],
     resolution: Resolution,
-    extract: Extractor = surfaces,
+    extractor: Extractor = MARCHING,
     **options: Any,
 ) -> dict[int, list[tuple[Vec, MeshPiece]]]:
     """Pieces of every label, task by task, each with its task's start."""
@@ -60,9 +65,11 @@ def in_tasks(
     for box in tasks(labels, cuts):
         high = tuple(box.stop[d] < labels.shape[d] for d in range(3))
         low = tuple(box.start[d] > 0 for d in range(3))
-        end = tuple(slice(box.start[d], box.stop[d] + high[d]) for d in range(3))
+        below, above = extractor.halo_vx
+        seen = box.grow((below,) * 3, (above,) * 3).intersect(Box((0, 0, 0), labels.shape))  # type: ignore[arg-type]
+        halo = extractor.whole_halo(labels[seen.slices()], box, seen, (low, high), bool(options.get("open_edges")))
         pad = tuple(not s for s in low)
-        found = mesh_labels(labels[end], resolution, box.shape, pad, low, high, MeshOptions(**options), extract)  # type: ignore[arg-type]
+        found = mesh_labels(halo, resolution, box.shape, pad, low, high, MeshOptions(**options), extractor)  # type: ignore[arg-type]
         for label, piece in found:
             out.setdefault(label, []).append((box.start, piece))
     return out

@@ -27,7 +27,7 @@ def noise(seed: int, shape: tuple[int, int, int], share: float = 0.5) -> Mesh:
     """A surface with handles, thin bridges and parts of few faces."""
     field = np.pad(np.random.default_rng(seed).random(shape) < share, 1)
     found = list(surfaces(np.asfortranarray(field.astype(np.uint32)), np.array([False, True])))
-    return (found[0][1] * 8.0, found[0][2]) if found else (np.zeros((0, 3)), np.zeros((0, 3), np.int32))
+    return (found[0][1] / 16, found[0][2]) if found else (np.zeros((0, 3)), np.zeros((0, 3), np.int32))
 
 
 def grown(faces: NDArray[np.int32], n: int, rng: np.random.Generator, size: int) -> NDArray[np.int64]:

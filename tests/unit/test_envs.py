@@ -26,6 +26,7 @@ DISTRIBUTIONS = {
     "google": "google-auth",
     "nrrd": "pynrrd",
     "openslide": "openslide-python",
+    "serra_mesh": "serra-mesh",
     "skimage": "scikit-image",
     "yaml": "pyyaml",
 }
@@ -43,6 +44,7 @@ FROM_INDEX = {
     "fastremap",
     "fill-voids",
     "kimimaro",
+    "serra-mesh",
     "tensorstore",
     "zmesh",
 }

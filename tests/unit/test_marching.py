@@ -56,7 +56,7 @@ def test_vertices_are_the_middles_of_edges_that_labels_change_on(seed: int, shap
         expected = set()
         for axis in range(3):
             for at in np.argwhere(np.diff((volume == number).astype(int), axis=axis)).tolist():
-                expected.add(tuple(2 * c + (d == axis) for d, c in enumerate(at)))
+                expected.add(tuple(128 * (2 * c + (d == axis)) for d, c in enumerate(at)))
         assert len(v) == len(expected)
         assert {tuple(p) for p in v.tolist()} == expected
 

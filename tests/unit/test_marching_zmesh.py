@@ -14,12 +14,14 @@ from mesh_shapes import Resolution, blobs, in_tasks
 from numpy.typing import NDArray
 
 from ophiolite.geometry.box import Vec
+from ophiolite.kernels.extractor import Extractor
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.marching_zmesh import zmesh_surfaces
 from ophiolite.kernels.mesh_topology import topology
 from ophiolite.stages.mesh_pieces import EXTRACTORS
 
 pytest.importorskip("zmesh")
+ZMESH = Extractor(zmesh_surfaces)
 Mesh = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
@@ -77,9 +79,9 @@ def test_long_volumes_lose_no_bits_of_a_place(axis: int) -> None:
 def test_the_promises_of_pieces_are_kept(seed: int, resolution: Resolution, options: dict[str, Any]) -> None:
     labels = blobs(seed, (15, 14, 13), labels=2, sigma=1.6)
     cuts = ([7], [5], [6])
-    pieces = in_tasks(labels, cuts, resolution, extract=zmesh_surfaces, max_error_nm=20.0, **options)
+    pieces = in_tasks(labels, cuts, resolution, extractor=ZMESH, max_error_nm=20.0, **options)
     expected = {"turned", "volume", "far", "parts", "inverted"} if options.get("fill_holes") else {"turned"}
-    assert broken_promises(labels, cuts, resolution, 20.0, pieces, extract=zmesh_surfaces) <= expected
+    assert broken_promises(labels, cuts, resolution, 20.0, pieces, extractor=ZMESH) <= expected
 
 
 def other_diagonals(volume: NDArray[Any], wanted: NDArray[np.bool_]) -> Iterator[tuple[int, Any, Any]]:
@@ -90,7 +92,7 @@ def other_diagonals(volume: NDArray[Any], wanted: NDArray[np.bool_]) -> Iterator
 def test_pieces_of_both_engines_still_meet() -> None:
     # What lies in the face of a task follows from the labels alone; handles within a cell do not.
     labels = blobs(4, (17, 16, 15), labels=2, sigma=2.0)
-    pieces = in_tasks(labels, ([8], [], []), (8.0, 8.0, 8.0), extract=other_diagonals, max_error_nm=16.0)
+    pieces = in_tasks(labels, ([8], [], []), (8.0, 8.0, 8.0), extractor=Extractor(other_diagonals), max_error_nm=16.0)
     assert broken_promises(labels, ([8], [], []), (8.0, 8.0, 8.0), 16.0, pieces) <= {"turned", "parts", "inverted"}
 
 
@@ -98,5 +100,5 @@ def test_both_can_be_chosen() -> None:
     from ophiolite.config.products import Mesh as Config
 
     assert Config().extractor == "ophiolite"
-    assert EXTRACTORS[Config(extractor="zmesh").extractor] is zmesh_surfaces
+    assert EXTRACTORS[Config(extractor="zmesh").extractor] == ZMESH
     assert set(EXTRACTORS) == set(Config.model_fields["extractor"].annotation.__args__)  # type: ignore[union-attr]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mesh_promises import Pieces, broken_promises, broken_surface
-from mesh_shapes import ball, blobs, in_tasks
+from mesh_shapes import ball, blobs, in_tasks, nm
 from numpy.typing import NDArray
 
 from ophiolite.geometry.lattice import MeshPiece
@@ -149,7 +149,7 @@ def broken_of_surface(kind: str, rms: float) -> set[str]:
     else:
         field = np.pad(blobs(1, (12, 12, 12), labels=1, sigma=1.5) > 0, 1)
     ((_, vertices, faces),) = surfaces(np.asfortranarray(field.astype(np.uint32)), np.array([False, True]))
-    before = vertices * np.array(RESOLUTION) / 2, faces.astype(np.int64)
+    before = nm(vertices, RESOLUTION), faces.astype(np.int64)
     done = simplify.Simplifier(*before).run(0, rms)
     return broken_surface(before, (done.vertices, done.faces.astype(np.int64)), 10.0) - {"far"}
 
@@ -207,7 +207,7 @@ def test_without_the_test_for_edges_between_locked_vertices(slow: pytest.MonkeyP
 
 
 def test_without_locks_at_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh._Frame, "rim", property(lambda self: []))
+    monkeypatch.setattr(mesh._Frame, "rim", property(lambda self: [], lambda self, slabs: None), raising=False)
     monkeypatch.setattr(mesh_judge.Judge, "_torn", nothing_of_it)
     assert {"border", "open"} <= broken(made())
 

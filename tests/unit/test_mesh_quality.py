@@ -14,7 +14,8 @@ from mesh_shapes import blobs, triangle_set
 from numpy.typing import NDArray
 
 from ophiolite.kernels import label_surface
-from ophiolite.kernels.label_surface import Triangles, lewiner_surface, marching_surface, surface_samples
+from ophiolite.kernels.label_surface import Triangles, lewiner_surface, plain_surface, surface_samples
+from ophiolite.kernels.marching_serra import SERRA
 from ophiolite.kernels.mesh_compare import Reference, compare_with_voxels, crossings, fill_cavities
 from ophiolite.kernels.mesh_measure import area, signed_volume, surface_distance
 from ophiolite.kernels.mesh_topology import topology
@@ -37,12 +38,16 @@ def ball_nm(radius: float, subdivisions: int = 4) -> Triangles:
     return np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
 
 
+def nets_surface(*mask: Any) -> Triangles:
+    return plain_surface(*mask, SERRA)
+
+
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**20), block=st.integers(2, 6), pad=st.booleans())
 def test_blocks_make_the_surface_of_the_whole(seed: int, block: int, pad: bool) -> None:
     mask = (blobs(seed, (9, 7, 8), sigma=0.7) == 7).astype(np.uint8)
     mask = np.pad(mask, 1) if pad else mask
-    for surface in (marching_surface, lewiner_surface):
+    for surface in (plain_surface, nets_surface, lewiner_surface):
         whole = surface(mask, (3, -5, 7), NM)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(label_surface, "BLOCK_VX", block)
@@ -53,7 +58,7 @@ def test_blocks_make_the_surface_of_the_whole(seed: int, block: int, pad: bool) 
         assert replace(one, volume_nm3=0.0) == replace(other, volume_nm3=0.0)
 
 
-@pytest.mark.parametrize("surface", [marching_surface, lewiner_surface])
+@pytest.mark.parametrize("surface", [plain_surface, nets_surface, lewiner_surface])
 def test_an_ellipsoid_at_anisotropic_voxels(surface: Any) -> None:
     radii = (20.0, 16.0, 8.0)
     mask = ellipsoid(radii)
@@ -70,7 +75,7 @@ def test_an_ellipsoid_at_anisotropic_voxels(surface: Any) -> None:
 
 def test_a_box_closes_half_a_voxel_beyond_its_outermost_centres() -> None:
     mask = np.pad(np.ones((4, 5, 6), np.uint8), 1)
-    vertices, faces = marching_surface(mask, (-1, -1, -1), NM)
+    vertices, faces = plain_surface(mask, (-1, -1, -1), NM)
     np.testing.assert_allclose(vertices.min(axis=0), 0)
     np.testing.assert_allclose(vertices.max(axis=0), np.array([4, 5, 6]) * NM)
     # Edges are cut by triangles of half a voxel, corners by a little more.
@@ -79,10 +84,10 @@ def test_a_box_closes_half_a_voxel_beyond_its_outermost_centres() -> None:
 
 def test_without_background_around_it_the_surface_is_open() -> None:
     tube = np.pad(np.ones((6, 3, 3), np.uint8), ((0, 0), (1, 1), (1, 1)))
-    found = topology(*marching_surface(tube, (0, 0, 0), (1, 1, 1)))
+    found = topology(*plain_surface(tube, (0, 0, 0), (1, 1, 1)))
     assert found.open_edges > 0
     assert not found.watertight
-    assert not len(marching_surface(np.ones((1, 5, 5), np.uint8), (0, 0, 0), (1, 1, 1))[1])
+    assert not len(plain_surface(np.ones((1, 5, 5), np.uint8), (0, 0, 0), (1, 1, 1))[1])
 
 
 @settings(max_examples=25)
@@ -130,7 +135,7 @@ def test_distance_is_seen_from_both_sides() -> None:
 @given(seed=st.integers(0, 2**20))
 def test_crossings_are_the_vertices_of_the_surface(seed: int) -> None:
     mask = np.pad((blobs(seed, (7, 6, 5), sigma=0.7) == 7).astype(np.uint8), 1)
-    assert crossings(mask) == len(marching_surface(mask, (0, 0, 0), (1, 1, 1))[0])
+    assert crossings(mask) == len(plain_surface(mask, (0, 0, 0), (1, 1, 1))[0])
 
 
 def test_cavities_are_filled() -> None:
@@ -140,7 +145,7 @@ def test_cavities_are_filled() -> None:
 
 
 MASK = ellipsoid((9, 9, 9))
-GOOD = marching_surface(MASK, (0, 0, 0), NM)
+GOOD = plain_surface(MASK, (0, 0, 0), NM)
 
 
 def row_of(*levels: Triangles, mask: NDArray[np.uint8] = MASK, **more: Any) -> dict[str, Any]:
@@ -175,7 +180,7 @@ def test_a_shifted_mesh_is_off_by_so_many_voxels() -> None:
 def test_small_objects_are_right_though_their_volume_is_far_below(voxels: int) -> None:
     mask = np.zeros((12, 4, 4), np.uint8)
     mask[1 : 1 + voxels, 1, 1] = 1
-    row = row_of(marching_surface(mask, (0, 0, 0), NM), mask=mask)
+    row = row_of(plain_surface(mask, (0, 0, 0), NM), mask=mask)
     assert row["volume_ratio"] == pytest.approx((voxels - 1) / voxels / 2 + 1 / 6 / voxels)
     assert faults_of(row, LIMITS) == (0, [])
 
@@ -183,6 +188,13 @@ def test_small_objects_are_right_though_their_volume_is_far_below(voxels: int) -
 def scaled(mesh: Triangles, by: float) -> Triangles:
     middle = mesh[0].mean(axis=0)
     return (mesh[0] - middle) * by + middle, mesh[1]
+
+
+def test_where_touching_objects_lend_volume_up_to_the_voxels_is_right() -> None:
+    together = replace(LIMITS, alone=False)
+    for ratio, alone, touching in ((0.8, 0, 0), (0.9, 2, 0), (1.04, 2, 0), (1.06, 2, 2), (0.74, 2, 2)):
+        row = {**row_of(GOOD), "volume_ratio": ratio, "raw_volume_ratio": 0.8}
+        assert [faults_of(row, limits)[0] for limits in (LIMITS, together)] == [alone, touching]
 
 
 def with_flipped(mesh: Triangles) -> Triangles:
@@ -221,7 +233,7 @@ def test_a_filled_hole_through_a_torus_is_flagged() -> None:
     mask[4, 4, :] = 0
     plug = mask.copy()
     plug[4, 4, 1:-1] = 1
-    row = row_of(marching_surface(plug, (0, 0, 0), NM), mask=mask)
+    row = row_of(plain_surface(plug, (0, 0, 0), NM), mask=mask)
     assert (row["genus"], row["raw_genus"]) == (0, 1)
     assert "0 handles, 1 before simplification" in faults_of(row, LIMITS)[1]
 
@@ -232,7 +244,7 @@ def test_coarser_levels_are_judged_by_what_they_say() -> None:
     assert faults_of(row_of(GOOD, off, lod_scale_nm=[10.0, 100.0]), LIMITS) == (0, [])
     mask = np.pad(MASK, ((0, 0), (0, 0), (0, 80)))
     mask[5, 5, 90] = 1
-    whole = marching_surface(mask, (0, 0, 0), NM)
+    whole = plain_surface(mask, (0, 0, 0), NM)
     left_out = row_of(whole, GOOD, mask=mask, lod_scale_nm=[10.0, 20.0])
     assert left_out["lod_max_nm"][1] > 500
     assert left_out["lod_components"] == [2, 1]
@@ -242,7 +254,7 @@ def test_coarser_levels_are_judged_by_what_they_say() -> None:
 
 def test_meshes_open_by_design_are_no_fault() -> None:
     mask = np.pad(np.ones((6, 3, 3), np.uint8), ((0, 0), (1, 1), (1, 1)))
-    tube = marching_surface(mask, (0, 0, 0), NM)
+    tube = plain_surface(mask, (0, 0, 0), NM)
     row = {"status": "measured", "mesh_mip_voxels": 54, "filled_vx": 0, "lod_scale_nm": [10.0]}
     row |= compare_with_voxels([tube], mask, (0, 0, 0), NM, 500, closed=False)
     assert not row["watertight"]
@@ -255,7 +267,7 @@ def test_cavities_that_fill_holes_left_open_are_no_fault() -> None:
     hollow[4:7, 4:7, 4:7] = 0
     full = fill_cavities(hollow)
     facts = {"mesh_mip_voxels": int(hollow.sum()), "filled_vx": 27}
-    for mesh in (marching_surface(hollow, (0, 0, 0), NM), marching_surface(full, (0, 0, 0), NM)):
+    for mesh in (plain_surface(hollow, (0, 0, 0), NM), plain_surface(full, (0, 0, 0), NM)):
         assert faults_of(row_of(mesh, mask=full, **facts), LIMITS) == (0, [])
     assert faults_of(row_of(scaled(GOOD, 0.2), mask=full, **facts), LIMITS)[0] == 2
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mesh_shapes import blobs
 from numpy.typing import NDArray
 
-from ophiolite.kernels.label_surface import Triangles, marching_surface
+from ophiolite.kernels.label_surface import Triangles, plain_surface
 from ophiolite.kernels.mesh_topology import merge_vertices, topology
 
 
@@ -144,7 +144,7 @@ def slow_components(faces: NDArray[Any]) -> int:
 @given(seed=st.integers(0, 2**20), sigma=st.sampled_from([0.0, 0.8, 2.0]))
 def test_surfaces_of_blobs_as_trimesh_sees_them(seed: int, sigma: float) -> None:
     mask = np.pad((blobs(seed, (9, 8, 7), sigma=sigma) == 7).astype(np.uint8), 1)
-    vertices, faces = marching_surface(mask, (0, 0, 0), (1, 1, 1))
+    vertices, faces = plain_surface(mask, (0, 0, 0), (1, 1, 1))
     if not len(faces):
         return
     found = topology(vertices, faces)

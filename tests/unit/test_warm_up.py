@@ -34,6 +34,8 @@ for label, piece in mesh_labels(labels, (8.0, 8.0, 40.0), labels.shape, low, non
     nm = vertices / STEPS_PER_VOXEL * np.array([8.0, 8.0, 40.0])
     measure(nm, faces)
     mesh_entry(nm, faces, LodOptions(faces_per_fragment=800))
+from ophiolite.kernels.marching_serra import SERRA
+list(mesh_labels(labels, (8.0, 8.0, 40.0), labels.shape, low, none, none, MeshOptions(), SERRA))
 for label, piece in skeletonize_labels(labels, (8.0, 8.0, 40.0), labels.shape, none, none):
     whole = stitch_skeletons([((0, 0, 0), piece)])
     seam = whole.vertices[:, 0] > 24 * 256

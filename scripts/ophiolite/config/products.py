@@ -81,8 +81,9 @@ class Mesh(Section):
         "auto", description="mip to mesh; `auto` is the finest whose voxels are at most twice as long as wide"
     )
     task_vx: VecModel = Field((256, 256, 256), description="voxels of the mesh mip that one meshing task covers")
-    extractor: Literal["ophiolite", "zmesh"] = Field(
-        "ophiolite", description="what extracts surfaces, by marching cubes either; `zmesh` takes longer"
+    extractor: Literal["ophiolite", "zmesh", "serra"] = Field(
+        "ophiolite",
+        description="what extracts surfaces: marching cubes of our own or of `zmesh`, or surface nets of `serra`-mesh",
     )
     simplify: bool = Field(True, description="simplify the fragments")
     max_error_nm: Annotated[float, Field(gt=0, allow_inf_nan=False)] = Field(

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.geometry import Box, Grid, Vec
 from ophiolite.geometry.lattice import STEPS_PER_VOXEL, MeshPiece
-from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.extractor import Extractor
+from ophiolite.kernels.mesh import MARCHING, MeshOptions, mesh_labels
 from ophiolite.kernels.mesh_topology import merge_vertices
 from ophiolite.kernels.stitch import stitch
 
@@ -26,8 +27,10 @@ _PLASTIC = (0.7548776662466927, 0.5698402909980532)
 Triangles = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 
-def marching_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike) -> Triangles:
-    """Our marching cubes between voxel centres of a mask (x, y, z) of uint8: vertices (n, 3) in nm, faces (m, 3).
+def plain_surface(
+    mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike, extractor: Extractor = MARCHING
+) -> Triangles:
+    """The surface of a mask (x, y, z) of uint8 by an extractor: vertices (n, 3) in nm, faces (m, 3).
 
     start_vx : the absolute place of its first voxel. Surfaces end open at the mask's faces: leave a voxel of
     background around it where they shall close.
@@ -35,16 +38,18 @@ def marching_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike
     resolution = np.asarray(resolution_nm, np.float64)
     x, y, z = (float(r) for r in resolution)
     found: list[tuple[Vec, MeshPiece]] = []
-    for cell, part in _bordered(mask):
-        near, far = cell.start, (np.array(cell.stop) < mask.shape).tolist()
+    for cell, seen in _bordered(mask, extractor.halo_vx):
+        near, far = (np.array(cell.start) > 0).tolist(), (np.array(cell.stop) < mask.shape).tolist()
+        part = extractor.whole_halo(mask[seen.slices()], cell, seen, (near, far), open_edges=True)
         pieces = mesh_labels(
             np.asfortranarray(part),
             (x, y, z),
             cell.shape,
             (False, False, False),
-            (near[0] > 0, near[1] > 0, near[2] > 0),
+            (near[0], near[1], near[2]),
             (far[0], far[1], far[2]),
             _UNSIMPLIFIED,
+            extractor,
         )
         found += [(cell.shift(start_vx).start, piece) for _, piece in pieces]
     vertices, faces = stitch(found)
@@ -52,12 +57,13 @@ def marching_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike
 
 
 def lewiner_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike) -> Triangles:
-    """As `marching_surface`, by `skimage.measure.marching_cubes`."""
+    """As `plain_surface`, by `skimage.measure.marching_cubes`."""
     from skimage import measure
 
     marching_cubes: Any = measure.marching_cubes
     vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
-    for cell, part in _bordered(mask):
+    for cell, seen in _bordered(mask, MARCHING.halo_vx):
+        part = mask[seen.slices()]
         v, f, _, _ = marching_cubes(part, 0.5, method="lewiner", gradient_direction="ascent")
         vertices.append(v.astype(np.float64) + np.array(cell.start))
         faces.append(f.astype(np.int64) + count)
@@ -67,20 +73,21 @@ def lewiner_surface(mask: NDArray[Any], start_vx: Vec, resolution_nm: ArrayLike)
     return (merged + np.array(start_vx) + 0.5) * np.asarray(resolution_nm, np.float64), corners
 
 
-def _bordered(mask: NDArray[Any]) -> Iterator[tuple[Box, NDArray[Any]]]:
-    """Blocks that hold a border, each with the voxel beyond it on the high side where the mask goes on."""
+def _bordered(mask: NDArray[Any], halo_vx: tuple[int, int]) -> Iterator[tuple[Box, Box]]:
+    """Blocks that hold or see a border, each with what it sees: its halo as far as the mask goes on."""
     x, y, z = mask.shape
     if min(x, y, z) < 2:
         return
     # A block of a single voxel along an axis has no cubes: the last voxel belongs to the block before it.
-    grid = Grid(Box((0, 0, 0), (x - 1, y - 1, z - 1)), (BLOCK_VX,) * 3)
+    grid, (below, above) = Grid(Box((0, 0, 0), (x - 1, y - 1, z - 1)), (BLOCK_VX,) * 3), halo_vx
     for index in grid:
         cubes = grid.cell(index)
-        part = mask[cubes.grow((0, 0, 0), (1, 1, 1)).slices()]
-        first = part[0, 0, 0]
-        if (part != first).any():
-            last = tuple(b + int(b == n - 1) for b, n in zip(cubes.stop, (x, y, z), strict=True))
-            yield Box(cubes.start, last), part  # type: ignore[arg-type]
+        last = tuple(b + int(b == n - 1) for b, n in zip(cubes.stop, (x, y, z), strict=True))
+        cell = Box(cubes.start, last)  # type: ignore[arg-type]
+        seen = cell.grow((below,) * 3, (above,) * 3).intersect(Box((0, 0, 0), (x, y, z)))
+        part = mask[seen.slices()]
+        if (part != part[0, 0, 0]).any():
+            yield cell, seen
 
 
 def surface_samples(vertices_nm: NDArray[np.float64], faces: NDArray[np.int64], count: int) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
 from ophiolite.kernels.marching_loops import count, fill
 from ophiolite.kernels.marching_tables import EDGE_START, triangle_table
 
@@ -22,7 +23,8 @@ def surfaces(
     """The surface of every number of a volume that has one, ascending: (number, vertices, faces).
 
     volume : (x, y, z) integers below n, Fortran order. wanted : (n,) which to mesh.
-    vertices : (k, 3) in half voxels: the centre of voxel (x, y, z) lies at (2 x, 2 y, 2 z). faces : (m, 3), of them.
+    vertices : (k, 3) in steps of the lattice: the centre of voxel (x, y, z) lies at 256 (x, y, z). faces : (m, 3), of
+        them.
     """
     if min(volume.shape) < 2:
         return
@@ -32,7 +34,8 @@ def surfaces(
     v, f = np.empty((vertices.sum(), 3), np.int32), np.empty((faces.sum(), 3), np.int32)
     at, first = np.cumsum(vertices) - vertices, np.cumsum(faces) - faces
     rows = np.zeros((2, volume.shape[0] * volume.shape[1], 3, 2), np.int32)
-    fill(volume, wanted, triangles, edges, np.array(EDGE_START, np.int64), at, first, v, f, rows)
+    start, half = np.array(EDGE_START, np.int64), STEPS_PER_VOXEL // 2
+    fill(volume, wanted, triangles, edges, start, half, at, first, v, f, rows)
     del volume, rows
     for number in np.flatnonzero(faces).tolist():
         yield (

@@ -58,12 +58,23 @@ def _mask(volume: Any, x: int, y: int, z: int, number: int) -> Any:
 
 @njit(cache=True, nogil=True)
 def fill(
-    volume: Any, wanted: Any, triangles: Any, edges: Any, start: Any, at: Any, first: Any, v: Any, f: Any, rows: Any
+    volume: Any,
+    wanted: Any,
+    triangles: Any,
+    edges: Any,
+    start: Any,
+    half: int,
+    at: Any,
+    first: Any,
+    v: Any,
+    f: Any,
+    rows: Any,
 ) -> None:
-    """Write vertices v (n, 3), as lengths of half voxels, and faces f (m, 3) of rows within each number's vertices.
+    """Write vertices v (n, 3), and faces f (m, 3) of rows within each number's vertices.
 
-    at, first : where each number's vertices and faces begin; raised to where they end. rows : (2, x y, 3, 2) workspace,
-    the vertices of the last two planes by voxel, axis of the edge, and end of it that holds the number.
+    half : the steps of v in half a voxel. at, first : where each number's vertices and faces begin; raised to where
+    they end. rows : (2, x y, 3, 2) workspace, the vertices of the last two planes by voxel, axis of the edge, and end
+    of it that holds the number.
     """
     nx, ny, nz = volume.shape
     base = at.copy()
@@ -80,7 +91,7 @@ def fill(
                             if wanted[number]:
                                 row = at[number]
                                 at[number] = row + 1
-                                v[row, 0], v[row, 1], v[row, 2] = x + i, y + j, z + k
+                                v[row, 0], v[row, 1], v[row, 2] = half * (x + i), half * (y + j), half * (z + k)
                                 plane[x + nx * y, axis, end] = row - base[number]
         if z == 0:
             continue

@@ -18,6 +18,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
+
 Loop = tuple[int, ...]
 Triangle = tuple[int, int, int]
 
@@ -39,17 +41,49 @@ def triangle_table() -> tuple[NDArray[np.int64], NDArray[np.int8]]:
     return counts, edges
 
 
+@cache
+def sheet_tables() -> tuple[NDArray[np.int8], NDArray[np.uint8], NDArray[np.int32]]:
+    """The sheets of surface in a cell for each mask of corners, for nets that have a vertex for each.
+
+    twice (256,) : the side of the cell (0 to 5: low x, high x, low y, ...) that one sheet crosses twice, -1 none. Where
+    the cell beyond has such a sheet too, four faces would share an edge: both cells then join on that side what
+    lies diagonally instead of keeping it apart, and the sheet becomes two.
+    sheets (2, 256) : how many, of cells as they are, and joined at that side.
+    places (2, 256, 12, 3) : for each edge the place of the sheet that crosses it, the mean of the middles of its edges,
+    in steps of the lattice from the first corner.
+    """
+    twice = np.full(256, -1, np.int8)
+    sheets, places = np.zeros((2, 256), np.uint8), np.zeros((2, 256, 12, 3), np.int32)
+    for mask in range(256):
+        loops = _loops(mask)
+        for side, corners in enumerate(_FACES):
+            edges = {_edge(corners[i - 1], corners[i]) for i in range(4)}
+            if any(edges <= set(loop) for loop in loops):
+                twice[mask] = side
+        for joined, own in enumerate((loops, _loops(mask, int(twice[mask])))):
+            sheets[joined, mask] = len(own)
+            for loop in own:
+                middle = np.mean([_MIDDLES[e] for e in loop], axis=0)
+                places[joined, mask, list(loop)] = np.rint(STEPS_PER_VOXEL * middle)
+    return twice, sheets, places
+
+
 def _edge(a: int, b: int) -> int:
     return _EDGE_OF[min(a, b), max(a, b)]
 
 
-def _loops(mask: int) -> list[Loop]:
-    """Closed polygons over the edges that the surface cuts, counter-clockwise seen from outside the label."""
+def _loops(mask: int, joined: int = -1) -> list[Loop]:
+    """Closed polygons over the edges that the surface cuts, counter-clockwise seen from outside the label.
+
+    joined : the side on which corners of the label are joined where only a diagonal does that.
+    """
     follows: dict[int, int] = {}
-    for corners in _FACES:
+    for side, corners in enumerate(_FACES):
         inside = [bool(mask >> c & 1) for c in corners]
         for i in range(4):
-            if inside[i] and not inside[i - 1]:
+            if side == joined and inside[i]:
+                follows[_edge(corners[i - 1], corners[i])] = _edge(corners[i - 2], corners[i - 1])
+            elif inside[i] and not inside[i - 1]:
                 j = i
                 while inside[(j + 1) % 4]:
                     j += 1

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.geometry.lattice import STEPS_PER_VOXEL
+
 
 def zmesh_surfaces(
     volume: NDArray[Any], wanted: NDArray[np.bool_]
@@ -17,7 +19,7 @@ def zmesh_surfaces(
 
     if min(volume.shape) < 2:
         return
-    mesher = zmesh.Mesher((2.0, 2.0, 2.0))
+    mesher = zmesh.Mesher((float(STEPS_PER_VOXEL),) * 3)
     mesher.mesh(volume)
     for number in sorted(int(n) for n in mesher.ids()):
         if wanted[number]:

@@ -12,7 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.geometry import Vec
 from ophiolite.kernels.cavities import cavities
-from ophiolite.kernels.label_surface import Triangles, lewiner_surface, marching_surface, surface_samples
+from ophiolite.kernels.extractor import Extractor
+from ophiolite.kernels.label_surface import Triangles, lewiner_surface, plain_surface, surface_samples
+from ophiolite.kernels.mesh import MARCHING
 from ophiolite.kernels.mesh_measure import Surface, centroid
 from ophiolite.kernels.mesh_topology import Topology, topology
 
@@ -79,14 +81,16 @@ def compare_with_voxels(
     resolution_nm: ArrayLike,
     most_samples: int,
     closed: bool = True,
+    extractor: Extractor = MARCHING,
 ) -> dict[str, Any]:
     """Everything that is measured of one object, as a row of the table of mesh quality.
 
     levels : meshes of the object, vertices (n, 3) in nm each at a place of its own, the finest first; read one by one.
     mask : (x, y, z) 1 where the object is, with a layer of background where surfaces shall close; at `start_vx`.
     closed : False where surfaces end open at the dataset's faces, so that volumes and centroids mean nothing.
+    extractor : of the meshes.
 
-    `raw_` is the unsimplified surface of the mask, `lewiner_` that of scikit-image. Distances are from the finest level
+    `raw_` is its unsimplified surface of the mask, `lewiner_` that of scikit-image. Distances are from the finest level
     to either, `lod_` those of every level to the unsimplified surface.
     """
     voxel_nm = np.asarray(resolution_nm, np.float64)
@@ -98,7 +102,7 @@ def compare_with_voxels(
     surface = lewiner_surface(mask, start_vx, voxel_nm)
     row |= _surface_row(surface, voxels, closed, "lewiner_")
     row |= _gap_row(Reference(surface, most_samples).gap(finest), "lewiner_")
-    surface = marching_surface(mask, start_vx, voxel_nm)
+    surface = plain_surface(mask, start_vx, voxel_nm, extractor)
     row |= _surface_row(surface, voxels, closed, "raw_")
     reference = Reference(surface, most_samples)
     of_lods: dict[str, list[Any]] = {name: [] for name in LOD_COLUMNS}

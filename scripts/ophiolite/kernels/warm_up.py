@@ -39,6 +39,8 @@ def _ball() -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]:
 def _warm_meshes(label_types: tuple[str, ...]) -> None:
     from ophiolite.kernels.judge_loops import faces_at
     from ophiolite.kernels.lod import LodOptions
+    from ophiolite.kernels.marching_serra_loops import own_faces, part_sheets
+    from ophiolite.kernels.marching_tables import sheet_tables
     from ophiolite.kernels.mesh import MeshOptions, mesh_labels
     from ophiolite.kernels.mesh_measure import Surface, measure
     from ophiolite.kernels.octree import mesh_entry
@@ -57,6 +59,10 @@ def _warm_meshes(label_types: tuple[str, ...]) -> None:
     for label_type in label_types:
         labels = np.asfortranarray(ball, dtype=label_type)
         list(mesh_labels(labels, _NM, shape, closed, _NEITHER, _NEITHER, MeshOptions(simplify=False)))
+    # serra-mesh's own surfaces are no business of numba's: any triangle does.
+    triangle = np.full((1, 3), 2 * STEPS_PER_VOXEL, np.int32), np.zeros((1, 3), np.int32)
+    place, corners = own_faces(shape, *triangle, STEPS_PER_VOXEL)
+    part_sheets(np.zeros(shape, np.uint16, order="F"), 1, place, corners, *sheet_tables(), STEPS_PER_VOXEL)
     work = Simplifier(vertices_nm, faces)
     work.run(0, 4.0)
     work.again(np.arange(len(vertices_nm)) == 0, 0, 4.0)

@@ -45,7 +45,7 @@ def run_fragments(
     product: str,
     block: str,
     pieces_of: Callable[[Task], Iterator[tuple[int, bytes]]],
-    halo_vx: tuple[int, int] = (0, 1),
+    halo_vx: tuple[int, int],
     merge_bytes: Callable[[bytes], int] | None = None,
 ) -> tuple[list[Written], dict[str, Any], float]:
     """Make the fragment file of a block; returns files, facts for the receipt, and the million voxels it covers.

@@ -24,10 +24,15 @@ _GRAVEST = {
 
 @dataclass(frozen=True)
 class Limits:
-    """What the settings promise: error_nm of level 0, 0 without simplification; voxel_nm, the longest side of one."""
+    """What the settings promise: error_nm of level 0, 0 without simplification; voxel_nm, the longest side of one.
+
+    alone : a label's surface does not depend on what it touches. Where it does, it holds more than that of the label by
+    itself, up to its voxels.
+    """
 
     error_nm: float
     voxel_nm: float
+    alone: bool = True
 
 
 def faults_of(row: Mapping[str, Any], limits: Limits) -> tuple[int, list[str]]:
@@ -41,7 +46,11 @@ def faults_of(row: Mapping[str, Any], limits: Limits) -> tuple[int, list[str]]:
     if status != "measured":
         return 0, []
     # What fill_holes fills depends on the tasks, so parts, handles and distances have no one right answer.
-    kinds = (_shape_faults(row, limits) if not row["filled_vx"] else [], _volume_faults(row), _surface_faults(row))
+    kinds = (
+        _shape_faults(row, limits) if not row["filled_vx"] else [],
+        _volume_faults(row, limits),
+        _surface_faults(row),
+    )
     gravest = max((number for number, kind in enumerate(kinds, 1) if kind), default=0)
     return gravest, [fault for kind in reversed(kinds) for fault in kind]
 
@@ -56,7 +65,7 @@ def _surface_faults(row: Mapping[str, Any]) -> list[str]:
     return [_many(*count) for count in counts if count[0]]
 
 
-def _volume_faults(row: Mapping[str, Any]) -> list[str]:
+def _volume_faults(row: Mapping[str, Any], limits: Limits) -> list[str]:
     ratio = row.get("volume_ratio")
     if ratio is None:
         return []
@@ -66,7 +75,9 @@ def _volume_faults(row: Mapping[str, Any]) -> list[str]:
         return ["no volume"]
     # Cavities that fill_holes left open may take from the filled volume what they hold.
     unfilled = row["filled_vx"] / (row["mesh_mip_voxels"] + row["filled_vx"])
-    off = ratio - row["raw_volume_ratio"]
+    least = row["raw_volume_ratio"]
+    most = least if limits.alone else max(least, 1.0)
+    off = ratio - min(max(ratio, least), most)
     if -VOLUME_SHARE - unfilled <= off <= VOLUME_SHARE:
         return []
     return [f"volume {abs(off):.0%} of the voxels' {'below' if off < 0 else 'above'} the unsimplified mesh's"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from ophiolite.kernels.extractor import Extractor
 from ophiolite.kernels.marching import surfaces
+from ophiolite.kernels.marching_serra import SERRA
 from ophiolite.kernels.marching_zmesh import zmesh_surfaces
-from ophiolite.kernels.mesh import Extractor, MeshOptions, mesh_labels
+from ophiolite.kernels.mesh import MeshOptions, mesh_labels
 from ophiolite.kernels.seams import FRAGMENT_SHARE
 from ophiolite.precomputed.mesh_fragment import encode_mesh_piece, face_count
 from ophiolite.stages.fragments import Task
@@ -14,15 +16,24 @@ from ophiolite.stages.job import Job
 
 # What merging an object takes at its peak, per triangle of its pieces; measured, see docs/mesh.md.
 MERGE_BYTES_PER_FACE = 320
-EXTRACTORS: dict[str, Extractor] = {"ophiolite": surfaces, "zmesh": zmesh_surfaces}
+EXTRACTORS = {
+    "ophiolite": Extractor(surfaces),
+    "zmesh": Extractor(zmesh_surfaces),
+    "serra": SERRA,
+}
+
+
+def extractor_of(job: Job) -> Extractor:
+    """What extracts the surfaces, from the plan."""
+    return EXTRACTORS[job.product("mesh").options["fragments"]["extractor"]]
 
 
 def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     """The function that meshes one task: (label, encoded piece), ascending by label."""
     plan = job.product("mesh")
     settings = dict(plan.options["fragments"])
+    extractor = EXTRACTORS[settings.pop("extractor")]
     # The rest is for the faces around seams, after the merge.
-    extract = EXTRACTORS[settings.pop("extractor")]
     settings["max_error_nm"] *= FRAGMENT_SHARE
     options = MeshOptions(
         **settings,
@@ -31,16 +42,16 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     )
 
     def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
-        x, y, z = task.seams_low
+        (x, y, z), seams = task.seams_low, (task.seams_low, task.seams_high)
         pieces = mesh_labels(
-            task.read(),
+            extractor.whole_halo(task.read(), task.core, task.seen, seams, options.open_edges),
             task.resolution_nm,
             task.core.shape,
             (not x, not y, not z),
             task.seams_low,
             task.seams_high,
             options,
-            extract,
+            extractor,
         )
         for label, piece in pieces:
             yield label, encode_mesh_piece(piece)

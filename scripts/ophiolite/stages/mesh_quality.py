@@ -1,7 +1,7 @@
 """What a job measures of the meshes of one merge job: as they stand in the shards, against the voxels of their labels.
 
-An object is compared with the marching-cubes surface of its own mask, which closes half a voxel beyond the outermost
-voxel centres also at the dataset's faces, as its mesh does; with `open_edges` both end at those centres, and volumes
+An object is compared with the surface of its own mask by the same extractor, which closes beyond the outermost voxel
+centres also at the dataset's faces, as its mesh does; with `open_edges` both end at those centres, and volumes
 mean nothing there. With `fill_holes` the mask is filled first: cavities that cross tasks are left open in the mesh.
 """
 
@@ -27,6 +27,7 @@ from ophiolite.precomputed.multilod import Manifest
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.mesh_faults import Limits, faults_of
+from ophiolite.stages.mesh_pieces import EXTRACTORS
 from ophiolite.stages.mesh_quality_table import TABLE
 from ophiolite.stages.owned import left_out, owned_rows
 from ophiolite.stages.shards import shards_of_job
@@ -96,12 +97,14 @@ class _Measure:
         self._most_vx = int(settings["max_box_mvx"]) * 10**6
         self._most_bytes = memory - memory // _CACHE_SHARE - _BASE_BYTES
         options = self._plan.options
+        self._extractor = EXTRACTORS[options["fragments"]["extractor"]]
         self._open_edges = bool(options["fragments"]["open_edges"])
         self._fill_holes = bool(options["fragments"]["fill_holes"])
         simplified = options["fragments"]["simplify"]
         self.limits = Limits(
             error_nm=float(options["fragments"]["max_error_nm"]) if simplified else 0.0,
             voxel_nm=float(self._resolution.max()),
+            alone=self._extractor.alone,
         )
         shards = shards_of_job(self._plan, int(job.item))
         self.stored = self._meshes.keys(shards).tolist()
@@ -164,7 +167,9 @@ class _Measure:
             out["filled_vx"] = int(np.count_nonzero(mask)) - out["mesh_mip_voxels"]
         manifest = self._manifest(own.label)
         levels = (self._level(own.label, lod) for lod in range(len(manifest.lod_scales)))
-        compared = compare_with_voxels(levels, mask, box.start, self._resolution, self._samples, closed)
+        compared = compare_with_voxels(
+            levels, mask, box.start, self._resolution, self._samples, closed, self._extractor
+        )
         return out | compared | {"lod_scale_nm": manifest.lod_scales.astype(np.float64).tolist()}
 
     def _manifest(self, label: int) -> Manifest:
