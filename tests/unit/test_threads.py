@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -45,3 +46,17 @@ def test_after_a_fault_none_is_begun(threads: int) -> None:
     with pytest.raises(ValueError, match="task 1"):
         list(in_order(threads, work, range(50)))
     assert len(begun) < 10
+
+
+def test_items_are_taken_as_results_are() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(1000):
+            taken.append(item)
+            yield item
+
+    results = in_order(2, abs, items())
+    assert [next(results) for _ in range(10)] == list(range(10))
+    assert len(taken) < 100
+    assert list(results) == list(range(10, 1000))

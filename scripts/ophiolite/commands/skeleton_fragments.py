@@ -20,5 +20,7 @@ def run(args: argparse.Namespace) -> None:
     """Run this command."""
     job = job_of(args, "skeleton_fragments")
     tame_page_faults()
-    written, facts, mvx = run_fragments(job, "skeleton", args.item, pieces_of(job), (HALO_LOW_VX, HALO_HIGH_VX))
+    written, facts, mvx = run_fragments(
+        job, "skeleton", args.item, pieces_of(job), (HALO_LOW_VX, HALO_HIGH_VX), tasks_at_once=job.threads
+    )
     job.finish(written, facts, work=mvx)

@@ -145,7 +145,8 @@ class Jobs(Section):
     memory_mb: Annotated[int, Field(ge=500)] = Field(2000, description="memory one job may use")
     threads: Positive = Field(
         1,
-        description="tasks that a job of mesh or skeleton fragments does at once, a thread each; other jobs take one",
+        description="what a job of fragments does at once, a thread each: labels of meshes, tasks of skeletons;"
+        " other jobs take one",
     )
 
 

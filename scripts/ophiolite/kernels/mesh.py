@@ -9,7 +9,7 @@ Vertices that neighbours share never move, so neighbours meet to the bit, and no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,9 @@ from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_judge import Judge
 from ophiolite.kernels.mesh_measure import box_of
 from ophiolite.kernels.simplify import Simplifier
+
+# As `map`: the results of a function of each item, in order.
+Each = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
 MARCHING = Extractor(surfaces)
 
@@ -104,6 +107,7 @@ def mesh_labels(
     seams_high: tuple[bool, bool, bool],
     options: MeshOptions,
     extractor: Extractor = MARCHING,
+    each: Each = map,
 ) -> Iterator[tuple[int, MeshPiece]]:
     """Mesh every label of a task, in ascending order of labels; labels without a surface are left out.
 
@@ -113,6 +117,7 @@ def mesh_labels(
     pad_low : a layer of background below the core, to close surfaces at the dataset's low faces.
     seams_low, seams_high : the task shares the plane at 128, or at 256 core_shape + 128, with a neighbour, or the
         cells below it.
+    each : simplifies the labels; one that does several at once gives the same pieces.
 
     Raises ValueError where shapes, types and flags do not fit together.
     """
@@ -126,10 +131,10 @@ def mesh_labels(
         x, y, z = (slice(both * seams_low[d], volume.shape[d] - both * seams_high[d]) for d in range(3))
         found: dict[int, MeshPiece] = {}
         for array, numbers in _filled(volume, len(ids), (x, y, z)):
-            found |= dict(_pieces(array, numbers, voxels, frame, options, extractor))
+            found |= dict(_pieces(array, numbers, voxels, frame, options, extractor, each))
         pieces = iter(sorted(found.items()))
     else:
-        pieces = _pieces(volume, np.arange(1, len(ids)), voxels, frame, options, extractor)
+        pieces = _pieces(volume, np.arange(1, len(ids)), voxels, frame, options, extractor, each)
     del volume
     for number, piece in pieces:
         yield int(ids[number]), piece
@@ -245,12 +250,15 @@ def _pieces(
     frame: _Frame,
     options: MeshOptions,
     extractor: Extractor,
+    each: Each,
 ) -> Iterator[tuple[int, MeshPiece]]:
     wanted = np.zeros(len(voxels), np.bool_)
     wanted[numbers] = True
     found = extractor.surfaces(volume, wanted)
     del volume
-    for number, steps, faces in found:
+
+    def piece(surface: tuple[int, NDArray[np.int32], NDArray[np.int32]]) -> tuple[int, MeshPiece]:
+        number, steps, faces = surface
         vertices = steps + frame.offset
         if frame.ends is not None:
             np.clip(vertices, frame.ends[0], frame.ends[1], out=vertices)
@@ -258,7 +266,9 @@ def _pieces(
         if options.simplify:
             vertices, corners = _simplified(vertices, corners, int(voxels[number]), frame, options)
         seam = frame.on(vertices, frame.seams)
-        yield number, MeshPiece(vertices.astype(np.int32), corners, seam)
+        return number, MeshPiece(vertices.astype(np.int32), corners, seam)
+
+    yield from each(piece, found)
 
 
 def _simplified(

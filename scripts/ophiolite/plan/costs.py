@@ -18,6 +18,8 @@ START_SECONDS = 1.5
 
 BASE_MEMORY_MB = 300
 MEMORY_BYTES_PER_VX = {"mesh_fragments": 60, "skeleton_fragments": 60}
+# Of what a task takes, what one more thread does: of meshes threads share a task (measured: a fourteenth).
+THREAD_SHARE = {"mesh_fragments": 0.1, "skeleton_fragments": 1.0}
 # Of the box that a whole object is read in: its mask, distance field, parts, costs and ways.
 OBJECT_BYTES_PER_VX = 32
 
@@ -28,5 +30,6 @@ def object_voxels(memory_mb: int) -> int:
 
 
 def task_memory_mb(rule: str, task_voxels: int, threads: int) -> int:
-    """Memory of a fragment job in MB: what Python and its libraries hold, plus a task for each thread."""
-    return BASE_MEMORY_MB + threads * task_voxels * MEMORY_BYTES_PER_VX[rule] // 10**6
+    """Memory of a fragment job in MB: what Python and its libraries hold, plus a task, and what more threads take."""
+    tasks = 1 + (threads - 1) * THREAD_SHARE[rule]
+    return BASE_MEMORY_MB + int(tasks * task_voxels * MEMORY_BYTES_PER_VX[rule]) // 10**6

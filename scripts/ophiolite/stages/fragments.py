@@ -47,11 +47,13 @@ def run_fragments(
     pieces_of: Callable[[Task], Iterator[tuple[int, bytes]]],
     halo_vx: tuple[int, int],
     merge_bytes: Callable[[bytes], int] | None = None,
+    tasks_at_once: int = 1,
 ) -> tuple[list[Written], dict[str, Any], float]:
     """Make the fragment file of a block; returns files, facts for the receipt, and the million voxels it covers.
 
     halo_vx : voxels that a task sees below and above its core, within the volume.
     merge_bytes : the memory that merging an object takes for one of its pieces, where that is known.
+    tasks_at_once : on a thread each.
     """
     plan = job.product(product)
     volume = VolumeReader(job.store, job.paths.layer_folder, plan.mip, volume_info(job.volume))
@@ -68,7 +70,7 @@ def run_fragments(
         done.write(name, encode_pack([(0, label, data) for label, data in pieces_of(task)]))
         return ""
 
-    for number, said in enumerate(in_order(job.threads, make, range(len(tasks))), start=1):
+    for number, said in enumerate(in_order(tasks_at_once, make, range(len(tasks))), start=1):
         job.say(f"task {number} of {len(tasks)}{said}")
     found = [
         (label, core.start, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from ophiolite.kernels.extractor import Extractor
 from ophiolite.kernels.marching import surfaces
@@ -13,6 +14,7 @@ from ophiolite.kernels.seams import FRAGMENT_SHARE
 from ophiolite.precomputed.mesh_fragment import encode_mesh_piece, face_count
 from ophiolite.stages.fragments import Task
 from ophiolite.stages.job import Job
+from ophiolite.stages.threads import in_order
 
 # What merging an object takes at its peak, per triangle of its pieces; measured, see docs/mesh.md.
 MERGE_BYTES_PER_FACE = 320
@@ -41,6 +43,8 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
         exclude_labels=tuple(int(v) for v in plan.options["exclude_labels"]),
     )
 
+    each = partial(in_order, job.threads)
+
     def of_task(task: Task) -> Iterator[tuple[int, bytes]]:
         (x, y, z), seams = task.seams_low, (task.seams_low, task.seams_high)
         pieces = mesh_labels(
@@ -52,6 +56,7 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
             task.seams_high,
             options,
             extractor,
+            each,
         )
         for label, piece in pieces:
             yield label, encode_mesh_piece(piece)
