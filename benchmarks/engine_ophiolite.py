@@ -38,13 +38,13 @@ class Ophiolite:
     """The workflow on one dataset. Each method does a stage and returns its rows.
 
     engine : the name of its rows and of its folder; rows of jobs alone have that name and `JOBS`.
-    threads : of a job of fragments.
+    blocks : the least number of jobs of a stage.
     """
 
     dataset: Dataset
     engine: str = ENGINE
     mesh_max_error_nm: float = MESH_MAX_ERROR
-    threads: int = 1
+    blocks: int = PROCESSES
 
     @property
     def folder(self) -> Path:
@@ -172,5 +172,5 @@ class Ophiolite:
             "project": project,
             "store": str(self.folder),
             "datasets": {DATASET: {"layers": layers}},
-            "jobs": {"min_blocks": PROCESSES, "threads": self.threads},
+            "jobs": {"min_blocks": self.blocks},
         }

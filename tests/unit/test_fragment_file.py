@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from typing import Any
 
 import pytest
@@ -89,5 +90,15 @@ def test_a_section_with_a_spoilt_table_is_refused() -> None:
     offset, size = ranges[0]
     section = bytearray(data[offset : offset + size])
     section[16:20] = b"spot"
+    with pytest.raises(FormatError, match="is a damaged fragment file"):
+        list(decode_section(0, bytes(section), "0-0-0.frags"))
+
+
+@pytest.mark.parametrize("count", [2**31, 2**57, 2**63])
+def test_a_section_of_more_pieces_than_there_is_room_for_is_refused(count: int) -> None:
+    content, ranges = encode_fragment_file("mesh", [Fragment(0, 1, 2, (0, 0, 0), b"ab")])
+    offset, size = ranges[0]
+    section = bytearray(content[offset : offset + size])
+    struct.pack_into("<Q", section, 0, count)
     with pytest.raises(FormatError, match="is a damaged fragment file"):
         list(decode_section(0, bytes(section), "0-0-0.frags"))

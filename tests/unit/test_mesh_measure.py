@@ -123,5 +123,9 @@ def test_the_farthest_point_is_that_of_all_distances(seed: int) -> None:
     faces = rng.integers(0, 30, (40, 3))
     surface = Surface(vertices, faces)
     assert surface.farthest(points) == pytest.approx(surface.distance(points).max(), rel=1e-12)
+    most = float(surface.distance(points).max())
+    assert surface.farthest(points, most / 2) == pytest.approx(most, rel=1e-12)
+    assert surface.farthest(points, 2 * most) == 2 * most
+    assert surface.farthest(points[:0], 3.0) == 3.0
     assert surface.farthest(points[:0]) == 0
     assert Surface(vertices, faces[:0]).farthest(points) == np.inf

@@ -237,10 +237,11 @@ def _placed(v: Any, q: Any, normals: Any, parts: Any, row: int, most: float, s: 
         for k in range(11):
             s[k] += q[u, k]
         for d in range(3):
-            place[row, d] += v[u, d] / size[row]
+            place[row, d] += v[u, d]
             sums[row, d] += normals[u, d]
         u = following[u]
-    mx, my, mz = place[row, 0], place[row, 1], place[row, 2]
+    mx, my, mz = place[row, 0] / size[row], place[row, 1] / size[row], place[row, 2] / size[row]
+    place[row, 0], place[row, 1], place[row, 2] = mx, my, mz
     reach2 = 0.0
     for _ in range(size[row]):
         reach2 = max(reach2, (v[u, 0] - mx) ** 2 + (v[u, 1] - my) ** 2 + (v[u, 2] - mz) ** 2)

@@ -240,6 +240,5 @@ def _distance(
     """Largest distance between two surfaces, both ways, over the points that `Lod` names."""
     a, b, c = (coarser[coarser_faces[:, corner]] for corner in range(3))
     middles = [(coarser[p] + coarser[q])[p < q] / 2 for p, q in _edges(coarser_faces)]
-    back = Surface(finer, finer_faces).farthest(np.concatenate([coarser, *middles, (a + b + c) / 3]))
     there = Surface(coarser, coarser_faces).farthest(finer)
-    return max(there, back)
+    return Surface(finer, finer_faces).farthest(np.concatenate([coarser, *middles, (a + b + c) / 3]), there)

@@ -115,13 +115,15 @@ class Surface:
             return np.full(len(p), np.inf)
         return np.asarray(_nearest(p, self._corners, self._boxes))
 
-    def farthest(self, points_nm: ArrayLike) -> float:
-        """The largest `distance` of points (n, 3), 0 without points; far cheaper than all distances."""
+    def farthest(self, points_nm: ArrayLike, least_nm: float = 0.0) -> float:
+        """The largest `distance` of points (n, 3), or `least_nm` if that is more; far cheaper than all distances."""
         p = np.ascontiguousarray(points_nm, dtype=np.float64).reshape(-1, 3)
         if len(self._corners) == 0:
-            return float("inf") if len(p) else 0.0
+            return float("inf") if len(p) else least_nm
         # Neighbours that follow each other are served by the same triangles: three times as fast.
-        return float(_farthest(p[_along_a_curve(p)], self._corners, self._boxes)) if len(p) else 0.0
+        if len(p):
+            return max(least_nm, float(_farthest(p[_along_a_curve(p)], self._corners, self._boxes, least_nm**2)))
+        return least_nm
 
     def within(self, points_nm: ArrayLike, bound_nm: float) -> NDArray[np.bool_]:
         """Which points (n, 3) lie within `bound_nm` of a triangle; far cheaper than their distances."""
@@ -291,9 +293,9 @@ def _nearest(p: Any, t: Any, box: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _farthest(p: Any, t: Any, box: Any) -> Any:
+def _farthest(p: Any, t: Any, box: Any, worst: float) -> Any:
     """As `_nearest`, but a point is done as soon as one triangle is no farther than the farthest point so far."""
-    worst, leaves, leaf = 0.0, len(box) // 2, len(box) // 2
+    leaves, leaf = len(box) // 2, len(box) // 2
     stack = np.empty(_STACK, np.int64)
     for i in range(len(p)):
         x, y, z = p[i, 0], p[i, 1], p[i, 2]

@@ -94,7 +94,7 @@ def decode_section(merge_job: int, data: bytes, name: str) -> Iterator[Fragment]
             data[SECTION_HEAD.size : SECTION_HEAD.size + size], max_output_size=max(count * ROW.itemsize, 1)
         )
         rows = np.frombuffer(table, dtype=ROW, count=count)
-    except (struct.error, zstandard.ZstdError, ValueError) as error:
+    except (struct.error, zstandard.ZstdError, ValueError, OverflowError, MemoryError) as error:
         raise _damaged(name, str(error)) from None
     start = SECTION_HEAD.size + size
     if count and start + int(rows["offset"][-1] + rows["size"][-1]) != len(data):
