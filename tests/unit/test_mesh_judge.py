@@ -1,4 +1,4 @@
-"""Pieces that are done again are judged where they have changed: nothing is missed that a look at all would find."""
+"""Pieces that are done again are judged where they have changed, and are no worse for it."""
 
 from __future__ import annotations
 

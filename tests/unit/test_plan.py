@@ -20,6 +20,7 @@ from ophiolite.geometry import Box, Vec, morton
 from ophiolite.geometry.box import ceildiv, floordiv, mul, prod
 from ophiolite.geometry.grid import indices
 from ophiolite.geometry.pyramid import coarse_box
+from ophiolite.plan.costs import task_memory_mb
 from ophiolite.plan.fragments import estimate_labels, plan_fragments, product_mip
 from ophiolite.plan.model import RoundPlan, ScalePlan, task_box, task_input
 from ophiolite.plan.pyramid import Volume, auto_factors, block_shape, plan_pyramid
@@ -258,3 +259,8 @@ def test_a_sample_of_labels_is_the_same_each_time_and_no_box_is_read_whole() -> 
     assert seen[0] == seen[1]
     assert 1 < len(seen[0]) <= 16
     assert all(b.volume < 10**8 for b in seen[0])
+
+
+def test_threads_share_a_task_of_meshes_and_have_one_each_of_skeletons() -> None:
+    assert [task_memory_mb("mesh_fragments", 10**6, threads) for threads in (1, 2, 11)] == [360, 366, 420]
+    assert [task_memory_mb("skeleton_fragments", 10**6, threads) for threads in (1, 2, 11)] == [360, 420, 960]

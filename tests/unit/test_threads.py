@@ -48,6 +48,22 @@ def test_after_a_fault_none_is_begun(threads: int) -> None:
     assert len(begun) < 10
 
 
+def test_where_taking_items_fails_nothing_more_is_begun() -> None:
+    begun: list[int] = []
+
+    def items() -> Iterator[int]:
+        yield from range(40)
+        raise ValueError("no more items")
+
+    def work(item: int) -> None:
+        begun.append(item)
+        time.sleep(0.02)
+
+    with pytest.raises(ValueError, match="no more items"):
+        list(in_order(2, work, items()))
+    assert len(begun) < 10
+
+
 def test_items_are_taken_as_results_are() -> None:
     taken: list[int] = []
 

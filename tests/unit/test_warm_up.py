@@ -41,6 +41,8 @@ for label, piece in skeletonize_labels(labels, (8.0, 8.0, 40.0), labels.shape, n
     seam = whole.vertices[:, 0] > 24 * 256
     radius = whole.radius_nm.astype(np.float64)
     skeleton_measures(*clean_skeleton(whole.vertices * 1.0, whole.edges, radius, seam=seam))
+from ophiolite.kernels.label_numbers import labels_of
+labels_of(labels.astype(np.uint32, order="F"))
 from ophiolite.kernels.mask_runs import RunLabeller, measure_runs, paint_labels
 from ophiolite.kernels.mask_runs_loops import add_colours
 from ophiolite.kernels.run_contours import trace_contours
@@ -66,8 +68,11 @@ def compiled(cache: Path) -> set[str]:
 def test_a_process_after_the_warm_up_compiles_nothing(tmp_path: Path, kernels: Path, repository: Path) -> None:
     cache = tmp_path / "kernels"
     shutil.copytree(kernels, cache)
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(repository / "scripts")}
+    # Labels of another type, of which there are skeletons alone.
+    more = 'from ophiolite.kernels.warm_up import warm_up; warm_up((), ("uint32",), ("skeleton",))'
+    subprocess.run([sys.executable, "-c", more], env=env, check=True)
     warm = compiled(cache)
     assert warm
-    env = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(repository / "scripts")}
     subprocess.run([sys.executable, "-c", WORK], env=env, check=True)
     assert compiled(cache) == warm

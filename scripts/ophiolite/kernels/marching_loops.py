@@ -29,7 +29,7 @@ def count(volume: Any, wanted: Any, triangles: Any, vertices: Any, faces: Any) -
                 for i in range(8):
                     if not done >> i & 1:
                         number = volume[x + (i & 1), y + (i >> 1 & 1), z + (i >> 2)]
-                        mask = _mask(volume, x, y, z, number)
+                        mask = corner_mask(volume, x, y, z, number)
                         done |= mask
                         if wanted[number]:
                             faces[number] += triangles[mask]
@@ -47,7 +47,7 @@ def _mixed(volume: Any, x: int, y: int, z: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _mask(volume: Any, x: int, y: int, z: int, number: int) -> Any:
+def corner_mask(volume: Any, x: int, y: int, z: int, number: int) -> Any:
     """The corners of a cell that hold a number."""
     out = 0
     for i in range(8):
@@ -104,7 +104,7 @@ def fill(
                     if done >> i & 1:
                         continue
                     number = volume[x + (i & 1), y + (i >> 1 & 1), z - 1 + (i >> 2)]
-                    mask = _mask(volume, x, y, z - 1, number)
+                    mask = corner_mask(volume, x, y, z - 1, number)
                     done |= mask
                     if not wanted[number]:
                         continue

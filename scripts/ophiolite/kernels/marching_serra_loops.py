@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ophiolite.kernels.marching_loops import corner_mask
+
 
 @njit(cache=True, nogil=True)
 def own_faces(shape: Any, v: Any, f: Any, step: int) -> Any:
@@ -50,12 +52,12 @@ def part_sheets(volume: Any, number: int, v: Any, f: Any, twice: Any, sheets: An
     crowded = False
     for i in range(len(v)):
         x, y, z = v[i, 0] // step, v[i, 1] // step, v[i, 2] // step
-        mask, joined = _mask(volume, x, y, z, number), 0
+        mask, joined = corner_mask(volume, x, y, z, number), 0
         side = twice[mask]
         if side >= 0:
             by = side % 2 * 2 - 1
             x, y, z = x + by * (side < 2), y + by * (side // 2 == 1), z + by * (side > 3)
-            joined = int(twice[_mask(volume, x, y, z, number)] == (side ^ 1))
+            joined = int(twice[corner_mask(volume, x, y, z, number)] == (side ^ 1))
         if sheets[joined, mask] > 1:
             case[i, 0], case[i, 1] = joined, mask
             crowded = True
@@ -86,13 +88,3 @@ def part_sheets(volume: Any, number: int, v: Any, f: Any, twice: Any, sheets: An
                     bit += 1
             for d in range(3):
                 v[f[i, j], d] = cell[j, d] * step + places[joined, mask, 4 * axis + k, d]
-
-
-@njit(cache=True, nogil=True)
-def _mask(volume: Any, x: int, y: int, z: int, number: int) -> Any:
-    """The corners of a cell that hold a number."""
-    out = 0
-    for i in range(8):
-        if volume[x + (i & 1), y + (i >> 1 & 1), z + (i >> 2)] == number:
-            out |= 1 << i
-    return out

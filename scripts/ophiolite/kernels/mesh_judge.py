@@ -22,7 +22,7 @@ _RINGS = 3
 class Judge:
     """A piece before it was simplified, and what was found of it.
 
-    before : (n, 3) in nm. faces : (m, 3). rim : (n,) vertices on the faces of the task, where a piece may be open.
+    before : (n, 3) in nm. faces : (m, 3). rim : (n,) vertices that stay, where a piece may be open.
     bound_nm : how far either surface may be from the other at the points of `far` and `strays`.
     """
 

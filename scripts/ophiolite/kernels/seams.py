@@ -1,6 +1,6 @@
 """Seams between tasks, gone from a joined mesh: simplified once more where they are no longer borders.
 
-Fragments keep every marching-cubes vertex on the faces of their task. After they are joined, the faces within a few
+Fragments keep every vertex that neighbouring tasks share. After they are joined, the faces within a few
 rings of those vertices are simplified alone; the rest has been as far as its error allows. Errors add up, so pieces
 are allowed `FRAGMENT_SHARE` of the error and this step the rest.
 """

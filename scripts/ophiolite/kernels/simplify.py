@@ -143,6 +143,7 @@ class Simplifier:
             held[f[held[f].any(axis=1)]] = True
         self._repeated = True
         if self._merged is self._raw or still[held].all():
+            self._far |= held[self._merged.into]
             return self.run(target_faces, max_rms)
         still |= held
         return self._collapsed(held, target_faces, max_rms)

@@ -21,7 +21,7 @@ def warm_up(image_types: tuple[str, ...], label_types: tuple[str, ...], products
         _warm_meshes(label_types)
         done.append("mesh")
     if "skeleton" in products:
-        _warm_skeletons()
+        _warm_skeletons(label_types)
         done.append("skeleton")
     if "mask_objects" in products:
         _warm_mask_objects()
@@ -71,13 +71,16 @@ def _warm_meshes(label_types: tuple[str, ...]) -> None:
     mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=800))
 
 
-def _warm_skeletons() -> None:
+def _warm_skeletons(label_types: tuple[str, ...]) -> None:
     from ophiolite.kernels import soma_loops
     from ophiolite.kernels.cross_section import section_areas
+    from ophiolite.kernels.label_numbers import labels_of
     from ophiolite.kernels.skeleton_merge import CleanOptions, clean_skeleton, skeleton_measures
     from ophiolite.kernels.skeleton_tree import branches, rooted
     from ophiolite.kernels.skeletonize import skeletonize_labels
 
+    for label_type in label_types:
+        labels_of(np.asfortranarray(_ball(), dtype=label_type))
     for _ in skeletonize_labels(_ball(), _NM, (_SIDE_VX, _SIDE_VX, _SIDE_VX), _NEITHER, _NEITHER):
         pass
     turns = np.linspace(0, 2 * np.pi, 40, endpoint=False)

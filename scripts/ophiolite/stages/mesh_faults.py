@@ -26,8 +26,8 @@ _GRAVEST = {
 class Limits:
     """What the settings promise: error_nm of level 0, 0 without simplification; voxel_nm, the longest side of one.
 
-    alone : a label's surface does not depend on what it touches. Where it does, it holds more than that of the label by
-    itself, up to its voxels.
+    alone : a label's surface does not depend on what it touches. Where it does, it may hold more than that of the label
+    by itself; how much more depends on what is around it.
     """
 
     error_nm: float
@@ -76,8 +76,7 @@ def _volume_faults(row: Mapping[str, Any], limits: Limits) -> list[str]:
     # Cavities that fill_holes left open may take from the filled volume what they hold.
     unfilled = row["filled_vx"] / (row["mesh_mip_voxels"] + row["filled_vx"])
     least = row["raw_volume_ratio"]
-    most = least if limits.alone else max(least, 1.0)
-    off = ratio - min(max(ratio, least), most)
+    off = ratio - least if limits.alone else min(ratio - least, 0.0)
     if -VOLUME_SHARE - unfilled <= off <= VOLUME_SHARE:
         return []
     return [f"volume {abs(off):.0%} of the voxels' {'below' if off < 0 else 'above'} the unsimplified mesh's"]

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from ophiolite.kernels.extractor import Extractor
-from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.marching_serra import SERRA
 from ophiolite.kernels.marching_zmesh import zmesh_surfaces
-from ophiolite.kernels.mesh import MeshOptions, mesh_labels
+from ophiolite.kernels.mesh import MARCHING, MeshOptions, mesh_labels
 from ophiolite.kernels.seams import FRAGMENT_SHARE
 from ophiolite.precomputed.mesh_fragment import encode_mesh_piece, face_count
 from ophiolite.stages.fragments import Task
@@ -19,7 +18,7 @@ from ophiolite.stages.threads import in_order
 # What merging an object takes at its peak, per triangle of its pieces; measured, see docs/mesh.md.
 MERGE_BYTES_PER_FACE = 320
 EXTRACTORS = {
-    "ophiolite": Extractor(surfaces),
+    "ophiolite": MARCHING,
     "zmesh": Extractor(zmesh_surfaces),
     "serra": SERRA,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import islice
 from threading import Event
 from typing import TypeVar
@@ -34,8 +34,10 @@ def in_order(threads: int, work: Callable[[Item], Result], items: Iterable[Item]
             raise
 
     pool, following = ThreadPoolExecutor(threads), iter(items)
-    futures = deque(pool.submit(unless_failed, item) for item in islice(following, _AHEAD))
+    futures: deque[Future[Result]] = deque()
     try:
+        for item in islice(following, _AHEAD):
+            futures.append(pool.submit(unless_failed, item))
         while futures:
             yield futures.popleft().result()
             futures.extend(pool.submit(unless_failed, item) for item in islice(following, 1))
