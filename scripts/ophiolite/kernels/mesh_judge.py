@@ -23,7 +23,8 @@ class Judge:
     """A piece before it was simplified, and what was found of it.
 
     before : (n, 3) in nm. faces : (m, 3). rim : (n,) vertices that stay, where a piece may be open.
-    bound_nm : how far either surface may be from the other at the points of `far` and `strays`.
+    bound_nm : how far vertices of either surface may be from the other, and centres of faces and middles of edges after
+        from that before.
     """
 
     def __init__(

@@ -118,12 +118,10 @@ class Surface:
     def farthest(self, points_nm: ArrayLike, least_nm: float = 0.0) -> float:
         """The largest `distance` of points (n, 3), or `least_nm` if that is more; far cheaper than all distances."""
         p = np.ascontiguousarray(points_nm, dtype=np.float64).reshape(-1, 3)
-        if len(self._corners) == 0:
+        if len(p) == 0 or len(self._corners) == 0:
             return float("inf") if len(p) else least_nm
         # Neighbours that follow each other are served by the same triangles: three times as fast.
-        if len(p):
-            return max(least_nm, float(_farthest(p[_along_a_curve(p)], self._corners, self._boxes, least_nm**2)))
-        return least_nm
+        return max(least_nm, float(_farthest(p[_along_a_curve(p)], self._corners, self._boxes, least_nm**2)))
 
     def within(self, points_nm: ArrayLike, bound_nm: float) -> NDArray[np.bool_]:
         """Which points (n, 3) lie within `bound_nm` of a triangle; far cheaper than their distances."""
