@@ -138,8 +138,8 @@ def nothing_is_far(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
     return np.zeros(len(points), np.bool_), np.zeros(len(v), np.bool_)
 
 
-def nothing_of_it(judge: Any, of: Any, done: simplify.Simplified) -> Any:
-    return np.zeros(len(done.into), np.bool_)
+def nothing_of_it(*args: Any) -> Any:
+    return np.zeros(len(args[-1].into), np.bool_)
 
 
 def broken_of_surface(kind: str, rms: float) -> set[str]:

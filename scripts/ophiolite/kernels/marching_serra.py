@@ -39,12 +39,12 @@ def serra_surfaces(
     for number in mesher.ids().tolist():
         if wanted[number]:
             mesh = mesher.get(number)
-            vertices, faces = mesh.vertices.astype(np.int32), mesh.faces.view(np.int32)
+            vertices, faces = mesh.vertices.astype(np.int32), mesh.faces
             del mesh
             vertices, faces = own_faces(volume.shape, vertices, faces, STEPS_PER_VOXEL)
             if len(faces):
                 part_sheets(volume, number, vertices, faces, *tables, STEPS_PER_VOXEL)
-                yield number, vertices, faces
+                yield number, vertices, faces.view(np.int32)
         mesher.erase(number)
 
 

@@ -8,38 +8,23 @@ import numpy as np
 from numba import njit
 
 from ophiolite.kernels.marching_loops import corner_mask
+from ophiolite.kernels.octree_loops import gather
 
 
 @njit(cache=True, nogil=True)
 def own_faces(shape: Any, v: Any, f: Any, step: int) -> Any:
-    """Of a mesh, vertices v (n, 3) and f (m, 3), the faces whose highest cell is 2 to n - 3 on axes of n voxels."""
+    """Of vertices v (n, 3) int32, faces f (m, 3) uint32: those whose highest cell is 2 to n - 3 on axes of n voxels."""
     inside = True
     for i in range(len(v)):
         for d in range(3):
             inside &= 2 * step <= v[i, d] < (shape[d] - 2) * step
     if inside:
         return v, f
-    number = np.full(len(v), -1, np.int32)
-    faces = np.empty_like(f)
-    count, kept = 0, 0
+    own = np.ones(len(f), np.bool_)
     for i in range(len(f)):
-        own = True
         for d in range(3):
-            own &= 2 * step <= max(v[f[i, 0], d], v[f[i, 1], d], v[f[i, 2], d]) < (shape[d] - 2) * step
-        if not own:
-            continue
-        for j in range(3):
-            row = f[i, j]
-            if number[row] < 0:
-                number[row] = count
-                count += 1
-            faces[kept, j] = number[row]
-        kept += 1
-    vertices = np.empty((count, 3), v.dtype)
-    for i in range(len(v)):
-        if number[i] >= 0:
-            vertices[number[i]] = v[i]
-    return vertices, faces[:kept].copy()
+            own[i] &= 2 * step <= max(v[f[i, 0], d], v[f[i, 1], d], v[f[i, 2], d]) < (shape[d] - 2) * step
+    return gather(v, f[own], np.zeros(3, np.int64), np.full(len(v), -1, np.int32))
 
 
 @njit(cache=True, nogil=True)

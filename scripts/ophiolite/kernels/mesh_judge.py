@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from ophiolite.kernels.judge_loops import astray, faces_at, far_from_own
 from ophiolite.kernels.mesh_measure import Surface
 from ophiolite.kernels.parts import part_volumes, parts_of
-from ophiolite.kernels.quadrics import adjacency, lock_odd_edges
+from ophiolite.kernels.quadrics import odd_ends
 from ophiolite.kernels.simplify import Simplified
 
 # Faces so many rings around what stands for a vertex are searched for one that is near to it.
 _RINGS = 3
+
+# Vertices (n, 3) before, and the row after (n,) that stands for each.
+_Points = tuple[NDArray[np.float64], NDArray[np.int32]]
 
 
 class Judge:
@@ -45,29 +48,36 @@ class Judge:
         changed = done.changed.copy()
         changed[done.into[self._blamed]] = True
         # What a vertex was near to may have gone from as many rings away as it was sought in.
-        seen = _ringed(changed, done.faces, _RINGS)
+        seen = ringed(changed, done.faces, _RINGS)
         rows = np.flatnonzero(seen[done.into] | self._leaning)
         out = np.zeros(len(self._before), np.bool_)
-        out[rows] = self._far(rows, after, seen, done)
-        out[self._strays(rows, after, changed, done)] = True
-        out |= self._turned(lattice, done) | self._torn(changed, done)
+        own = (self._before, done.into) if len(rows) == len(out) else (self._before[rows], done.into[rows])
+        faces = done.faces[faces_at(done.faces, changed)]
+        out[rows] = self._far(rows, own, after, seen, done)
+        out[self._strays(rows, own, after, faces, done)] = True
+        out |= self._turned(lattice, done) | self._torn(faces, changed, done)
         self._blamed = out
         return out
 
     def _far(
-        self, rows: NDArray[np.int64], after: NDArray[np.float64], seen: NDArray[np.bool_], done: Simplified
+        self,
+        rows: NDArray[np.int64],
+        of: _Points,
+        after: NDArray[np.float64],
+        seen: NDArray[np.bool_],
+        done: Simplified,
     ) -> NDArray[np.bool_]:
         """Which of some vertices before are not within the bound, or stand for one that is not of theirs.
 
-        rows : the vertices before that those after which are `seen` (k,) stand for, and some more.
+        rows, of : the vertices before that those after which are `seen` (k,) stand for, and some more.
         """
-        points, own = self._points(rows, done)
+        points, own = of
         far: NDArray[np.bool_]
         far, lost = far_from_own(points, own, after, done.faces[faces_at(done.faces, seen)], self._bound)
         if far.any():
             near = np.zeros(len(after), np.bool_)
             near[own[far]] = True
-            near = _ringed(near, done.faces, _RINGS)
+            near = ringed(near, done.faces, _RINGS)
             some = done.faces[near[done.faces].all(axis=1)]
             saved = Surface(after, some).within(points[far], self._bound)
             self._leaning[rows[far]] = saved
@@ -79,15 +89,19 @@ class Judge:
         return far
 
     def _strays(
-        self, rows: NDArray[np.int64], after: NDArray[np.float64], changed: NDArray[np.bool_], done: Simplified
+        self,
+        rows: NDArray[np.int64],
+        of: _Points,
+        after: NDArray[np.float64],
+        faces: NDArray[np.uint32],
+        done: Simplified,
     ) -> NDArray[np.int64]:
         """The vertices before that are nearest to a face's centre, or an edge's middle, farther than the bound.
 
-        Where one was to blame before and is held by now, one of those too that each corner of the face stands for. Of
-        faces with corners that are `changed` (k,); `rows` holds all vertices that these corners stand for.
+        Where one was to blame before and is held by now, one of those too that each corner of the face stands for.
+        rows, of : all vertices before that the corners of these `faces` (m, 3) stand for, and some more.
         """
-        faces = done.faces[faces_at(done.faces, changed)]
-        samples, nearest, face = astray(*self._points(rows, done), after, faces, self._bound)
+        samples, nearest, face = astray(*of, after, faces, self._bound)
         if not len(samples):
             return rows[:0]
         close = np.zeros(len(self._before), np.bool_)
@@ -117,26 +131,20 @@ class Judge:
         out: NDArray[np.bool_] = turned[own]
         return out
 
-    def _torn(self, changed: NDArray[np.bool_], done: Simplified) -> NDArray[np.bool_]:
-        """Which vertices before stand at an edge after that is not paired, and does not end at the task's faces."""
-        odd = np.zeros(len(changed), np.bool_)
-        faces = done.faces[faces_at(done.faces, changed)]
-        start, around = adjacency(faces, len(odd))
-        lock_odd_edges(faces, start, around, odd)
-        # Of the others only some of the faces are here.
-        out: NDArray[np.bool_] = (odd & changed & ~self._rim[done.rows])[done.into]
-        return out
+    def _torn(self, faces: NDArray[np.uint32], changed: NDArray[np.bool_], done: Simplified) -> NDArray[np.bool_]:
+        """Which vertices before stand at an edge after that is not paired, and does not end at the task's faces.
 
-    def _points(self, rows: NDArray[np.int64], done: Simplified) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-        """Vertices before, and what stands for each."""
-        return (self._before, done.into) if len(rows) == len(done.into) else (self._before[rows], done.into[rows])
+        faces : all that have a corner which is `changed` (k,); of other vertices only some.
+        """
+        out: NDArray[np.bool_] = (odd_ends(faces, len(changed)) & changed & ~self._rim[done.rows])[done.into]
+        return out
 
     def _surface_at(self, chosen: NDArray[np.bool_]) -> Surface:
         """The faces before with one of the `chosen` (n,) vertices."""
         return Surface(self._before, self._faces[faces_at(self._faces, chosen)])
 
 
-def _ringed(chosen: NDArray[np.bool_], faces: NDArray[np.uint32], rings: int) -> NDArray[np.bool_]:
+def ringed(chosen: NDArray[np.bool_], faces: NDArray[np.uint32], rings: int) -> NDArray[np.bool_]:
     """The `chosen` (k,) vertices, and those so many rings of faces around them."""
     out = chosen.copy()
     if not out.all():

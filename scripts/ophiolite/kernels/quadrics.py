@@ -68,14 +68,15 @@ def adjacency(f: Any, n: int) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def lock_odd_edges(f: Any, start: Any, around: Any, locked: Any) -> None:
-    """Lock the ends of edges that are not shared by exactly two faces in opposite directions.
+def odd_ends(f: Any, n: int) -> Any:
+    """Which vertices (n,) are ends of edges that are not shared by exactly two faces in opposite directions.
 
     Around a sound vertex every neighbour comes once after it and once before it.
     """
-    mark = np.zeros(len(locked), np.int64)
+    start, around = adjacency(f, n)
+    odd, mark = np.zeros(n, np.bool_), np.zeros(n, np.int64)
     stamp = 0
-    for row in range(len(locked)):
+    for row in range(n):
         stamp += 2
         for step in range(3):
             for k in range(start[row], start[row + 1]):
@@ -87,5 +88,6 @@ def lock_odd_edges(f: Any, start: Any, around: Any, locked: Any) -> None:
                 elif step == 1 and mark[u] == stamp:
                     mark[u] = stamp + 1
                 elif step < 2 or mark[u] == stamp:
-                    locked[u] = True
-                    locked[row] = True
+                    odd[u] = True
+                    odd[row] = True
+    return odd

@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.kernels.mesh_judge import Judge
+from ophiolite.kernels.mesh_judge import Judge, ringed
 from ophiolite.kernels.parts import part_volumes, parts_of
-from ophiolite.kernels.quadrics import adjacency, lock_odd_edges
+from ophiolite.kernels.quadrics import odd_ends
 from ophiolite.kernels.simplify import Simplifier
 
 # Of max_error_nm, what pieces of tasks may spend.
@@ -35,9 +35,7 @@ def dissolve_seams(
     Returns vertices on the same lattice and faces. Where twelve attempts do not keep the error, or where a part would
     turn inside out, the mesh stays as it is.
     """
-    near = seam
-    for _ in range(_RINGS):
-        near = _touched(near, faces)
+    near = ringed(seam, faces, _RINGS)
     band = near[faces[:, 0]] & near[faces[:, 1]] & near[faces[:, 2]]
     if not seam.any() or not band.any():
         return lattice, faces
@@ -77,9 +75,7 @@ def _simplified(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32], NDArray[np.int32]] | None:
     """The band simplified: vertices on the lattice, faces, and the row that each vertex was; borders stay."""
     before = lattice * lattice_nm
-    border = np.zeros(len(lattice), np.bool_)
-    start, around = adjacency(faces, len(lattice))
-    lock_odd_edges(faces, start, around, border)
+    border = odd_ends(faces, len(lattice))
     work, judge = Simplifier(before, faces, border, sound=True), Judge(before, faces, border, max_error_nm)
     rms = max_error_nm * _RMS_SHARE
     done = work.run(0, rms)
@@ -90,13 +86,6 @@ def _simplified(
             return new, done.faces, done.rows
         done = work.again(blamed, 0, rms)
     return None
-
-
-def _touched(near: NDArray[np.bool_], faces: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """The vertices of all faces that have one that is near."""
-    out = near.copy()
-    out[faces[near[faces[:, 0]] | near[faces[:, 1]] | near[faces[:, 2]]]] = True
-    return out
 
 
 def _used(faces: NDArray[np.uint32], vertices: int) -> NDArray[np.bool_]:

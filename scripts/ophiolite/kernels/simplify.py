@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from ophiolite.kernels.cluster_loops import cluster
 from ophiolite.kernels.judge_loops import altered
 from ophiolite.kernels.mesh_measure import box_of
-from ophiolite.kernels.quadrics import adjacency, lock_odd_edges, quadrics
+from ophiolite.kernels.quadrics import odd_ends, quadrics
 from ophiolite.kernels.simplify_loops import collapse
 
 # Clusters are made of clusters while they leave less than this share of the faces, and a face is smaller than so many
@@ -99,8 +99,7 @@ class Simplifier:
         v = given - self._centre
         still = np.zeros(len(v), np.bool_) if locked is None else locked.copy()
         if not sound:
-            start, around = adjacency(f, len(v))
-            lock_odd_edges(f, start, around, still)
+            still |= odd_ends(f, len(v))
         q, normals = quadrics(v, f)
         self._far = np.zeros(len(v), np.bool_)
         self._raw = self._merged = _Stage((v, f, q, normals, still), *2 * (np.arange(len(v), dtype=np.int32),))

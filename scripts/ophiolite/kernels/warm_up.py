@@ -60,7 +60,7 @@ def _warm_meshes(label_types: tuple[str, ...]) -> None:
         labels = np.asfortranarray(ball, dtype=label_type)
         list(mesh_labels(labels, _NM, shape, closed, _NEITHER, _NEITHER, MeshOptions(simplify=False)))
     # serra-mesh's own surfaces are no business of numba's: any triangle does.
-    triangle = np.full((1, 3), 2 * STEPS_PER_VOXEL, np.int32), np.zeros((1, 3), np.int32)
+    triangle = np.full((1, 3), 2 * STEPS_PER_VOXEL, np.int32), np.zeros((1, 3), np.uint32)
     place, corners = own_faces(shape, *triangle, STEPS_PER_VOXEL)
     part_sheets(np.zeros(shape, np.uint16, order="F"), 1, place, corners, *sheet_tables(), STEPS_PER_VOXEL)
     work = Simplifier(vertices_nm, faces)

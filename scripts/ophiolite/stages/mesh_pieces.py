@@ -33,7 +33,8 @@ def pieces_of(job: Job) -> Callable[[Task], Iterator[tuple[int, bytes]]]:
     """The function that meshes one task: (label, encoded piece), ascending by label."""
     plan = job.product("mesh")
     settings = dict(plan.options["fragments"])
-    extractor = EXTRACTORS[settings.pop("extractor")]
+    del settings["extractor"]
+    extractor = extractor_of(job)
     # The rest is for the faces around seams, after the merge.
     settings["max_error_nm"] *= FRAGMENT_SHARE
     options = MeshOptions(

@@ -27,7 +27,7 @@ from ophiolite.precomputed.multilod import Manifest
 from ophiolite.stages.job import Job
 from ophiolite.stages.layer import volume_info
 from ophiolite.stages.mesh_faults import Limits, faults_of
-from ophiolite.stages.mesh_pieces import EXTRACTORS
+from ophiolite.stages.mesh_pieces import extractor_of
 from ophiolite.stages.mesh_quality_table import TABLE
 from ophiolite.stages.owned import left_out, owned_rows
 from ophiolite.stages.shards import shards_of_job
@@ -97,7 +97,7 @@ class _Measure:
         self._most_vx = int(settings["max_box_mvx"]) * 10**6
         self._most_bytes = memory - memory // _CACHE_SHARE - _BASE_BYTES
         options = self._plan.options
-        self._extractor = EXTRACTORS[options["fragments"]["extractor"]]
+        self._extractor = extractor_of(job)
         self._open_edges = bool(options["fragments"]["open_edges"])
         self._fill_holes = bool(options["fragments"]["fill_holes"])
         simplified = options["fragments"]["simplify"]
