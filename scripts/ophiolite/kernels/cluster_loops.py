@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ophiolite.kernels.inner import inner
 from ophiolite.kernels.quadrics import adjacency
 
 # Where planes leave a direction free, a cluster stays near the middle of its vertices: by this share of their weight.
@@ -180,7 +181,7 @@ def _join(f: Any, still: Any, parts: Any, start: Any, around: Any) -> None:
         following[last] = row
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _is_disc(mesh: Any, parts: Any, still: Any, row: int, seen: Any, hits: Any, stamp: int) -> Any:
     """Whether a cluster's neighbourhood is a disc that meets each neighbour in one arc.
 
@@ -224,7 +225,7 @@ def _is_disc(mesh: Any, parts: Any, still: Any, row: int, seen: Any, hits: Any, 
     return outer >= 3 and open_arcs == 0 and 2 * (size[row] + inner - 1) == half_edges
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _placed(v: Any, q: Any, normals: Any, parts: Any, row: int, most: float, s: Any, place: Any, sums: Any) -> Any:
     """Put a cluster where its planes meet; whether it lies near enough to them there."""
     _, following, size = parts
@@ -292,7 +293,7 @@ def _take_apart(mesh: Any, parts: Any, row: int, work: Any) -> None:
         u = after
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _turned(f: Any, parts: Any, place: Any, sums: Any, i: int) -> Any:
     """The largest cluster of a face that is a sliver or looks away from the normals around it; -1 if it is sound."""
     root, _, size = parts

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ophiolite.kernels.inner import inner
 from ophiolite.kernels.mesh_measure import triangle_distance2
 from ophiolite.kernels.quadrics import adjacency
 
@@ -32,7 +33,7 @@ def far_from_own(points: Any, into: Any, v: Any, f: Any, bound: float) -> Any:
     return far, lost
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _near_centres(
     x: float, y: float, z: float, v: Any, f: Any, start: int, stop: int, around: Any, bound2: float
 ) -> Any:
@@ -47,7 +48,7 @@ def _near_centres(
     return False
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _near_faces(
     x: float, y: float, z: float, v: Any, f: Any, start: int, stop: int, around: Any, t: Any, bound2: float
 ) -> Any:
@@ -102,7 +103,7 @@ def _grouped(into: Any, n: int) -> Any:
     return start, own
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _nearest_own(points: Any, start: Any, own: Any, corners: Any, at: Any, bound2: float) -> Any:
     """Any point of the corners within the bound, or the nearest; and whether it is within."""
     least, row = np.inf, -1

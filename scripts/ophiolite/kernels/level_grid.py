@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ophiolite.kernels.inner import inner
 from ophiolite.kernels.mesh_measure import box_of
 
 # How far a vertex may go for a place of its own, in steps: within a cube, and farther along an axis, since vertices
@@ -97,7 +98,7 @@ class LevelGrid:
         return bool(_part(lattice, faces, _STEPS, self.top, self.middle(level), self.cells(level) * self.top))
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _slot(table: Any, lattice: Any, x: Any, y: Any, z: Any) -> Any:
     """Where a place stands in the table, or the free slot where it belongs."""
     mask = len(table) - 1

@@ -6,6 +6,8 @@ from typing import Any
 
 from numba import njit
 
+from ophiolite.kernels.inner import inner
+
 
 @njit(cache=True, nogil=True)
 def count(volume: Any, wanted: Any, triangles: Any, vertices: Any, faces: Any) -> None:
@@ -35,7 +37,7 @@ def count(volume: Any, wanted: Any, triangles: Any, vertices: Any, faces: Any) -
                             faces[number] += triangles[mask]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _mixed(volume: Any, x: int, y: int, z: int) -> Any:
     """Whether the corners of a cell differ."""
     a = volume[x, y, z]
@@ -46,7 +48,7 @@ def _mixed(volume: Any, x: int, y: int, z: int) -> Any:
     return volume[x, y + 1, z + 1] != a or volume[x + 1, y + 1, z + 1] != a
 
 
-@njit(cache=True, nogil=True)
+@inner
 def corner_mask(volume: Any, x: int, y: int, z: int, number: int) -> Any:
     """The corners of a cell that hold a number."""
     out = 0

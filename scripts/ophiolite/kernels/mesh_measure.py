@@ -14,6 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from ophiolite.kernels.inner import inner
+
 _LEAF = 4
 _STACK = 128
 _Moments = tuple[float, float, Any, Any, Any, float]
@@ -354,7 +356,7 @@ def _within(p: Any, t: Any, box: Any, bound2: float) -> Any:
     return out
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _box_distance2(b: Any, x: float, y: float, z: float) -> Any:
     dx = max(b[0] - x, 0.0, x - b[3])
     dy = max(b[1] - y, 0.0, y - b[4])
@@ -362,7 +364,7 @@ def _box_distance2(b: Any, x: float, y: float, z: float) -> Any:
     return dx * dx + dy * dy + dz * dz
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _segment_distance2(ax: float, ay: float, az: float, bx: float, by: float, bz: float) -> float:
     """Squared distance from the origin to the segment a b."""
     ux, uy, uz = bx - ax, by - ay, bz - az
@@ -374,7 +376,7 @@ def _segment_distance2(ax: float, ay: float, az: float, bx: float, by: float, bz
     return cx * cx + cy * cy + cz * cz
 
 
-@njit(cache=True, nogil=True)
+@inner
 def triangle_distance2(t: Any, x: float, y: float, z: float) -> Any:
     """Squared distance from a point to the triangle t (9,), its corners one after the other."""
     ax, ay, az = t[0] - x, t[1] - y, t[2] - z

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from ophiolite.kernels.inner import inner
+
 # A face may turn by 60 degrees, and become no worse in shape than this share of an equilateral triangle.
 _LEAST_COSINE = 0.5
 _LEAST_COMPACTNESS = 0.05
@@ -18,7 +20,7 @@ _FIRST = 1 / 4
 _GROWTH = 4.0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _place(v: Any, q: Any, locked: Any, a: int, b: int) -> Any:
     """Where edge a b should collapse to: x, y, z, the sum of squared distances there, its weight, and the price."""
     xx, xy, xz = q[a, 0] + q[b, 0], q[a, 1] + q[b, 1], q[a, 2] + q[b, 2]
@@ -63,7 +65,7 @@ def _place(v: Any, q: Any, locked: Any, a: int, b: int) -> Any:
     return mx + x, my + y, mz + z, cost, weight, cost + _LENGTH_SHARE * length2 * weight
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _fits(v: Any, a: int, b: int, c: int, p: Any) -> Any:
     """Whether face a b c stays sound when corner a moves to p."""
     ux, uy, uz = v[b, 0] - v[a, 0], v[b, 1] - v[a, 1], v[b, 2] - v[a, 2]
@@ -85,7 +87,7 @@ def _fits(v: Any, a: int, b: int, c: int, p: Any) -> Any:
     return after >= _LEAST_COMPACTNESS**2 / 12 * sum2 * sum2 or after * sides * sides >= before * sum2 * sum2
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _allowed(
     v: Any, f: Any, locked: Any, dead: Any, head: Any, chain: Any, mark: Any, stamp: Any, a: Any, b: Any, p: Any
 ) -> Any:
@@ -145,7 +147,7 @@ def _allowed(
     return True
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _merge(f: Any, dead: Any, head: Any, chain: Any, a: Any, b: Any) -> Any:
     """Give b's faces to a; returns how many vanish."""
     gone = 0
@@ -179,7 +181,7 @@ def _merge(f: Any, dead: Any, head: Any, chain: Any, a: Any, b: Any) -> Any:
     return gone
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _best(mesh: Any, stars: Any, a: int, above: float, most: float, p: Any) -> Any:
     """Of the edges from a to higher rows that cost more than `above` the cheapest: its price, other end; place in p."""
     v, f, q, locked = mesh
@@ -275,7 +277,7 @@ def collapse(
     return ~dead
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _collapsed(mesh: Any, stars: Any, into: Any, kept: int, gone: int, p: Any) -> Any:
     """Do it; returns how many faces vanish."""
     v, f, q, _ = mesh
@@ -288,7 +290,7 @@ def _collapsed(mesh: Any, stars: Any, into: Any, kept: int, gone: int, p: Any) -
     return _merge(f, dead, head, chain, kept, gone)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _record(pairs: Any, places: Any, row: int, kept: int, gone: int, p: Any) -> None:
     pairs[row, 0], pairs[row, 1] = kept, gone
     for d in range(3):
@@ -369,7 +371,7 @@ def _fair(mesh: Any, stars: Any, least: Any, above: Any, most: float, p: Any, li
     return high
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _below(least: Any, limit: float) -> Any:
     count = 0
     for row in range(len(least)):

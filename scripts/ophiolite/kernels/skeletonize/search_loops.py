@@ -23,6 +23,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ophiolite.kernels.inner import inner
+
 NO_STEP = 13
 STEPS = 27
 FREE = 32
@@ -89,7 +91,7 @@ def grown(rows: Array) -> Array:
     return out
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _push(heads: Array, links: Array, tally: Array, bucket: int, voxel: int) -> None:
     """Put a voxel into a bucket; tally is (first free link or -1, links ever used, links in use)."""
     link = tally[0]
@@ -104,7 +106,7 @@ def _push(heads: Array, links: Array, tally: Array, bucket: int, voxel: int) -> 
     heads[bucket] = link
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _pop(heads: Array, links: Array, tally: Array, bucket: int) -> int:
     link = heads[bucket]
     heads[bucket] = links[link, 0]
@@ -207,14 +209,14 @@ def flood(grid: Lattice, sources: Array, radii: Array, room: Volumes, links: Arr
     return links
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _lowest_bit(word: int) -> int:
     """Place of the lowest bit of a word (Leiserson, Prokop and Randall 1998)."""
     low = word & (~word + np.uint64(1))
     return _DE_BRUIJN[(low * np.uint64(0x03F79D71B4CB0A89)) >> np.uint64(58)]  # type: ignore[no-any-return]
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _next_bucket(filled: Array, bucket: int) -> int:
     """The first bucket from `bucket` on, around the ring, that a bit of `filled` says holds something."""
     word = bucket >> 6

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ophiolite.kernels.inner import inner
 from ophiolite.kernels.skeletonize.search_loops import (
     BUCKETS,
     COST_OUTSIDE,
@@ -52,7 +53,7 @@ class Rules(NamedTuple):
     branching: bool
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _apart(grid: Lattice, voxel: int, x: float, y: float, z: float) -> float:
     """Square of the nm between a voxel and a point, counted from the corner of the padded volume."""
     k = voxel // grid.strides[2]
@@ -64,7 +65,7 @@ def _apart(grid: Lattice, voxel: int, x: float, y: float, z: float) -> float:
     return out
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _position(grid: Lattice, voxel: int) -> tuple[float, float, float]:
     """Where a voxel lies, nm from the corner of the padded volume."""
     k = voxel // grid.strides[2]
@@ -214,7 +215,7 @@ def _weigh(grid: Lattice, voxels: Array, shunned: Array, most: float, rules: Rul
         room.left[voxel] = 0
 
 
-@njit(cache=True, nogil=True)
+@inner
 def _in_ball(grid: Lattice, voxel: int, root: int, radius: float, room: Volumes) -> bool:
     """Whether a voxel is of the ball about a root, and not of a neurite that comes near from outside."""
     x, y, z = _position(grid, root)
