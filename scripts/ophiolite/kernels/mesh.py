@@ -22,6 +22,7 @@ from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.extractor import Extractor
 from ophiolite.kernels.judge_loops import moved_outwards, restoring_length, volume_about
 from ophiolite.kernels.label_numbers import numbered
+from ophiolite.kernels.lattice_loops import between, scaled, shift, snapped
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_judge import Judge
 from ophiolite.kernels.mesh_measure import box_of
@@ -75,27 +76,24 @@ class _Frame:
     """How the extractor's coordinates lie on the lattice, and where the surface ends there.
 
     offset : the centre of the first voxel. rim_planes : (2, 3), low and high: free vertices lie between them. rim :
-    (axis, low, high) between which vertices never move, both ends included. seams : those that a neighbour shares.
-    ends : (2, 3) planes to which vertices come back that stand for voxels beyond the dataset; None without such.
+    (6, 3), axis, low, high, between which vertices never move, both ends included. seams : those that a neighbour
+    shares. ends : (2, 3) planes to which vertices come back that stand for voxels beyond the dataset.
     """
 
     offset: NDArray[np.int64]
     rim_planes: NDArray[np.int64]
-    rim: tuple[tuple[int, int, int], ...]
-    seams: tuple[tuple[int, int, int], ...]
-    ends: NDArray[np.int64] | None
+    rim: NDArray[np.int64]
+    seams: NDArray[np.int64]
+    ends: NDArray[np.int64]
     resolution_nm: NDArray[np.float64]
 
-    def on(self, vertices: NDArray[np.int64], slabs: Any) -> NDArray[np.bool_]:
-        out = np.zeros(len(vertices), np.bool_)
-        for axis, low, high in slabs:
-            at = vertices[:, axis]
-            out |= at == low if low == high else (at >= low) & (at <= high)
-        return out
+    def free(self, box: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The lowest and highest places (3,) for free vertices: within a box (2, 3), and off the rim's planes."""
+        low = np.maximum(box[0], self.rim_planes[0] + 1)
+        return low, np.maximum(np.minimum(box[1], self.rim_planes[1] - 1), low)
 
-    def nm(self, vertices: NDArray[np.int64]) -> NDArray[np.float64]:
-        out: NDArray[np.float64] = vertices * (self.resolution_nm / STEPS_PER_VOXEL)
-        return out
+    def nm(self, vertices: NDArray[np.int32]) -> NDArray[np.float64]:
+        return scaled(vertices, self.resolution_nm / STEPS_PER_VOXEL)  # type: ignore[no-any-return]
 
 
 def mesh_labels(
@@ -191,8 +189,8 @@ def _framed(
     # The centres of the first and last voxels with a surface between them.
     planes = _HALF + STEPS_PER_VOXEL * np.stack([-closed[0].astype(int), np.array(core) - 1 + (seams | closed)[1]])
     shared = STEPS_PER_VOXEL * extractor.shared_vx * seams
-    slabs = [(d, int((planes - shared)[i, d]), int(planes[i, d])) for d in range(3) for i in range(2)]
-    ends = np.where(repeated, planes, np.array([[-1], [1]]) * np.iinfo(np.int64).max) if repeated.any() else None
+    slabs = np.array([(d, (planes - shared)[i, d], planes[i, d]) for d in range(3) for i in range(2)])
+    ends = np.where(repeated, planes, np.array([[-1], [1]]) * np.iinfo(np.int32).max)
     return (
         volume,
         kept,
@@ -200,8 +198,8 @@ def _framed(
         _Frame(
             offset,
             planes - shared * [[0], [1]],
-            tuple(slabs),
-            tuple(slab for slab, seam in zip(slabs, seams.T.ravel(), strict=True) if seam),
+            slabs,
+            slabs[seams.T.ravel()],
             ends,
             np.array(resolution_nm, np.float64),
         ),
@@ -258,35 +256,32 @@ def _pieces(
     del volume
 
     def piece(surface: tuple[int, NDArray[np.int32], NDArray[np.int32]]) -> tuple[int, MeshPiece]:
-        number, steps, faces = surface
-        vertices = steps + frame.offset
-        if frame.ends is not None:
-            np.clip(vertices, frame.ends[0], frame.ends[1], out=vertices)
+        number, vertices, faces = surface
+        shift(vertices, frame.offset, frame.ends)
         corners = faces.view(np.uint32)
         if options.simplify:
             vertices, corners = _simplified(vertices, corners, int(voxels[number]), frame, options)
-        seam = frame.on(vertices, frame.seams)
-        return number, MeshPiece(vertices.astype(np.int32), corners, seam)
+        return number, MeshPiece(vertices, corners, between(vertices, frame.seams))
 
     yield from each(piece, found)
 
 
 def _simplified(
-    vertices: NDArray[np.int64], faces: NDArray[np.uint32], voxels: int, frame: _Frame, options: MeshOptions
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    vertices: NDArray[np.int32], faces: NDArray[np.uint32], voxels: int, frame: _Frame, options: MeshOptions
+) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
     """The piece with as few triangles as the options allow; the piece itself where no simplification is sound."""
     before = frame.nm(vertices)
     # Open pieces have comparable volumes about a common point only: a corner of the box of all of them.
-    box = box_of(vertices)
-    low = frame.nm(box[0])
+    box = np.stack(box_of(vertices))
+    low, high = frame.nm(box)
     volume = volume_about(before, faces, low)
     allowed = _VOLUME_TOLERANCE * voxels * float(np.prod(frame.resolution_nm))
     # No plane of a piece lies farther from it than the piece is long.
-    rms, longest = options.max_error_nm * _RMS_SHARE, float(frame.nm(box[1] - box[0]).max())
+    rms, longest = options.max_error_nm * _RMS_SHARE, float((high - low).max())
     while rms > longest:
         rms *= _STEP_BACK
     target = int(len(faces) / options.reduction)
-    rim = frame.on(vertices, frame.rim)
+    rim = between(vertices, frame.rim)
     work, judge = Simplifier(before, faces, rim, sound=True), Judge(before, faces, rim, options.max_error_nm)
     done = work.run(target, rms)
     for _ in range(_ATTEMPTS):
@@ -296,7 +291,7 @@ def _simplified(
             )
         # The same length each time, so that what has not changed stays where it is.
         moved = moved_outwards(done.vertices, done.faces, ~done.still, length)
-        new = _snapped(moved, box, vertices[done.rows], done.still, frame)
+        new = snapped(moved, STEPS_PER_VOXEL / frame.resolution_nm, *frame.free(box), vertices, done.rows, done.still)
         after = frame.nm(new)
         if abs(volume_about(after, done.faces, low) - volume) > allowed:
             rms *= _STEP_BACK
@@ -307,18 +302,3 @@ def _simplified(
             return new, done.faces
         done = work.again(blamed, target, rms)
     return vertices, faces
-
-
-def _snapped(
-    moved: NDArray[np.float64],
-    box: tuple[NDArray[np.int64], NDArray[np.int64]],
-    old: NDArray[np.int64],
-    still: NDArray[np.bool_],
-    frame: _Frame,
-) -> NDArray[np.int64]:
-    """Back on the lattice: rim vertices as they were, others within the old piece's box and off the rim's planes."""
-    low, high = box
-    low = np.maximum(low, frame.rim_planes[0] + 1)
-    high = np.maximum(np.minimum(high, frame.rim_planes[1] - 1), low)
-    new = np.rint(moved * (STEPS_PER_VOXEL / frame.resolution_nm)).astype(np.int64)
-    return np.where(still[:, None], old, np.clip(new, low, high))

@@ -6,6 +6,8 @@ rest is simplified as it was. So all but the first look is at what has changed s
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,7 +41,7 @@ class Judge:
         self._leaning = np.zeros(len(before), np.bool_)
         self._sides: tuple[NDArray[np.int32], NDArray[np.float64]] | None = None
 
-    def blamed(self, lattice: NDArray[np.int64], after: NDArray[np.float64], done: Simplified) -> NDArray[np.bool_]:
+    def blamed(self, lattice: NDArray[Any], after: NDArray[np.float64], done: Simplified) -> NDArray[np.bool_]:
         """Which vertices (n,) before are to blame for what is not sound; none where the piece is.
 
         lattice, after : (k, 3) what is left, as it will be stored, and the same in nm. Results must follow each other
@@ -78,7 +80,7 @@ class Judge:
             near = np.zeros(len(after), np.bool_)
             near[own[far]] = True
             near = ringed(near, done.faces, _RINGS)
-            some = done.faces[near[done.faces].all(axis=1)]
+            some = done.faces[near[done.faces[:, 0]] & near[done.faces[:, 1]] & near[done.faces[:, 2]]]
             saved = Surface(after, some).within(points[far], self._bound)
             self._leaning[rows[far]] = saved
             far[far] = ~saved
@@ -113,7 +115,7 @@ class Judge:
         out: NDArray[np.int64] = np.concatenate([strays, corners.ravel()])
         return out
 
-    def _turned(self, lattice: NDArray[np.int64], done: Simplified) -> NDArray[np.bool_]:
+    def _turned(self, lattice: NDArray[Any], done: Simplified) -> NDArray[np.bool_]:
         """Which vertices before belong to a part that is no longer closed around the same side: a cavity, or a speck.
 
         Parts that end at the task's faces enclose nothing by themselves. Simplifying leaves parts what they are.

@@ -18,9 +18,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.kernels.cluster_loops import cluster
 from ophiolite.kernels.judge_loops import altered
+from ophiolite.kernels.lattice_loops import about
 from ophiolite.kernels.mesh_measure import box_of
 from ophiolite.kernels.quadrics import odd_ends, quadrics
-from ophiolite.kernels.simplify_loops import collapse
+from ophiolite.kernels.simplify_loops import collapse, survivors
 
 # Clusters are made of clusters while they leave less than this share of the faces, and a face is smaller than so many
 # times the largest mean squared distance: where errors count, what is put in order loses fewer faces but gains as much.
@@ -96,7 +97,7 @@ class Simplifier:
         f = np.ascontiguousarray(corners, np.int32).reshape(-1, 3)
         low, high = box_of(given) if len(given) else (np.zeros(3), np.zeros(3))
         self._centre = (low + high) / 2
-        v = given - self._centre
+        v = about(given, self._centre)
         still = np.zeros(len(v), np.bool_) if locked is None else locked.copy()
         if not sound:
             still |= odd_ends(f, len(v))
@@ -157,11 +158,7 @@ class Simplifier:
         now = v, f, left, further
         changed = np.ones(len(v), np.bool_) if self._last is None else altered(self._last, now)
         self._last = now
-        f = f[left]
-        used = np.zeros(len(v), np.bool_)
-        used[f] = True
-        number = np.cumsum(used, dtype=np.int32) - np.int32(1)
-        rows = stage.rows[used]
-        still = self._raw.mesh[4][rows]
-        into = number[further[stage.into]]
-        return Simplified(v[used] + self._centre, number[f].astype(np.uint32), rows, still, into, changed[used])
+        vertices, faces, rows, stay, into, used = survivors(
+            v, f, left, further, self._centre, stage.rows, stage.into, self._raw.mesh[4]
+        )
+        return Simplified(vertices, faces, rows, stay, into, changed[used])
