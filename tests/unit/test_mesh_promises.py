@@ -179,7 +179,7 @@ def test_without_the_test_for_discs(slow: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_test_for_faces_turned_over(slow: pytest.MonkeyPatch) -> None:
-    slow.setattr(simplify_loops, "_fits", always)
+    slow.setattr(simplify_loops, "fits", always)
     slow.setattr(cluster_loops, "_turned", lambda *_: -1)
     assert broken_of_surface("smooth", 3.0) == {"turned"}
 
@@ -206,8 +206,11 @@ def test_without_the_test_for_edges_between_locked_vertices(slow: pytest.MonkeyP
     assert {"crowded", "torn"} <= across_the_seam()
 
 
+NO_SLABS = np.empty((0, 3), np.int64)
+
+
 def test_without_locks_at_the_seam(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh._Frame, "rim", property(lambda self: [], lambda self, slabs: None), raising=False)
+    monkeypatch.setattr(mesh._Frame, "rim", property(lambda _: NO_SLABS, lambda *_: None), raising=False)
     monkeypatch.setattr(mesh_judge.Judge, "_torn", nothing_of_it)
     assert {"border", "open"} <= broken(made())
 

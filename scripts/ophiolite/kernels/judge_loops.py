@@ -8,8 +8,8 @@ import numpy as np
 from numba import njit
 
 from ophiolite.kernels.inner import inner
-from ophiolite.kernels.mesh_measure import triangle_distance2
 from ophiolite.kernels.quadrics import adjacency
+from ophiolite.kernels.surface_loops import triangle_distance2
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Vertices onto the lattice of a task, into nm and back: compiled, since numpy is slow along an axis of three."""
+"""Points onto a lattice, into nm and back, and their box: compiled, since numpy is slow along an axis of three."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ from typing import Any
 
 import numpy as np
 from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def box_of(points: Any) -> Any:
+    """Lowest and highest coordinates (2, 3) of points (n, 3), n above 0."""
+    out = np.empty((2, 3), points.dtype)
+    out[0], out[1] = points[0], points[0]
+    for i in range(len(points)):
+        for d in range(3):
+            out[0, d], out[1, d] = min(out[0, d], points[i, d]), max(out[1, d], points[i, d])
+    return out
 
 
 @njit(cache=True, nogil=True)

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ophiolite.kernels.inner import inner
-from ophiolite.kernels.mesh_measure import box_of
+from ophiolite.kernels.lattice_loops import box_of
 
 # How far a vertex may go for a place of its own, in steps: within a cube, and farther along an axis, since vertices
 # where two planes meet have a line only.

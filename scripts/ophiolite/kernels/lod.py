@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ophiolite.kernels.lattice_loops import box_of
 from ophiolite.kernels.level_grid import LevelGrid
-from ophiolite.kernels.mesh_measure import Surface, box_of, is_watertight
+from ophiolite.kernels.mesh_measure import Surface, is_watertight
 from ophiolite.kernels.parts import part_volumes, parts_of
 from ophiolite.kernels.simplify import simplify
 

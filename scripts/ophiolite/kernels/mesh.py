@@ -22,10 +22,9 @@ from ophiolite.kernels.cavities import cavities
 from ophiolite.kernels.extractor import Extractor
 from ophiolite.kernels.judge_loops import moved_outwards, restoring_length, volume_about
 from ophiolite.kernels.label_numbers import numbered
-from ophiolite.kernels.lattice_loops import between, scaled, shift, snapped
+from ophiolite.kernels.lattice_loops import between, box_of, scaled, shift, snapped
 from ophiolite.kernels.marching import surfaces
 from ophiolite.kernels.mesh_judge import Judge
-from ophiolite.kernels.mesh_measure import box_of
 from ophiolite.kernels.simplify import Simplifier
 
 # As `map`: the results of a function of each item, in order.
@@ -272,7 +271,7 @@ def _simplified(
     """The piece with as few triangles as the options allow; the piece itself where no simplification is sound."""
     before = frame.nm(vertices)
     # Open pieces have comparable volumes about a common point only: a corner of the box of all of them.
-    box = np.stack(box_of(vertices))
+    box = box_of(vertices)
     low, high = frame.nm(box)
     volume = volume_about(before, faces, low)
     allowed = _VOLUME_TOLERANCE * voxels * float(np.prod(frame.resolution_nm))

@@ -18,8 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.kernels.cluster_loops import cluster
 from ophiolite.kernels.judge_loops import altered
-from ophiolite.kernels.lattice_loops import about
-from ophiolite.kernels.mesh_measure import box_of
+from ophiolite.kernels.lattice_loops import about, box_of
 from ophiolite.kernels.quadrics import odd_ends, quadrics
 from ophiolite.kernels.simplify_loops import collapse, survivors
 
