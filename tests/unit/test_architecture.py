@@ -58,6 +58,12 @@ def test_floors_import_only_downward(module: Path) -> None:
     assert used <= BELOW[floor]
 
 
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.relative_to(PACKAGE).as_posix())
+def test_only_one_module_imports_numba(module: Path) -> None:
+    found = re.search(r"^\s*(?:import|from)\s+numba", module.read_text(), re.MULTILINE)
+    assert bool(found) == (module == PACKAGE / "kernels" / "compiled.py")
+
+
 def test_the_library_does_not_know_snakemake() -> None:
     found = [m for m in MODULES if re.search(r"^\s*(?:import|from)\s+snakemake", m.read_text(), re.MULTILINE)]
     assert found == []

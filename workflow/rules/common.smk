@@ -23,8 +23,15 @@ PLACED = workflow.modifier.path_modifier.modify(PLAN)
 STORED = getattr(PLACED, "flags", {}).get("storage_object")
 PLAN_FILE = str(STORED.local_path() if STORED else PLACED)
 RESULTS_FOLDER = Path(PLAN_FILE).parent.parent
-NUMBA_CACHE = RESULTS_FOLDER.absolute() / f".numba-{platform.machine()}"
-CODE = hashlib.sha256(b"".join(p.read_bytes() for p in sorted(SCRIPTS.rglob("*.py")))).hexdigest()[:16]
+
+
+def digest_of(folder):
+    return hashlib.sha256(b"".join(p.read_bytes() for p in sorted(folder.rglob("*.py")))).hexdigest()[:16]
+
+
+CODE = digest_of(SCRIPTS)
+# By code: of a kernel's file numba sees that it has changed, but not of those whose functions are compiled into it.
+NUMBA_CACHE = RESULTS_FOLDER.absolute() / f".numba-{platform.machine()}" / digest_of(SCRIPTS / "ophiolite" / "kernels")
 WARM = f"{ROOT}/receipts/warm_up.json"
 PRODUCTS = ("mesh", "skeleton")
 UNREADABLE = "check the disk and who may read it; a file that is lost is to be removed, running again remakes it"

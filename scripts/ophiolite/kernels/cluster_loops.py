@@ -12,9 +12,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner, njit
 from ophiolite.kernels.quadrics import adjacency
 
 # Where planes leave a direction free, a cluster stays near the middle of its vertices: by this share of their weight.

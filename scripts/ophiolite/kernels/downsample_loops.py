@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from ophiolite.kernels.compiled import njit
 
 # numpy's error model leaves out the test for a zero divisor, which would keep loops from becoming SIMD
 _jit: Any = njit(cache=True, nogil=True, error_model="numpy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner
 
 # A face may turn by 60 degrees, and become no worse in shape than this share of an equilateral triangle.
 _LEAST_COSINE = 0.5

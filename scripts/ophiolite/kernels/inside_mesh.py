@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from ophiolite.kernels.compiled import njit
 
 _jit: Any = njit(cache=True, nogil=True)
 # Irrational, so that no ray from one lattice point runs along edges or through vertices of a mesh on another.

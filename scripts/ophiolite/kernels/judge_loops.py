@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner, njit
 from ophiolite.kernels.quadrics import adjacency
 from ophiolite.kernels.surface_loops import triangle_distance2
 

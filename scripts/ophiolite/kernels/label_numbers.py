@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ophiolite.kernels.compiled import njit
 
 
 def labels_of(volume: NDArray[Any], shape: tuple[int, ...] | None = None) -> NDArray[Any]:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner, njit
 from ophiolite.kernels.lattice_loops import box_of
 
 # How far a vertex may go for a place of its own, in steps: within a cube, and farther along an axis, since vertices

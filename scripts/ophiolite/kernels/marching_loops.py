@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner, njit
 
 
 @njit(cache=True, nogil=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from ophiolite.kernels.compiled import njit
 from ophiolite.kernels.marching_loops import corner_mask
 from ophiolite.kernels.octree_loops import gather
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from ophiolite.kernels.compiled import njit
 from ophiolite.kernels.lattice_loops import about, box_of
 from ophiolite.kernels.surface_loops import centres, corners, curve_codes, farthest, nearest, tree, within
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ophiolite.kernels.compiled import njit
 
 
 def parts_of(faces: NDArray[np.uint32], vertices: int) -> NDArray[np.int32]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from ophiolite.kernels.compiled import inner, njit
 from ophiolite.kernels.edge_loops import fits, place
-from ophiolite.kernels.inner import inner
 
 # The first sweep takes edges up to this share of the mean price of each vertex's cheapest, every further one up to this
 # many times more.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from ophiolite.kernels.compiled import njit
 from ophiolite.kernels.skeleton_graph_loops import incidence
 from ophiolite.kernels.skeleton_join_loops import LEAF, boxes, outside
 

@@ -6,8 +6,8 @@ import heapq
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from ophiolite.kernels.compiled import njit
 from ophiolite.kernels.union_find import find
 
 _jit: Any = njit(cache=True, nogil=True)

@@ -6,10 +6,11 @@ import heapq
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
-_jit: Callable[[Callable[..., Any]], Callable[..., Any]] = numba.njit(cache=True, nogil=True)
+from ophiolite.kernels.compiled import njit
+
+_jit: Callable[[Callable[..., Any]], Callable[..., Any]] = njit(cache=True, nogil=True)
 
 
 @_jit

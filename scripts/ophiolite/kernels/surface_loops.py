@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner, njit
 
 _LEAF = 4
 _STACK = 128

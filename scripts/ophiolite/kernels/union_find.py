@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
+from ophiolite.kernels.compiled import njit
 
 _jit: Any = njit(cache=True, nogil=True)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from ophiolite.kernels.compiled import njit
 from ophiolite.kernels.skeletonize.search_loops import FREE, Array
 
 

@@ -20,10 +20,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner, njit
 
 NO_STEP = 13
 STEPS = 27

@@ -8,9 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from ophiolite.kernels.inner import inner
+from ophiolite.kernels.compiled import inner, njit
 from ophiolite.kernels.skeletonize.search_loops import (
     BUCKETS,
     COST_OUTSIDE,
