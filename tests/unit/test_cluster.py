@@ -12,6 +12,7 @@ from mesh_shapes import ball, blobs, nm, whole
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ophiolite.kernels import simplify
 from ophiolite.kernels.cluster_loops import _is_disc
 from ophiolite.kernels.judge_loops import far_from_own, moved_outwards, restoring_length, volume_about
 from ophiolite.kernels.marching import surfaces
@@ -19,6 +20,7 @@ from ophiolite.kernels.mesh_measure import is_watertight, signed_volume, surface
 from ophiolite.kernels.mesh_topology import topology
 from ophiolite.kernels.quadrics import adjacency
 from ophiolite.kernels.simplify import Simplifier
+from ophiolite.kernels.simplify_loops import collapse
 
 Mesh = tuple[NDArray[np.float64], NDArray[np.int32]]
 
@@ -100,7 +102,7 @@ def test_what_is_done_again_in_part_keeps_its_topology_and_its_locks(seed: int, 
     work = Simplifier(v, piece.faces, locked)
     done = work.run(0, rms)
     for _ in range(3):
-        done = work.again(rng.random(len(v)) < 0.01, 0, rms)
+        done = work.again(rng.random(len(v)) < 0.01)
         after = topology(done.vertices, done.faces)
         assert (after.components, after.genus) == (before.components, before.genus)
         assert after.watertight
@@ -124,7 +126,7 @@ def test_what_is_done_again_around_what_is_held_stays_closed(seed: int) -> None:
     work.run(0, rms)
     share = float(rng.choice([0.001, 0.003, 0.01]))
     for _ in range(4):
-        assert is_watertight(work.again(rng.random(len(v)) < share, 0, rms).faces)
+        assert is_watertight(work.again(rng.random(len(v)) < share).faces)
 
 
 def test_what_is_done_again_is_as_it_was_elsewhere() -> None:
@@ -132,14 +134,32 @@ def test_what_is_done_again_is_as_it_was_elsewhere() -> None:
     v = nm(piece.vertices, (10.0, 10.0, 10.0))
     nothing = np.zeros(len(v), np.bool_)
     work = Simplifier(v, piece.faces)
-    done, same = work.run(0, 4.0), work.again(nothing, 0, 4.0)
+    done, same = work.run(0, 4.0), work.again(nothing)
     np.testing.assert_array_equal(same.vertices, done.vertices)
     np.testing.assert_array_equal(same.faces, done.faces)
     far = nothing.copy()
     far[len(v) // 2] = True
-    held = work.again(far, 0, 4.0)
+    held = work.again(far)
     before, after = (set(map(tuple, found.vertices.tolist())) for found in (done, held))
     assert 0 < len(before ^ after) < 40 < len(before & after)
+
+
+def test_what_is_done_again_goes_as_far_as_if_every_edge_were_priced_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = whole(blobs(2, (40, 40, 40), labels=1, sigma=3.0), simplify=False)[7]
+    v = nm(piece.vertices, (10.0, 10.0, 10.0))
+    far = np.random.default_rng(5).random(len(v)) < 0.01
+
+    def left(again: Any) -> int:
+        work = Simplifier(v, piece.faces)
+        work.run(0, 4.0)
+        with monkeypatch.context() as patch:
+            patch.setattr(simplify, "collapse", again)
+            return len(work.again(far).faces)
+
+    near = left(collapse)
+    assert near == pytest.approx(left(lambda *args: collapse(*args[:-1], False)), rel=0.005)
+    only_repeated = left(lambda *args: collapse(*args[:5], len(piece.faces), *args[6:]))
+    assert near < 0.98 * only_repeated
 
 
 def test_what_stays_far_is_held_itself_in_the_end() -> None:
@@ -150,7 +170,7 @@ def test_what_stays_far_is_held_itself_in_the_end() -> None:
     work = Simplifier(v, piece.faces)
     done = work.run(0, 10.0)
     for _ in range(3):
-        done = work.again(far, 0, 10.0)
+        done = work.again(far)
     np.testing.assert_allclose(done.vertices[done.into[far]], v[far], atol=1e-9)
     assert len(done.faces) < len(piece.faces) / 4
 

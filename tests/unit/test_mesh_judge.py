@@ -41,7 +41,7 @@ def rounds(seed: int, bound: float, rms: float) -> list[tuple[NDArray[np.bool_],
         out.append((judged(judge, done), judged(anew, everything)))
         if not out[-1][1].any():
             break
-        done = work.again(out[-1][1], 0, rms)
+        done = work.again(out[-1][1])
     return out
 
 
@@ -82,7 +82,7 @@ def test_what_has_not_changed_is_as_it_was(seed: int, rms: float) -> None:
     rng, work = np.random.default_rng(seed), Simplifier(v, f)
     before = work.run(0, rms)
     assert before.changed.all()
-    now = work.again(np.arange(len(v)) == rng.integers(len(v)), 0, rms)
+    now = work.again(np.arange(len(v)) == rng.integers(len(v)))
     same = np.flatnonzero(~now.changed)
     assert len(same) > 0.5 * len(now.vertices)
     old = before.into[now.rows]

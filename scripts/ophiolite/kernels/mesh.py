@@ -299,5 +299,5 @@ def _simplified(
         blamed = judge.blamed(new, after, done)
         if not blamed.any():
             return new, done.faces
-        done = work.again(blamed, target, rms)
+        done = work.again(blamed)
     return vertices, faces

@@ -84,7 +84,7 @@ def _simplified(
         blamed = judge.blamed(new, new * lattice_nm, done)
         if not blamed.any():
             return new, done.faces, done.rows
-        done = work.again(blamed, 0, rms)
+        done = work.again(blamed)
     return None
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ophiolite.kernels.cluster_loops import cluster
-from ophiolite.kernels.judge_loops import altered
+from ophiolite.kernels.judge_loops import altered, faces_at
 from ophiolite.kernels.lattice_loops import about, box_of
 from ophiolite.kernels.quadrics import odd_ends, quadrics
 from ophiolite.kernels.simplify_loops import collapse, survivors
@@ -124,11 +124,12 @@ class Simplifier:
         count = len(stage.mesh[0])
         self._record = np.full((count, 2), -1, np.int32), np.empty((count, 3))
         self._last: tuple[Any, ...] | None = None
-        self._repeated = False
-        return self._collapsed(np.zeros(count, np.bool_), target_faces, max_rms)
+        self._repeated = self._settled = False
+        self._asked = target_faces, max_rms
+        return self._collapsed(np.zeros(count, np.bool_))
 
-    def again(self, far: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
-        """Simplify anew with what stands for the vertices `far` (n,) after the clusters locked from now on.
+    def again(self, far: NDArray[np.bool_]) -> Simplified:
+        """As the last `run`, with what stands for the vertices `far` (n,) after the clusters locked from now on.
 
         Elsewhere all is done as it was. From the second time on what is around it is locked too; and where all that
         was before, they are themselves.
@@ -139,21 +140,24 @@ class Simplifier:
         self._far |= far
         # Or else what bends around it may be to blame time after time.
         if self._repeated or still[held].all():
-            held[f[held[f].any(axis=1)]] = True
+            held[f[faces_at(f, held)]] = True
         self._repeated = True
         if self._merged is self._raw or still[held].all():
             self._far |= held[self._merged.into]
-            return self.run(target_faces, max_rms)
+            return self.run(*self._asked)
         still |= held
-        return self._collapsed(held, target_faces, max_rms)
+        return self._collapsed(held)
 
-    def _collapsed(self, held: NDArray[np.bool_], target_faces: int, max_rms: float) -> Simplified:
-        stage = self._merged
+    def _collapsed(self, held: NDArray[np.bool_]) -> Simplified:
+        stage, (target_faces, max_rms) = self._merged, self._asked
         v, f, q, _, still = stage.mesh
         further, left = np.arange(len(v), dtype=np.int32), np.ones(len(f), np.bool_)
         if len(f) > target_faces:
             v, f, q = v.copy(), f.copy(), q.copy()
-            left = collapse(v, f, q, still, further, target_faces, float(max_rms) ** 2, *self._record, held)
+            most = float(max_rms) ** 2
+            left, self._settled = collapse(
+                v, f, q, still, further, target_faces, most, *self._record, held, self._settled
+            )
         now = v, f, left, further
         changed = np.ones(len(v), np.bool_) if self._last is None else altered(self._last, now)
         self._last = now

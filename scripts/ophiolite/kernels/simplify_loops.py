@@ -135,15 +135,26 @@ def _best(mesh: Any, stars: Any, a: int, above: float, most: float, p: Any) -> A
 
 @njit(cache=True, nogil=True)
 def collapse(
-    v: Any, f: Any, q: Any, locked: Any, into: Any, target: int, most: float, pairs: Any, places: Any, held: Any
+    v: Any,
+    f: Any,
+    q: Any,
+    locked: Any,
+    into: Any,
+    target: int,
+    most: float,
+    pairs: Any,
+    places: Any,
+    held: Any,
+    settled: bool,
 ) -> Any:
-    """Collapse edges until `target` faces are left or none may go; returns which faces (m,) are left.
+    """Collapse edges until `target` faces are left or none may go; returns which faces (m,) are left, and if none may.
 
     v (n, 3) float64, f (m, 3) int32 and q (n, 11) are changed in place; into (n,) int32 takes the row that each vertex
     was merged into, its own where it stays. locked : (n,) never moves; both ends of open edges are.
     most : bounds the mean squared distance.
     pairs (n, 2), places (n, 3) : the record of all collapses, which end stays, which goes, and where to; rows of -1
     follow the last. Those of an earlier run come first, but for what has to do with the vertices `held` (n,).
+    settled : that run left none that may go, so that now only some near these may.
     """
     n, m = len(v), len(f)
     dead = np.zeros(m, np.bool_)
@@ -156,11 +167,17 @@ def collapse(
     # Per vertex the price of its cheapest edge to a higher row, -1 where that has changed; edges to `above` may not go.
     least, above = np.full(n, -1.0), np.full(n, -1.0)
     p, mark = np.empty(3), np.zeros(n, np.int64)
-    count, stamp, gone_faces = _repeat(mesh, stars, into, pairs, places, held, mark)
+    count, stamp, gone_faces, near = _repeat(mesh, stars, into, pairs, places, held, mark)
     alive = m - gone_faces
+    if settled:
+        least[:] = np.inf
+        for i in range(m):
+            if not dead[i] and (near[f[i, 0]] or near[f[i, 1]] or near[f[i, 2]]):
+                least[f[i, 0]] = least[f[i, 1]] = least[f[i, 2]] = -1.0
     for row in range(n):
         if into[row] != row:
             least[row] = np.inf
+    following = 0.0
     limit = _FIRST * _priced(mesh, stars, least, above, most, p)
     while alive > target:
         limit = _fair(mesh, stars, least, above, most, p, limit, (alive - target + 1) // 2)
@@ -202,7 +219,7 @@ def collapse(
         while into[a] != a:
             a = into[a]
         into[row] = a
-    return ~dead
+    return ~dead, following == np.inf
 
 
 @njit(cache=True, nogil=True)
@@ -265,6 +282,8 @@ def _record(pairs: Any, places: Any, row: int, kept: int, gone: int, p: Any) -> 
 def _repeat(mesh: Any, stars: Any, into: Any, pairs: Any, places: Any, held: Any, mark: Any) -> Any:
     """Do again what is on record; returns how many collapses were, the last stamp in `mark`, faces that vanished.
 
+    And which vertices (n,) are not as they were, or are next to one.
+
     What is left out now leaves its ends other than they were. No collapse with such an end is repeated; one next to it
     is where it is still allowed. All others find what they found before, and need no test.
     """
@@ -299,7 +318,7 @@ def _repeat(mesh: Any, stars: Any, into: Any, pairs: Any, places: Any, held: Any
                             near[f[i, j]] = True
     for row in range(kept_rows, len(pairs)):
         pairs[row, 0] = -1
-    return kept_rows, stamp, vanished
+    return kept_rows, stamp, vanished, near
 
 
 @njit(cache=True, nogil=True)

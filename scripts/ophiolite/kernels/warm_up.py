@@ -65,7 +65,8 @@ def _warm_meshes(label_types: tuple[str, ...]) -> None:
     part_sheets(np.zeros(shape, np.uint16, order="F"), 1, place, corners, *sheet_tables(), STEPS_PER_VOXEL)
     work = Simplifier(vertices_nm, faces)
     work.run(0, 4.0)
-    work.again(np.arange(len(vertices_nm)) == 0, 0, 4.0)
+    for _ in range(2):
+        work.again(np.arange(len(vertices_nm)) == 0)
     # What only pieces that err too far ask for.
     Surface(vertices_nm, faces[faces_at(faces, np.ones(len(vertices_nm), np.bool_))]).within(vertices_nm, 1.0)
     mesh_entry(vertices_nm, faces, LodOptions(max_lods=3, faces_per_fragment=800))
