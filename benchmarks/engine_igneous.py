@@ -91,6 +91,10 @@ class Igneous:
             ["--vqb", str(MESH_QUANTIZATION_BITS), "--compress-level", str(DRACO_LEVEL), *LOD_OPTIONS],
         )
 
+    def forget_meshes(self) -> None:
+        """As before `mesh`: nothing of an earlier run is left."""
+        shutil.rmtree(self.meshes(), ignore_errors=True)
+
     def skeleton(self) -> list[Row]:
         """Fragments, then sharded skeletons."""
         return self._product(

@@ -84,6 +84,15 @@ class Ophiolite:
         """The folder of the finished meshes."""
         return self.layer("label") / PRODUCT_FOLDER["mesh"]
 
+    def forget_meshes(self) -> None:
+        """As before `mesh`: nothing of an earlier run is left."""
+        dataset = self._project("sharded") / DATASET
+        for path in sorted(dataset.glob("*/**/mesh*")):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
     def skeleton(self) -> list[Row]:
         """Fragments, then sharded skeletons."""
         return self._product("skeleton")

@@ -38,7 +38,9 @@ def table(lines: Sequence[Line], stage: str, measures: Measures) -> str:
         # Of an older run a column may lack.
         found_of = [(text, [line.get(name, "") for line in columns]) for text, name in measures]
         rows += [[text, *values] for text, values in found_of if any(values)]
-        parts.append(f"**{dataset}** ({columns[0]['date']}, commit {columns[0]['commit']})")
+        runs = int(columns[0].get("runs") or 1)
+        medians = f", medians of {runs} runs" if runs > 1 else ""
+        parts.append(f"**{dataset}** ({columns[0]['date']}, commit {columns[0]['commit']}{medians})")
         parts.append(markdown(["", *(line["engine"] for line in columns)], rows))
     return "\n\n".join(parts)
 

@@ -1,5 +1,6 @@
 """Meshes at mip 0 through Igneous and through the workflow, what both made, and error against triangles against time.
 
+The engines take turns, so that a machine that others slow down slows all of them; tables hold medians.
 Writes `benchmarks/results/mesh.csv`, the table of `docs/mesh.md`, `mesh_curve.csv` and its figure `mesh_curve.svg` and
 `.png`.
 """
@@ -9,15 +10,17 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from benchmarks.datasets import MESH_MAX_ERROR, REPOSITORY, RESULTS, WORK, Dataset, datasets
 from benchmarks.engine_igneous import Igneous
 from benchmarks.engine_ophiolite import Ophiolite
-from benchmarks.measure import Row
+from benchmarks.measure import Cost, Row
 from benchmarks.mesh_report import PAGE, with_meshes
 from benchmarks.report import machine
 from benchmarks.run import STAGE_COLUMNS, cells, read_csv, say, write_csv
@@ -35,11 +38,12 @@ def main() -> None:
     """Run all, or some, writing the table after each dataset; rows of others stay in it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", help="datasets to run, or `curve`; all where left out")
+    parser.add_argument("--runs", type=int, default=3, help="how often each engine makes the meshes")
     args = parser.parse_args()
     for dataset in mesh_datasets():
         if args.only and dataset.name not in args.only:
             continue
-        lines = [line for line in read_csv(TABLE) if line["dataset"] != dataset.name] + run_dataset(dataset)
+        lines = [line for line in read_csv(TABLE) if line["dataset"] != dataset.name] + run_dataset(dataset, args.runs)
         header = dict.fromkeys((*STAGE_COLUMNS, *(name for line in lines for name in line)))
         RESULTS.mkdir(parents=True, exist_ok=True)
         write_csv(TABLE, tuple(header), [[line.get(name, "") for name in header] for line in lines])
@@ -56,8 +60,8 @@ def mesh_datasets() -> list[Dataset]:
     return [replace(d, product_mip=0, mips=1, image=None) for d in real]
 
 
-def run_dataset(dataset: Dataset) -> list[dict[str, Any]]:
-    """All engines one after the other, then what they made: lines of the table."""
+def run_dataset(dataset: Dataset, runs: int) -> list[dict[str, Any]]:
+    """All engines one after the other, so many times, then what they made: lines of the table."""
     engines: dict[str, Igneous | Ophiolite] = {
         "igneous": Igneous(dataset),
         "ophiolite": Ophiolite(dataset, blocks=BLOCKS),
@@ -74,19 +78,22 @@ def run_dataset(dataset: Dataset) -> list[dict[str, Any]]:
             engine.pyramid("label")
         else:
             engine.labels()
-    rows: list[Row] = []
-    for name, engine in engines.items():
-        say(f"{dataset.name}: {name}")
-        found = engine.mesh()
-        rows += found
-        for row in found:
-            cost = row.cost
-            spent = f"{cost.cpu_s:8.1f} s CPU {cost.wall_s:8.1f} s wall {cost.peak_mb:6.0f} MB"
-            say(f"  {row.engine:20} {row.stage:15} {spent}")
+    made: dict[str, list[list[Row]]] = {name: [] for name in engines}
+    for turn in range(runs):
+        for name, engine in engines.items():
+            say(f"{dataset.name}: {name}, {turn + 1} of {runs}")
+            engine.forget_meshes()
+            found = engine.mesh()
+            made[name].append(found)
+            for row in found:
+                cost = row.cost
+                spent = f"{cost.cpu_s:8.1f} s CPU {cost.wall_s:8.1f} s wall {cost.peak_mb:6.0f} MB"
+                say(f"  {row.engine:20} {row.stage:15} {spent}")
+    rows = [median(same) for found in made.values() for same in zip(*found, strict=True)]
     say(f"{dataset.name}: measuring what was made")
     quality = products(dataset, {name: str(engine.meshes()) for name, engine in engines.items()})
     facts = machine()
-    when = {"date": facts["date"], "commit": facts["commit"]}
+    when = {"date": facts["date"], "commit": facts["commit"], "runs": runs}
     lines: list[dict[str, Any]] = [dict(zip(STAGE_COLUMNS, cells(row), strict=True)) | when for row in rows]
     for line in lines:
         name = line["engine"]
@@ -96,6 +103,17 @@ def run_dataset(dataset: Dataset) -> list[dict[str, Any]]:
     for name in engines:
         shutil.rmtree(WORK / name / dataset.name)
     return lines
+
+
+def median(rows: Sequence[Row]) -> Row:
+    """Of rows that differ in their cost alone one with the median CPU and wall times, and the largest peak."""
+    costs = [row.cost for row in rows]
+    middle = Cost(
+        statistics.median(cost.cpu_s for cost in costs),
+        statistics.median(cost.wall_s for cost in costs),
+        max(cost.peak_mb for cost in costs),
+    )
+    return replace(rows[0], cost=middle)
 
 
 def products(dataset: Dataset, folders: dict[str, str]) -> dict[str, dict[str, Any]]:
