@@ -80,6 +80,6 @@ def workspace(local: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Wor
     """The same project where nothing has run yet; only the kernels are compiled."""
     fresh = Workspace(tmp_path_factory.mktemp("on-slurm"), local.config)
     shutil.copy2(local.folder / "sample.h5", fresh.folder)
-    fresh.take_kernels(next(local.project.parent.glob(".numba-*")))
+    fresh.take_kernels(local.kernels)
     fresh.write_config()
     return fresh

@@ -41,7 +41,7 @@ BELOW = dict(
 MOST_LINES = 400
 # Roots of folders that hold people's or machines' own files; taken apart here so that this file passes.
 PRIVATE = re.compile(r"(?<![\w.~$}])/" + "(?:work|root|home|Users|mnt|scratch)" + r"/\w")
-# Compiled kernels are found stale by numba itself; the figure of stages follows its table.
+# Compiled kernels lie in a folder for each version of their code; the figure of stages follows its table.
 UNDIGESTED = {"warm_up", "figure_stages"}
 RULES = rules(HERE)
 WORKING = [rule for rule in RULES if rule.works]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from numba import types
 from numba.core.dispatcher import Dispatcher
 
 import ophiolite.kernels
-from ophiolite.kernels.warm_up import warm_up
+from ophiolite.kernels.compiled import inner, njit
 
 KERNELS = Path(ophiolite.kernels.__file__).parent
 FRESH = """
@@ -31,25 +32,49 @@ def test_no_process_imports_scipy_for_what_kernels_do_not_do_and_may_later() -> 
     subprocess.run([sys.executable, "-c", FRESH], check=True)
 
 
+def is_inner(function: Any) -> bool:
+    return isinstance(function, Dispatcher) and function.targetoptions.get("_nrt") is False
+
+
 def inner_functions() -> dict[str, Any]:
     found = {}
-    for path in [*sorted(KERNELS.rglob("*_loops.py")), KERNELS / "level_grid.py"]:
-        name = ".".join(("ophiolite", "kernels", *path.relative_to(KERNELS).with_suffix("").parts))
-        for function in vars(importlib.import_module(name)).values():
-            if isinstance(function, Dispatcher) and function.targetoptions.get("_nrt") is False:
-                found[f"{function.py_func.__module__}.{function.py_func.__name__}"] = function
+    for path in sorted(KERNELS.rglob("*.py")):
+        if "import inner" in path.read_text():
+            name = ".".join(("ophiolite", "kernels", *path.relative_to(KERNELS).with_suffix("").parts))
+            own = vars(importlib.import_module(name)).items()
+            found |= {f"{path.stem}.{key}": value for key, value in own if is_inner(value)}
     return found
 
 
-def arrays_in(kind: Any) -> bool:
-    return isinstance(kind, types.Array) or (isinstance(kind, types.BaseTuple) and any(map(arrays_in, kind.types)))
+def promises_broken(function: Any) -> list[str]:
+    """What an inner function returns that it takes elements of, so an array, and calls that is no inner function."""
+    nodes = list(ast.walk(ast.parse(inspect.getsource(function.py_func))))
+    arrays = {n.value.id for n in nodes if isinstance(n, ast.Subscript) and isinstance(n.value, ast.Name)}
+    values = [n.value for n in nodes if isinstance(n, ast.Return)]
+    parts = [part for value in values for part in (value.elts if isinstance(value, ast.Tuple) else [value])]
+    called = {n.func.id for n in nodes if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    known = function.py_func.__globals__
+    compiled = [name for name in sorted(called) if isinstance(known.get(name), Dispatcher)]
+    out = [f"returns {p.id}" for p in parts if isinstance(p, ast.Name) and p.id in arrays]
+    return out + [f"calls {name}" for name in compiled if not is_inner(known[name])]
 
 
-@pytest.mark.slow
-def test_an_inner_function_returns_no_array() -> None:
-    warm_up(("uint8",), ("uint64",), ("mesh", "skeleton"))
-    found = inner_functions()
-    returned = {name: [f.overloads[s].signature.return_type for s in f.signatures] for name, f in found.items()}
-    assert len(found) > 20
-    assert sum(map(len, returned.values())) > 0
-    assert [name for name, kinds in returned.items() if any(map(arrays_in, kinds))] == []
+@pytest.mark.parametrize("name", inner_functions())
+def test_an_inner_function_returns_no_array_and_calls_no_others(name: str) -> None:
+    assert promises_broken(inner_functions()[name]) == []
+
+
+@njit(cache=True)
+def _other(x: float) -> float:
+    return x
+
+
+@inner
+def _bad(rows: Any, x: float) -> Any:
+    rows[0] = _other(x)
+    return x, rows
+
+
+def test_functions_that_break_them_are_found() -> None:
+    assert len(inner_functions()) > 20
+    assert promises_broken(_bad) == ["returns rows", "calls _other"]

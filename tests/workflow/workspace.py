@@ -106,9 +106,16 @@ class Workspace:
         """Write `config.yaml`, after a comment."""
         (self.folder / "config.yaml").write_text(comment + yaml.safe_dump(self.config, sort_keys=False))
 
+    @property
+    def kernels(self) -> Path:
+        """Where jobs look for compiled kernels."""
+        sources = sorted((self.repository / "scripts" / "ophiolite" / "kernels").rglob("*.py"))
+        digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+        return self.project.parent / f".numba-{platform.machine()}" / digest
+
     def take_kernels(self, cache: Path) -> None:
         """Let jobs find what was compiled into this cache of numba, as after the warm-up of another project."""
-        shutil.copytree(cache, self.project.parent / f".numba-{platform.machine()}")
+        shutil.copytree(cache, self.kernels)
 
     def changed(self, path: str, value: Any) -> Workspace:
         """This workspace with one config value changed, e.g. `datasets.d.layers.neurons.mesh.draco_level`."""
@@ -139,8 +146,7 @@ class Workspace:
 
     def command(self, name: str, *args: str, env: Mapping[str, str] | None = None, **options: Any) -> Run:
         """Run one command of the library as a rule does, without snakemake."""
-        cache = next(self.project.parent.glob(".numba-*"), self.project.parent / ".numba")
-        own = {"PYTHONPATH": str(REPOSITORY / "scripts"), "NUMBA_CACHE_DIR": str(cache), **(env or {})}
+        own = {"PYTHONPATH": str(REPOSITORY / "scripts"), "NUMBA_CACHE_DIR": str(self.kernels), **(env or {})}
         return run([sys.executable, "-m", "ophiolite", name, *args], self.folder, own, **options)
 
     def job(self, rule: str, layer: str, *item: str, env: Mapping[str, str] | None = None, **options: Any) -> Run:

@@ -74,7 +74,7 @@ rule warm_up:
     conda:
         "../../envs/warm_up.yaml"
     params:
-        plan=PLAN_FILE,  # no digest: every block would run again after it; changed kernels compile where they are called
+        plan=PLAN_FILE,  # no digest: every block would run again after it; kernels that change compile where they are called
     shell:
         "python -m ophiolite warm_up --plan {params.plan:q} --output {output:q} 2> {log:q}"
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ophiolite.geometry.box import Box
 
 # From numbers (x, y, z), and which of them to mesh: each one's number, vertices (n, 3) in steps of the lattice from the
-# centre of the first voxel, and faces (m, 3) of them; ascending.
+# centre of the first voxel, and faces (m, 3) of them; ascending. Arrays in C order, given away to be written to.
 Surfaces = Callable[[NDArray[Any], NDArray[np.bool_]], Iterator[tuple[int, NDArray[np.int32], NDArray[np.int32]]]]
 
 

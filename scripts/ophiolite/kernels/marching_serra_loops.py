@@ -13,7 +13,7 @@ from ophiolite.kernels.octree_loops import gather
 
 @njit(cache=True, nogil=True)
 def own_faces(shape: Any, v: Any, f: Any, step: int) -> Any:
-    """Of vertices v (n, 3) int32, faces f (m, 3) uint32: those whose highest cell is 2 to n - 3 on axes of n voxels."""
+    """The faces of f (m, 3) uint32 whose highest cell is 2 to length - 3 on each axis, with their vertices of v."""
     inside = True
     for i in range(len(v)):
         for d in range(3):

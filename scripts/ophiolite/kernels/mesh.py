@@ -272,11 +272,11 @@ def _simplified(
     before = frame.nm(vertices)
     # Open pieces have comparable volumes about a common point only: a corner of the box of all of them.
     box = box_of(vertices)
-    low, high = frame.nm(box)
+    low, extent = frame.nm(np.stack([box[0], box[1] - box[0]]))
     volume = volume_about(before, faces, low)
     allowed = _VOLUME_TOLERANCE * voxels * float(np.prod(frame.resolution_nm))
     # No plane of a piece lies farther from it than the piece is long.
-    rms, longest = options.max_error_nm * _RMS_SHARE, float((high - low).max())
+    rms, longest = options.max_error_nm * _RMS_SHARE, float(extent.max())
     while rms > longest:
         rms *= _STEP_BACK
     target = int(len(faces) / options.reduction)

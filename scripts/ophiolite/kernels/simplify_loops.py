@@ -147,7 +147,7 @@ def collapse(
     held: Any,
     settled: bool,
 ) -> Any:
-    """Collapse edges until `target` faces are left or none may go; returns which faces (m,) are left, and if none may.
+    """Collapse edges until `target` faces are left or none may go; which faces (m,) are left, and if none may go.
 
     v (n, 3) float64, f (m, 3) int32 and q (n, 11) are changed in place; into (n,) int32 takes the row that each vertex
     was merged into, its own where it stays. locked : (n,) never moves; both ends of open edges are.
@@ -170,10 +170,12 @@ def collapse(
     count, stamp, gone_faces, near = _repeat(mesh, stars, into, pairs, places, held, mark)
     alive = m - gone_faces
     if settled:
-        least[:] = np.inf
+        # All edges elsewhere may not go, as long as nothing around them changes.
+        least[:], above[:] = np.inf, np.inf
         for i in range(m):
             if not dead[i] and (near[f[i, 0]] or near[f[i, 1]] or near[f[i, 2]]):
-                least[f[i, 0]] = least[f[i, 1]] = least[f[i, 2]] = -1.0
+                for j in range(3):
+                    least[f[i, j]] = above[f[i, j]] = -1.0
     for row in range(n):
         if into[row] != row:
             least[row] = np.inf
@@ -240,11 +242,11 @@ def survivors(v: Any, f: Any, left: Any, further: Any, centre: Any, rows: Any, i
         count += used[row]
         number[row] = count - 1
     vertices, faces = np.empty((count, 3)), np.empty((kept, 3), np.uint32)
-    own, held, out = np.empty(count, np.int32), np.empty(count, np.bool_), np.empty(len(into), np.int32)
+    own, stay, out = np.empty(count, np.int32), np.empty(count, np.bool_), np.empty(len(into), np.int32)
     for row in range(n):
         if used[row]:
             new = number[row]
-            own[new], held[new] = rows[row], still[rows[row]]
+            own[new], stay[new] = rows[row], still[rows[row]]
             for d in range(3):
                 vertices[new, d] = v[row, d] + centre[d]
     kept = 0
@@ -255,7 +257,7 @@ def survivors(v: Any, f: Any, left: Any, further: Any, centre: Any, rows: Any, i
             kept += 1
     for i in range(len(into)):
         out[i] = number[further[into[i]]]
-    return vertices, faces, own, held, out, used
+    return vertices, faces, own, stay, out, used
 
 
 @inner
