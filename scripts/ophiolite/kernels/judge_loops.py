@@ -127,6 +127,15 @@ def faces_at(faces: Any, chosen: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def faces_among(faces: Any, chosen: Any) -> Any:
+    """Which faces (m, 3) have all corners among the `chosen` (n,) vertices."""
+    out = np.empty(len(faces), np.bool_)
+    for i in range(len(faces)):
+        out[i] = chosen[faces[i, 0]] & chosen[faces[i, 1]] & chosen[faces[i, 2]]
+    return out
+
+
+@njit(cache=True, nogil=True)
 def volume_about(v: Any, f: Any, point: Any) -> Any:
     """Volume of the cones from a point to the faces."""
     out, x, y, z = 0.0, point[0], point[1], point[2]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ophiolite.kernels.judge_loops import astray, faces_at, far_from_own
+from ophiolite.kernels.judge_loops import astray, faces_among, faces_at, far_from_own
 from ophiolite.kernels.mesh_measure import Surface
 from ophiolite.kernels.parts import part_volumes, parts_of
 from ophiolite.kernels.quadrics import odd_ends
@@ -80,7 +80,7 @@ class Judge:
             near = np.zeros(len(after), np.bool_)
             near[own[far]] = True
             near = ringed(near, done.faces, _RINGS)
-            some = done.faces[near[done.faces[:, 0]] & near[done.faces[:, 1]] & near[done.faces[:, 2]]]
+            some = done.faces[faces_among(done.faces, near)]
             saved = Surface(after, some).within(points[far], self._bound)
             self._leaning[rows[far]] = saved
             far[far] = ~saved

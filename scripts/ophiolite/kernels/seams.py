@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ophiolite.kernels.judge_loops import faces_among
 from ophiolite.kernels.mesh_judge import Judge, ringed
 from ophiolite.kernels.parts import part_volumes, parts_of
 from ophiolite.kernels.quadrics import odd_ends
@@ -36,7 +37,7 @@ def dissolve_seams(
     turn inside out, the mesh stays as it is.
     """
     near = ringed(seam, faces, _RINGS)
-    band = near[faces[:, 0]] & near[faces[:, 1]] & near[faces[:, 2]]
+    band = faces_among(faces, near)
     if not seam.any() or not band.any():
         return lattice, faces
     rows = np.flatnonzero(_used(faces[band], len(lattice)))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ophiolite.kernels.compiled import inner, njit
+from ophiolite.kernels.lattice_loops import box_of
 
 _LEAF = 4
 _STACK = 128
@@ -14,11 +15,9 @@ _STACK = 128
 
 @njit(cache=True, nogil=True)
 def curve_codes(points: Any) -> Any:
-    """Places of points (n, 3) along a Z-curve through their box, 30 bits, with the row of each below."""
-    low, high = np.full(3, np.inf), np.full(3, -np.inf)
-    for i in range(len(points)):
-        for d in range(3):
-            low[d], high[d] = min(low[d], points[i, d]), max(high[d], points[i, d])
+    """Places of points (n, 3), n above 0, along a Z-curve through their box, 30 bits, with the row of each below."""
+    box = box_of(points)
+    low, high = box[0], box[1]
     scale = 1023.0 / max(high[0] - low[0], high[1] - low[1], high[2] - low[2], 1e-300)
     out = np.empty(len(points), np.int64)
     for i in range(len(points)):
@@ -80,11 +79,39 @@ def tree(t: Any) -> Any:
     return box
 
 
+@inner
+def _descended(
+    t: Any, box: Any, stack: Any, top: int, x: float, y: float, z: float, found: float, enough: float
+) -> Any:
+    """The least squared distance below `found` to what lies under the first `top` nodes of a stack, and its leaf.
+
+    Ends as soon as it is no more than `enough`. The leaf is -1 where nothing is nearer.
+    """
+    leaves, leaf = len(box) // 2, -1
+    while top > 0 and found > enough:
+        top -= 1
+        node = stack[top]
+        if _box_distance2(box[node], x, y, z) > found:
+            continue
+        if node < leaves:
+            a, b = 2 * node, 2 * node + 1
+            if _box_distance2(box[a], x, y, z) < _box_distance2(box[b], x, y, z):
+                a, b = b, a
+            stack[top] = a
+            stack[top + 1] = b
+            top += 2
+        else:
+            for k in range((node - leaves) * _LEAF, min((node - leaves + 1) * _LEAF, len(t))):
+                d2 = triangle_distance2(t[k], x, y, z)
+                if d2 < found:
+                    found, leaf = d2, node
+    return found, leaf
+
+
 @njit(cache=True, nogil=True)
 def nearest(p: Any, t: Any, box: Any) -> Any:
     """The distance (n,) of each point (n, 3) to the nearest of triangles t (m, 9), of which `tree` made the boxes."""
     out = np.empty(len(p))
-    leaves = len(box) // 2
     stack = np.empty(_STACK, np.int64)
     last = np.inf
     for i in range(len(p)):
@@ -95,26 +122,8 @@ def nearest(p: Any, t: Any, box: Any) -> Any:
             # A point is no farther from the surface than its neighbour plus their distance; the slack covers rounding.
             reach = (last + np.sqrt(dx * dx + dy * dy + dz * dz)) * (1 + 1e-9) + 1e-300
             best = reach * reach
-        found = best
-        top = 1
         stack[0] = 1
-        while top > 0:
-            top -= 1
-            node = stack[top]
-            if _box_distance2(box[node], x, y, z) > found:
-                continue
-            if node < leaves:
-                a, b = 2 * node, 2 * node + 1
-                if _box_distance2(box[a], x, y, z) < _box_distance2(box[b], x, y, z):
-                    a, b = b, a
-                stack[top] = a
-                stack[top + 1] = b
-                top += 2
-            else:
-                for k in range((node - leaves) * _LEAF, min((node - leaves + 1) * _LEAF, len(t))):
-                    d2 = triangle_distance2(t[k], x, y, z)
-                    if d2 < found:
-                        found = d2
+        found, _ = _descended(t, box, stack, 1, x, y, z, best, -1.0)
         last = np.sqrt(found)
         out[i] = last
     return out
@@ -123,32 +132,14 @@ def nearest(p: Any, t: Any, box: Any) -> Any:
 @njit(cache=True, nogil=True)
 def farthest(p: Any, t: Any, box: Any, worst: float) -> Any:
     """As `nearest`, but a point is done as soon as one triangle is no farther than the farthest point so far."""
-    leaves, leaf = len(box) // 2, len(box) // 2
+    leaf = len(box) // 2
     stack = np.empty(_STACK, np.int64)
     for i in range(len(p)):
         x, y, z = p[i, 0], p[i, 1], p[i, 2]
-        found = np.inf
         # The leaf that served the point before often serves this one.
-        top = 2
         stack[0], stack[1] = 1, leaf
-        while top > 0 and found > worst:
-            top -= 1
-            node = stack[top]
-            if _box_distance2(box[node], x, y, z) > found:
-                continue
-            if node < leaves:
-                a, b = 2 * node, 2 * node + 1
-                if _box_distance2(box[a], x, y, z) < _box_distance2(box[b], x, y, z):
-                    a, b = b, a
-                stack[top] = a
-                stack[top + 1] = b
-                top += 2
-            else:
-                for k in range((node - leaves) * _LEAF, min((node - leaves + 1) * _LEAF, len(t))):
-                    d2 = triangle_distance2(t[k], x, y, z)
-                    if d2 < found:
-                        found = d2
-                        leaf = node
+        found, served = _descended(t, box, stack, 2, x, y, z, np.inf, worst)
+        leaf = served if served >= 0 else leaf
         worst = max(worst, found)
     return np.sqrt(worst)
 
